@@ -1,0 +1,57 @@
+"""What a stack file means: models, the address plan, checks, words. Imports no Pulumi."""
+
+from .allow import Allow
+from .client import Client
+from .egress import Egress
+from .firewall import Firewall
+from .forward import Forward, SourceAddress
+from .hints import hints
+from .late import Late, Later, is_late
+from .limit import Limit
+from .lines import firewall_lines, forward_lines, opening_lines, peer_lines, server_lines
+from .loading import load
+from .network import Network
+from .packages import Packages
+from .ports import Ports
+from .problem import Problem, RefusedError, SettingsError
+from .protocol import Protocol
+from .server import Server
+from .ssh import Ssh
+from .stack import Destination, Settings
+from .target import Target
+from .vps import Vps
+from .words import forward_words
+
+__all__ = [
+    "Allow",
+    "Client",
+    "Destination",
+    "Egress",
+    "Firewall",
+    "Forward",
+    "Late",
+    "Later",
+    "Limit",
+    "Network",
+    "Packages",
+    "Ports",
+    "Problem",
+    "Protocol",
+    "RefusedError",
+    "Server",
+    "Settings",
+    "SettingsError",
+    "SourceAddress",
+    "Ssh",
+    "Target",
+    "Vps",
+    "firewall_lines",
+    "forward_lines",
+    "forward_words",
+    "hints",
+    "is_late",
+    "load",
+    "opening_lines",
+    "peer_lines",
+    "server_lines",
+]

@@ -1,0 +1,155 @@
+"""Conflicts of addresses and networks: the tunnel's own, those behind servers, and the VPS's."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from .facts import Facts, entries
+from .network import ADDRESS
+from .peer_conflicts import hosts
+from .problem import Path, Problem, Rule, path_text
+from .ssh import as_ip
+from .vps import ENDPOINT
+
+
+def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
+    cidr: IPv4Network | None = facts.get("network", {}).get("cidr")
+    vps = facts.get("vps", {})
+    taken: dict[IPv4Address, str] = {}
+    if "address" in vps and vps["address"] is None and cidr:
+        taken[cidr[1]] = "vps (the network's first host)"
+    for path, host in ((("vps",), vps), *entries(facts, "servers", "clients")):
+        address = host.get("address")
+        if not isinstance(address, IPv4Address):
+            continue
+        here = (*path, "address")
+        if cidr and (says := _off_network(address, cidr)):
+            rule = Rule(f"a free address from {cidr[1]} to {cidr[-2]}", ADDRESS.why)
+            yield Problem(here, rule.refuse(str(address), says))
+        elif address in taken:
+            allowed = f"a free address of {cidr}" if cidr else "a free address of the network"
+            rule = Rule(allowed, "two hosts with one address get each other's packets")
+            yield Problem(here, rule.refuse(str(address), f"is taken by {taken[address]}"))
+        else:
+            taken[address] = path_text(path)
+
+
+def _off_network(address: IPv4Address, cidr: IPv4Network) -> str | None:
+    if address not in cidr:
+        return f"is not in the network {cidr}"
+    if address == cidr.network_address:
+        return f"is the address of the network {cidr} itself"
+    if address == cidr.broadcast_address:
+        return f"is the broadcast address of the network {cidr}"
+    return None
+
+
+def _hosts_inside_the_tunnel(facts: Facts) -> Iterator[Problem]:
+    cidr: IPv4Network | None = facts.get("network", {}).get("cidr")
+    if cidr is None:
+        return
+    rule = Rule(
+        f"an address outside {cidr}, or another network.cidr that overlaps no LAN of yours",
+        "once the tunnel is up, packets to that address go into the tunnel and not to the LAN",
+    )
+    for path, ssh in hosts(facts):
+        address = as_ip(ssh.get("host"))
+        if address and address in cidr:
+            says = f"is inside the tunnel's network {cidr}"
+            yield Problem((*path, "host"), rule.refuse(str(address), says))
+
+
+def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
+    cidr: IPv4Network | None = facts.get("network", {}).get("cidr")
+    vps = facts.get("vps", {})
+    if "endpoint" not in vps:
+        return
+    endpoint = vps["endpoint"]
+    address = as_ip(endpoint)
+    if address and cidr and address in cidr:
+        rule = Rule(f"an address outside {cidr}", "the tunnel cannot be dialled through itself")
+        says = f"is inside the tunnel's network {cidr}"
+        yield Problem(("vps", "endpoint"), rule.refuse(endpoint, says))
+    host = as_ip(vps.get("ssh", {}).get("host"))
+    if endpoint is None and host and (why := _cannot_be_dialled(host)):
+        says = f"is missing, and ssh.host is {host}, {why}"
+        yield Problem(("vps", "endpoint"), ENDPOINT.refuse_hidden(says))
+
+
+def _cannot_be_dialled(host: IPv4Address | IPv6Address) -> str | None:
+    if host.version == 6:  # noqa: PLR2004 - a family's name
+        return "an IPv6 address; forwards are IPv4"
+    if host.is_loopback or host.is_unspecified or host.is_multicast:
+        return "which cannot be dialled from elsewhere"
+    return None
+
+
+def _networks_overlap(facts: Facts) -> Iterator[Problem]:
+    """Yield networks behind servers that hold addresses which packets must find elsewhere.
+
+    Two networks overlap only if one holds the other, so in their order it is enough to know the
+    last one that nothing before it holds.
+    """
+    cidr: IPv4Network | None = facts.get("network", {}).get("cidr")
+    listed = [
+        (network, path)
+        for path, server in entries(facts, "servers")
+        for network in server.get("networks", ())
+    ]
+    widest: tuple[IPv4Network, Path] | None = None
+    for network, path in sorted(listed, key=lambda item: item[0]):
+        here = (*path, "networks")
+        if cidr and network.overlaps(cidr):
+            rule = Rule(f"networks outside {cidr}", "the tunnel's own addresses are its hosts'")
+            says = f"overlaps the tunnel's network {cidr}"
+            yield Problem(here, rule.refuse(str(network), says))
+        if host := _address_of_vps(facts, network):
+            rule = Rule(f"networks without {host}", "the VPS can't be reached through itself")
+            yield Problem(here, rule.refuse(str(network), f"holds {host}, the VPS's address"))
+        if widest and network.overlaps(widest[0]):
+            rule = Rule(
+                "networks that no other entry has a part of; hosts may be listed one by one, such "
+                "as 192.168.1.30/32",
+                "the VPS reaches each address by one server",
+            )
+            says = f"overlaps {widest[0]} of {path_text(widest[1])}"
+            yield Problem(here, rule.refuse(str(network), says))
+        else:
+            widest = (network, path)
+
+
+def _address_of_vps(facts: Facts, network: IPv4Network) -> IPv4Address | None:
+    vps = facts.get("vps", {})
+    for written in (vps.get("endpoint"), vps.get("ssh", {}).get("host")):
+        address = as_ip(written)
+        if isinstance(address, IPv4Address) and address in network:
+            return address
+    return None
+
+
+def _mtu_above_the_networks(facts: Facts) -> Iterator[Problem]:
+    most = facts.get("network", {}).get("mtu")
+    for path, peer in entries(facts, "servers", "clients"):
+        mtu = peer.get("mtu")
+        if most is not None and mtu is not None and mtu > most:
+            rule = Rule(
+                f"{most} (network.mtu) or less; or raise that one",
+                "the VPS sends no larger packet into the tunnel",
+            )
+            yield Problem((*path, "mtu"), rule.refuse(mtu, "is more than network.mtu"))
+
+
+def _interface_taken(facts: Facts) -> Iterator[Problem]:
+    name = facts.get("network", {}).get("interface")
+    if name is not None and name == facts.get("vps", {}).get("public_interface"):
+        rule = Rule("another name, such as wg0", "the tunnel's interface is one of its own")
+        yield Problem(("network", "interface"), rule.refuse(name, "is vps.publicInterface"))
+
+
+RULES = (
+    _addresses_off_the_plan,
+    _hosts_inside_the_tunnel,
+    _endpoint_unfit,
+    _networks_overlap,
+    _mtu_above_the_networks,
+    _interface_taken,
+)

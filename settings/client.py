@@ -1,0 +1,23 @@
+"""A client device: a laptop, a phone."""
+
+from .egress import Egress, EgressField
+from .keys import PublicKeyField
+from .model import Model
+from .network import AddressField, OwnMtuField
+
+
+class Client(Model):
+    """A client device, which joins the tunnel from anywhere."""
+
+    address: AddressField
+    """Its address inside the tunnel."""
+
+    public_key: PublicKeyField = None
+    """The WireGuard public key of a device that made its own, so that its private key never leaves
+    it; default: a key pair is made for it."""
+
+    egress: EgressField = Egress.OWN
+    """Its way out: by its own line, or as the VPS (a full tunnel)."""
+
+    mtu: OwnMtuField = None
+    """Largest packet on its part of the tunnel, in bytes; default: the network's."""

@@ -1,0 +1,51 @@
+"""Conflicts: what is right by itself and wrong beside something else.
+
+Each rule is a function from the facts to the problems it finds, and leaves alone what is not
+there: a field that is wrong has been reported already, a late one is known to nobody yet.
+"""
+
+from collections.abc import Iterator
+
+from . import address_conflicts, peer_conflicts, port_conflicts, target_conflicts
+from .facts import Facts, entries
+from .firewall import Firewall
+from .problem import Problem, Rule
+
+
+def conflicts(facts: Facts) -> Iterator[Problem]:
+    """Yield every conflict in the facts of a `Settings`."""
+    for rule in (
+        *peer_conflicts.RULES,
+        *address_conflicts.RULES,
+        _settings_without_effect,
+        *port_conflicts.RULES,
+        *target_conflicts.RULES,
+    ):
+        yield from rule(facts)
+
+
+def _settings_without_effect(facts: Facts) -> Iterator[Problem]:
+    for path, server in entries(facts, "servers"):
+        if server.get("ssh") and server.get("public_key") is not None:
+            rule = Rule(
+                "either ssh or publicKey", "a server that is managed by ssh is given its key pair"
+            )
+            yield Problem((*path, "publicKey"), rule.refuse_hidden("is given beside ssh"))
+        if server.get("networks") and server.get("ssh", "unknown") is None:
+            rule = Rule(
+                "networks of a server with ssh",
+                "what is behind a server stays closed but for what Pulumi opens on it",
+            )
+            yield Problem((*path, "networks"), rule.refuse_hidden("is given without ssh"))
+    vps = facts.get("vps", {})
+    if vps.get("allow") and vps.get("firewall") == Firewall.NONE:
+        rule = Rule(
+            f"allow beside firewall: {Firewall.DEFAULT_DENY}",
+            "without a firewall nothing is denied that could be allowed",
+        )
+        yield Problem(("vps", "allow"), rule.refuse_hidden("is given without a firewall"))
+    for path, forward in entries(facts, "forwards"):
+        limit = forward.get("limit")
+        if limit and limit == dict.fromkeys(("new_per_second", "concurrent")):
+            rule = Rule("newPerSecond, concurrent or both", "an empty limit limits nothing")
+            yield Problem((*path, "limit"), rule.refuse_hidden("is empty"))

@@ -1,0 +1,43 @@
+"""How much one visitor may ask of a forward."""
+
+from typing import Annotated, Any
+
+from .check import Check
+from .model import Model
+from .network import whole
+from .problem import Rule
+
+MOST_NEW, MOST_CONCURRENT = 10_000, 65_535
+
+NEW = Rule(
+    f"a whole number from 1 to {MOST_NEW}",
+    "more from one address is beyond what a small VPS carries",
+)
+CONCURRENT = Rule(
+    f"a whole number from 1 to {MOST_CONCURRENT}",
+    "an address has no more ports to come from",
+)
+
+
+def _schema(most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most}
+
+
+class Limit(Model):
+    """How much one visitor, told by the address, may ask of a forward: one of the two, or both."""
+
+    new_per_second: Annotated[
+        int | None, Check(whole(NEW, 1, MOST_NEW), NEW, _schema(MOST_NEW), optional=True)
+    ] = None
+    """New connections a second; more are dropped."""
+
+    concurrent: Annotated[
+        int | None,
+        Check(
+            whole(CONCURRENT, 1, MOST_CONCURRENT),
+            CONCURRENT,
+            _schema(MOST_CONCURRENT),
+            optional=True,
+        ),
+    ] = None
+    """Connections at the same time; more are dropped."""

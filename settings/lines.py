@@ -1,0 +1,95 @@
+"""The lines in which the helpers on the hosts are told what to do, and which a preview shows.
+
+One line for each thing said, and none for what is not said: a kind of forward that a stack does
+not use changes nothing in its lines.
+"""
+
+from collections.abc import Iterator
+
+from .allow import Allow
+from .egress import Egress
+from .firewall import Firewall
+from .forward import Forward, SourceAddress
+from .server import Server
+from .stack import Settings
+
+
+def forward_lines(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return a forward for the helper on the VPS.
+
+    The first line says what leads where, `tcp 80 -> 172.16.0.4:8080`; others follow where it is
+    paused, restricted, or comes from the tunnel's own address.
+    """
+    forward = settings.forwards[name]
+    there = settings.destination(name)
+    first = f"{forward.protocol} {forward.port} -> {there.address}:{there.ports}"
+    return (first, *_restrictions(forward), *(() if there.behind else _source_address(forward)))
+
+
+def opening_lines(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return what a forward opens on the server that its target is behind; else nothing.
+
+    The server lets packets from the tunnel pass to that address and those ports alone. It is also
+    where they take its own address, if they shall: until then the visitor's is kept.
+    """
+    forward = settings.forwards[name]
+    there = settings.destination(name)
+    if not there.behind:
+        return ()
+    first = f"{forward.protocol} {there.address}:{there.ports}"
+    return (first, *_paused(forward), *_source_address(forward))
+
+
+def _restrictions(forward: Forward) -> Iterator[str]:
+    yield from _paused(forward)
+    if forward.from_ is not None:
+        yield f"from {','.join(map(str, forward.from_))}"
+    if forward.limit is not None and forward.limit.new_per_second is not None:
+        yield f"limit-new {forward.limit.new_per_second}"
+    if forward.limit is not None and forward.limit.concurrent is not None:
+        yield f"limit-concurrent {forward.limit.concurrent}"
+
+
+def _paused(forward: Forward) -> Iterator[str]:
+    if not forward.enabled:
+        yield "paused"
+
+
+def _source_address(forward: Forward) -> Iterator[str]:
+    if forward.source_address is SourceAddress.TUNNEL:
+        yield "source-address tunnel"
+
+
+def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return a server or client for the helper on the VPS, without its public key."""
+    peer = settings.peers[name]
+    networks = peer.networks if isinstance(peer, Server) else ()
+    lines = [f"allowed-ips {','.join([f'{peer.address}/32', *map(str, networks)])}"]
+    if peer.egress is Egress.TUNNEL:
+        lines.append("egress tunnel")
+    if peer.mtu not in {None, settings.network.mtu}:
+        lines.append(f"mtu {peer.mtu}")
+    return tuple(lines)
+
+
+def server_lines(server: Server) -> tuple[str, ...]:
+    """Return what a server's own helper is told beside its place in the tunnel."""
+    egress = ["egress tunnel"] if server.egress is Egress.TUNNEL else []
+    return (*egress, *(f"network {network}" for network in server.networks))
+
+
+def firewall_lines(settings: Settings) -> tuple[str, ...]:
+    """Return the VPS's firewall for its helper; nothing if there is none."""
+    if settings.vps.firewall is Firewall.NONE:
+        return ()
+    allowed = sorted(settings.vps.allow.items())
+    return ("default-deny", *(_allow_line(settings, name, allow) for name, allow in allowed))
+
+
+def _allow_line(settings: Settings, name: str, allow: Allow) -> str:
+    sources = sorted(map(settings.address_of, allow.from_))
+    port = "" if allow.port is None else f":{allow.port}"
+    return (
+        f"allow {name} {allow.protocol or 'any'} {','.join(map(str, sources))} -> "
+        f"{settings.address_of(allow.to)}{port}"
+    )

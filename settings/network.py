@@ -1,0 +1,149 @@
+"""The tunnel's network: what all its hosts have in common."""
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated
+
+from .check import Check
+from .model import Model
+from .ports import PORT, PORT_SCHEMA, check_port
+from .problem import Rule
+
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+CARRIER = IPv4Network("100.64.0.0/10")
+SMALLEST = 30  # prefix length: two hosts, the VPS and one server
+
+CIDR = Rule(
+    f"a network inside {', '.join(map(str, PRIVATE))}, /{SMALLEST} or larger, "
+    "such as 172.16.0.0/24",
+    "addresses of other people's hosts inside the tunnel would make those unreachable",
+)
+ADDRESS = Rule(
+    "an IPv4 address of the tunnel's network, such as 172.16.0.4",
+    "each host has one fixed address in the tunnel, which never moves when others come and go",
+)
+MTU = Rule(
+    "a whole number of bytes from 576 to 1440",
+    "every IPv4 host takes 576 bytes, and WireGuard's 60 bytes on top of 1440 make the 1500 that "
+    "the internet carries in one piece",
+)
+KEEPALIVE = Rule(
+    "a whole number of seconds from 0 (off) to 65535",
+    "WireGuard counts it in 16 bits; 25 outlives the shortest mappings of carriers",
+)
+INTERFACE = Rule(
+    "a lower-case letter, then up to 14 lower-case letters, digits and hyphens; not all, default",
+    "the kernel allows 15 characters, and keeps these two words for itself",
+)
+
+_CIDR_TEXT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}")
+_INTERFACE_PATTERN = r"[a-z][a-z0-9-]{0,14}"
+_NOT_INTERFACES = ("all", "default", "lo")
+
+
+def check_cidr(value: object) -> IPv4Network:
+    """Return the private network that `value` names, such as `172.16.0.0/24`."""
+    if isinstance(value, IPv4Network):
+        network = value
+    else:
+        if not isinstance(value, str) or not _CIDR_TEXT.fullmatch(value):
+            raise CIDR.refuse(value)
+        try:
+            network = IPv4Network(value, strict=False)
+        except ValueError:
+            raise CIDR.refuse(value, "is no network") from None
+        if not value.startswith(f"{network.network_address}/"):
+            raise CIDR.refuse(value, f"names a host; its network is {network}")
+    if network.overlaps(CARRIER):
+        raise CIDR.refuse(str(network), "is what carriers use between you and them")
+    if not any(network.subnet_of(private) for private in PRIVATE):
+        raise CIDR.refuse(str(network), "is not private")
+    if network.prefixlen > SMALLEST:
+        raise CIDR.refuse(str(network), "has no room for two hosts")
+    return network
+
+
+def check_address(value: object) -> IPv4Address:
+    """Return the address that `value` names, such as `172.16.0.4`."""
+    if isinstance(value, IPv4Address):
+        return value
+    if not isinstance(value, str):
+        raise ADDRESS.refuse(value)
+    try:
+        return IPv4Address(value)
+    except ValueError:
+        says = "is not allowed"
+        if "/" in value:
+            says = "has a prefix; leave it out, it is the network's"
+        raise ADDRESS.refuse(value, says) from None
+
+
+def whole(rule: Rule, lowest: int, highest: int) -> Callable[[object], int]:
+    """Return the check for a whole number from `lowest` to `highest`."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise rule.refuse(value)
+        return int(value)
+
+    return check
+
+
+check_mtu = whole(MTU, 576, 1440)
+check_keepalive = whole(KEEPALIVE, 0, 65535)
+
+
+def check_interface(value: object) -> str:
+    """Return `value`, a name that the kernel accepts for the tunnel's interface."""
+    if (
+        not isinstance(value, str)
+        or not re.fullmatch(_INTERFACE_PATTERN, value)
+        or value in _NOT_INTERFACES
+    ):
+        raise INTERFACE.refuse(value)
+    return value
+
+
+ADDRESS_SCHEMA = {"type": "string", "format": "ipv4"}
+AddressField = Annotated[IPv4Address, Check(check_address, ADDRESS, ADDRESS_SCHEMA)]
+
+_MTU_SCHEMA = {"type": "integer", "minimum": 576, "maximum": 1440}
+OwnMtuField = Annotated[int | None, Check(check_mtu, MTU, _MTU_SCHEMA, optional=True)]
+"""That of one peer, where it is smaller than the network's."""
+
+
+class Network(Model):
+    """What all hosts of the tunnel have in common. All of it is optional."""
+
+    cidr: Annotated[
+        IPv4Network,
+        Check(check_cidr, CIDR, {"type": "string", "pattern": f"^{_CIDR_TEXT.pattern}$"}),
+    ] = IPv4Network("172.16.0.0/24")
+    """The tunnel's addresses: a private IPv4 network that none of the LANs involved uses."""
+
+    listen_port: Annotated[int, Check(check_port, PORT, PORT_SCHEMA)] = 51820
+    """WireGuard's UDP port on the VPS."""
+
+    mtu: Annotated[int, Check(check_mtu, MTU, _MTU_SCHEMA)] = 1420
+    """Largest packet in the tunnel, in bytes; 1412 behind PPPoE."""
+
+    keepalive: Annotated[
+        int, Check(check_keepalive, KEEPALIVE, {"type": "integer", "minimum": 0, "maximum": 65535})
+    ] = 25
+    """Seconds of silence after which a peer speaks, so that the carrier's mapping stays open; 0 is
+    off, and visitors then find nobody."""
+
+    interface: Annotated[
+        str,
+        Check(
+            check_interface,
+            INTERFACE,
+            {
+                "type": "string",
+                "pattern": f"^{_INTERFACE_PATTERN}$",
+                "not": {"enum": list(_NOT_INTERFACES)},
+            },
+        ),
+    ] = "wg0"
+    """The tunnel's name on every host; a second tunnel on the same host needs another one."""

@@ -1,0 +1,76 @@
+"""The JSON Schema of a stack file, by which editors complete and check it.
+
+`python -m settings.schema` writes it to `stacks/schema.json`. It knows less than `settings.load`,
+which compares fields with each other, and refuses no field that `load` takes.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .stack import Settings
+
+PROJECT = "reverse-tunnel"
+FILE = Path(__file__).parent.parent / "stacks" / "schema.json"
+
+_SWITCH_TEXTS = {"enum": ["true", "false"]}  # `pulumi config set` writes a top-level switch so
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema of a file `stacks/Pulumi.<stack>.yaml`."""
+    settings = _tidied(Settings.model_json_schema())
+    keys = settings["properties"]
+    keys["lookUp"] = {
+        "description": keys["lookUp"].pop("description"),
+        "default": keys["lookUp"].pop("default"),
+        "anyOf": [keys["lookUp"], _SWITCH_TEXTS],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A stack of {PROJECT}",
+        "type": "object",
+        # Pulumi has keys of its own beside `config`, and other projects' keys may stand in it.
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": {f"{PROJECT}:{key}": field for key, field in keys.items()},
+                "patternProperties": {f"^{PROJECT}:(?!({'|'.join(keys)})$)": False},
+                "required": [f"{PROJECT}:{key}" for key in settings["required"]],
+            }
+        },
+        "$defs": settings["$defs"],
+    }
+
+
+def text() -> str:
+    """Return the schema as it stands in `stacks/schema.json`."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidied(node: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """Return pydantic's schema without what only repeats the key, and strict about names.
+
+    The titles it derives from the field names are no words of ours, a default of null means "none"
+    and is not allowed in a file, and a named entry that matches no pattern is an error.
+    """
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    tidied = {
+        key: _tidied(value)
+        for key, value in node.items()
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "default" and value is None)
+    }
+    if "patternProperties" in tidied:
+        tidied["additionalProperties"] = False
+    if isinstance(description := tidied.get("description"), str):
+        tidied["description"] = " ".join(description.split())
+    return tidied
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
+    sys.stdout.write(f"{FILE}\n")

@@ -1,0 +1,39 @@
+"""A server at home."""
+
+from typing import Annotated
+
+from .check import Check
+from .egress import Egress, EgressField
+from .keys import PublicKeyField
+from .model import Model
+from .network import AddressField, OwnMtuField
+from .networks import BEHIND, Networks, check_behind, networks_schema
+from .packages import Packages, PackagesField
+from .ssh import Ssh
+
+
+class Server(Model):
+    """A server at home, behind the carrier's NAT."""
+
+    address: AddressField
+    """Its address inside the tunnel."""
+
+    public_key: PublicKeyField = None
+    """The WireGuard public key of a server without ssh that made its own; default: a key pair is
+    made for it."""
+
+    networks: Annotated[Networks, Check(check_behind, BEHIND, networks_schema())] = ()
+    """What lies behind it: its LAN, networks of containers. Forwards may lead to hosts there."""
+
+    egress: EgressField = Egress.OWN
+    """Its way out: by its own line, or as the VPS."""
+
+    mtu: OwnMtuField = None
+    """Largest packet on its part of the tunnel, in bytes; default: the network's."""
+
+    packages: PackagesField = Packages.INSTALL
+    """Who installs the packages that it needs."""
+
+    ssh: Ssh | None = None
+    """How it is reached. Without it the server is not managed: its WireGuard file is in the secret
+    output serverConfigs."""

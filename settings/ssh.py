@@ -1,0 +1,152 @@
+"""How a host is reached, and how it proves that it is the right one."""
+
+import base64
+import binascii
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated
+
+from .check import Check
+from .late import Late
+from .model import Model
+from .ports import PORT, PORT_SCHEMA, check_port
+from .problem import Rule
+
+HOST = Rule(
+    "a host name such as vps.example.org, or an IP address",
+    "this is where the SSH connection goes",
+)
+USER = Rule(
+    "a letter or underscore, then up to 31 letters, digits and _ . -",
+    "this is the user to log in as: root, or one whose sudo asks for no password",
+)
+HOST_KEY = Rule(
+    'a public host key such as "ssh-ed25519 AAAA...": get it by '
+    "`ssh-keyscan -t ed25519 HOST | cut -d' ' -f2-`, compare it with what the host says of itself "
+    "(`cat /etc/ssh/ssh_host_ed25519_key.pub` on its console), and paste it",
+    "without it, anybody on the way could answer in the host's place",
+)
+
+# Not ssh-rsa: the command plugin then offers SHA-1 signatures only, which no sshd gives any more.
+HOST_KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+)
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
+_LONGEST_HOST_KEY = 4096  # characters, a long comment included
+
+
+def as_ip(host: object) -> IPv4Address | IPv6Address | None:
+    """Return the address that `host` is written as, None for a name or a late value."""
+    if isinstance(host, str):
+        for family in (IPv4Address, IPv6Address):
+            try:
+                return family(host)
+            except ValueError:
+                continue
+    return None
+
+
+def check_host(host: object, rule: Rule = HOST) -> str:
+    """Return `host`, a plain host name or IP address; `rule` words the refusal."""
+    if not isinstance(host, str):
+        raise rule.refuse(host)
+    address = as_ip(host)
+    if isinstance(address, IPv6Address) and address.scope_id is None:
+        return host
+    if address is not None and address.version == 4:  # noqa: PLR2004 - a family's name
+        return host
+    if "@" in host:
+        raise rule.refuse(host, "names a user; write that as ssh.user")
+    if re.fullmatch(r"[^:]+:[0-9]+", host):
+        raise rule.refuse(host, "has a port; leave that out here")
+    if not _HOST_NAME.fullmatch(host):
+        raise rule.refuse(host)
+    if host.rpartition(".")[2].isdecimal():
+        raise rule.refuse(host, "looks like an IP address but is none")
+    return host
+
+
+def check_user(user: object) -> str:
+    """Return `user`, a plain login name."""
+    if not isinstance(user, str) or not _USER.fullmatch(user):
+        raise USER.refuse(user)
+    return user
+
+
+def check_host_key(key: object) -> str:
+    """Return the host key `key` as its type and its base64 text; a comment is left out."""
+    if not isinstance(key, str) or len(key) > _LONGEST_HOST_KEY:
+        raise HOST_KEY.refuse(key)
+    words = key.split()
+    if "\n" in key.strip() or not words:
+        raise HOST_KEY.refuse(key)
+    if words[0] not in HOST_KEY_TYPES:
+        if len(words) > 1 and words[1] in HOST_KEY_TYPES:
+            raise HOST_KEY.refuse(key, "begins with the host's name; leave that out")
+        raise HOST_KEY.refuse(key, f"does not begin with one of {', '.join(HOST_KEY_TYPES)}")
+    if len(words) == 1 or not _is_key_of_type(words[0], words[1]):
+        raise HOST_KEY.refuse(key, "is not complete: the text behind the type is not such a key")
+    return f"{words[0]} {words[1]}"
+
+
+# The number of length-prefixed fields behind the type's own name (RFC 5656 and 8709), and the
+# length of the last one.
+_FIELDS = {
+    "ssh-ed25519": (1, 32),
+    "ecdsa-sha2-nistp256": (2, 65),
+    "ecdsa-sha2-nistp384": (2, 97),
+    "ecdsa-sha2-nistp521": (2, 133),
+}
+
+
+def _is_key_of_type(kind: str, text: str) -> bool:
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    fields = []
+    while blob:
+        length = int.from_bytes(blob[:4], "big")
+        field, blob = blob[4 : 4 + length], blob[4 + length :]
+        if len(field) != length or not field:
+            return False
+        fields.append(field)
+    count, last = _FIELDS[kind]
+    return len(fields) == count + 1 and fields[0] == kind.encode() and len(fields[-1]) == last
+
+
+class Ssh(Model):
+    """How a host is reached. Any of it may come from the resource that made the host."""
+
+    host: Annotated[Late[str], Check(check_host, HOST, {"type": "string"}, late=True)]
+    """Host name or IP address, as seen from the machine that runs Pulumi."""
+
+    port: Annotated[Late[int], Check(check_port, PORT, PORT_SCHEMA, late=True)] = 22
+    """The TCP port of its sshd."""
+
+    user: Annotated[
+        Late[str],
+        Check(check_user, USER, {"type": "string", "pattern": f"^{_USER.pattern}$"}, late=True),
+    ] = "root"
+    """Who logs in: root, or a user whose sudo asks for no password."""
+
+    host_key: Annotated[
+        Late[str],
+        Check(
+            check_host_key,
+            HOST_KEY,
+            {
+                "type": "string",
+                "pattern": rf"^\s*({'|'.join(HOST_KEY_TYPES)})\s+[A-Za-z0-9+/]+=*(\s.*)?$",
+            },
+            late=True,
+        ),
+    ]
+    """Its public host key, type and base64. It identifies the machine: another key is another
+    host."""

@@ -1,0 +1,130 @@
+"""All settings of one stack, and what follows from them: the address plan, who is managed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from .allow import VPS
+from .check import Check
+from .client import Client
+from .conflicts import conflicts
+from .facts import facts_of
+from .forward import Forward
+from .keys import SSH_PRIVATE_KEY, check_ssh_private_key
+from .late import Late
+from .model import Model
+from .names import Name, PeerName
+from .network import Network
+from .ports import Ports
+from .problem import SettingsError
+from .server import Server
+from .switch import Switch
+from .vps import Vps
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a forward really leads: a server by name, an address, and its ports.
+
+    The address is the server's own in the tunnel or, `behind` it, that of a host in its networks.
+    """
+
+    server: str
+    address: IPv4Address
+    ports: Ports
+    behind: bool = False
+
+
+class Settings(Model):
+    """What a stack file says. An instance is complete and free of contradictions.
+
+    `settings.load` makes one from a stack's configuration and reports every mistake in it; a
+    program may also build one from the models.
+    """
+
+    network: Network = Network()
+    """What all hosts of the tunnel have in common."""
+
+    vps: Vps
+    """The VPS, which has the public address."""
+
+    servers: dict[PeerName, Server] = Field(default_factory=dict)
+    """The servers at home, by name."""
+
+    clients: dict[PeerName, Client] = Field(default_factory=dict)
+    """The client devices, by name."""
+
+    forwards: dict[Name, Forward] = Field(default_factory=dict)
+    """The forwarded ports, by name."""
+
+    ssh_private_key: Annotated[
+        Late[SecretStr] | None,
+        Check(
+            check_ssh_private_key,
+            SSH_PRIVATE_KEY,
+            {
+                "type": "object",
+                "required": ["secure"],
+                "additionalProperties": False,
+                "properties": {"secure": {"type": "string"}},
+            },
+            late=True,
+            optional=True,
+        ),
+    ] = None
+    """The SSH key to log in with, for every host; default: the SSH agent."""
+
+    look_up: Switch = True
+    """Whether the hosts are looked at before each preview and up."""
+
+    @model_validator(mode="after")
+    def _free_of_contradictions(self) -> Self:
+        problems = list(conflicts(facts_of(self)))
+        if problems:
+            raise SettingsError(problems)
+        return self
+
+    @property
+    def vps_address(self) -> IPv4Address:
+        """The VPS's address in the tunnel."""
+        return self.vps.address or self.network.cidr[1]
+
+    @property
+    def endpoint(self) -> Late[str]:
+        """What peers dial and visitors use, without a port."""
+        return self.vps.ssh.host if self.vps.endpoint is None else self.vps.endpoint
+
+    @property
+    def peers(self) -> Mapping[str, Server | Client]:
+        """The peers of the VPS, servers first, by name; no name occurs twice."""
+        return {**self.servers, **self.clients}
+
+    @property
+    def managed_servers(self) -> Mapping[str, Server]:
+        """The servers that Pulumi sets up, by name: those with ssh."""
+        return {name: server for name, server in self.servers.items() if server.ssh is not None}
+
+    def address_of(self, name: str) -> IPv4Address:
+        """Return the address in the tunnel of the server or client of that name, or of `vps`."""
+        return self.vps_address if name == VPS else self.peers[name].address
+
+    def mtu_of(self, peer: str) -> int:
+        """Return the largest packet, in bytes, between the VPS and the peer of that name."""
+        own = self.peers[peer].mtu
+        return self.network.mtu if own is None else own
+
+    def destination(self, forward: str) -> Destination:
+        """Return where the forward of that name leads."""
+        wanted = self.forwards[forward]
+        place, ports = wanted.to.place, wanted.to.ports or wanted.port
+        if isinstance(place, str):
+            return Destination(place, self.servers[place].address, ports)
+        server = next(
+            name
+            for name, server in self.servers.items()
+            if any(place in network for network in server.networks)
+        )
+        return Destination(server, place, ports, behind=True)

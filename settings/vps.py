@@ -1,0 +1,86 @@
+"""The VPS, which has the public address."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated
+
+from pydantic import Field
+
+from .allow import Allow
+from .check import Check
+from .firewall import Firewall, FirewallField
+from .late import Late
+from .model import Model
+from .names import Name
+from .network import ADDRESS, ADDRESS_SCHEMA, check_address
+from .packages import Packages, PackagesField
+from .problem import Rule
+from .ssh import Ssh, as_ip, check_host
+
+ENDPOINT = Rule(
+    "a host name such as vps.example.org, or an IPv4 address, without a port",
+    "peers dial it (at network.listenPort), and visitors use it",
+)
+PUBLIC_INTERFACE = Rule(
+    "the name of a network interface, such as ens6: up to 15 letters, digits and . _ -",
+    "visitors come in by it; left out, it is the one of the default route",
+)
+
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+
+
+def check_endpoint(endpoint: object) -> str:
+    """Return `endpoint`, a name or an IPv4 address that others can dial."""
+    host = check_host(endpoint, ENDPOINT)
+    address = as_ip(host)
+    if isinstance(address, IPv6Address):
+        raise ENDPOINT.refuse(host, "is an IPv6 address; forwards are IPv4")
+    if address and (address.is_loopback or address.is_unspecified or address.is_multicast):
+        raise ENDPOINT.refuse(host, "cannot be dialled from elsewhere")
+    return host
+
+
+def check_public_interface(name: object) -> str:
+    """Return `name`, an interface the VPS may have."""
+    if not isinstance(name, str) or not _INTERFACE.fullmatch(name) or name == "lo":
+        raise PUBLIC_INTERFACE.refuse(name)
+    return name
+
+
+class Vps(Model):
+    """The VPS, which has the public address that the home lacks."""
+
+    address: Annotated[
+        IPv4Address | None, Check(check_address, ADDRESS, ADDRESS_SCHEMA, optional=True)
+    ] = None
+    """Its address inside the tunnel; default: the network's first host."""
+
+    endpoint: Annotated[
+        Late[str] | None,
+        Check(check_endpoint, ENDPOINT, {"type": "string"}, late=True, optional=True),
+    ] = None
+    """What peers dial and visitors use; default: ssh.host."""
+
+    public_interface: Annotated[
+        str | None,
+        Check(
+            check_public_interface,
+            PUBLIC_INTERFACE,
+            {"type": "string", "pattern": f"^{_INTERFACE.pattern}$"},
+            optional=True,
+        ),
+    ] = None
+    """Where visitors come in; default: the interface of the default route, found on the host."""
+
+    firewall: FirewallField = Firewall.NONE
+    """What may come in. With `defaultDeny` only SSH, WireGuard, ICMP and the forwards; peers then
+    reach neither the VPS's own services nor each other, but for what `allow` says."""
+
+    allow: dict[Name, Allow] = Field(default_factory=dict)
+    """What peers may reach in spite of the firewall, by name."""
+
+    packages: PackagesField = Packages.INSTALL
+    """Who installs the packages that it needs."""
+
+    ssh: Ssh
+    """How it is reached."""
