@@ -1,0 +1,42 @@
+# Endpoints: where the VPS last heard from its peers, kept for its next start.
+#
+# A VPS that has just started knows no sessions. A server behind NAT goes on with the old one, up to
+# three minutes, and its keepalives tell the VPS nothing; but they hold the carrier's mapping open. By
+# the endpoint of before, the VPS can speak first.
+
+# note_endpoints: of the running interface, and what was noted of peers that were not heard since
+note_endpoints() {
+  local file=$OWN/endpoints key endpoint old='' text=''
+  local -A noted=()
+  if [[ -s $file ]]; then
+    IFS= read -r -d '' old <"$file" || true
+    while read -r key endpoint; do noted[$key]=$endpoint; done <"$file"
+  fi
+  while read -r key endpoint; do
+    [[ $endpoint != "(none)" ]] || endpoint=${noted[$key]-}
+    [[ -z $endpoint ]] || text+="$key $endpoint"$'\n'
+  done < <(wg show "$IFACE" endpoints 2>/dev/null | sort)
+  [[ -z $text || $text == "$old" ]] || write_file "$file" "$text"
+}
+
+# call_peers: those that have no endpoint yet, by the noted one
+call_peers() {
+  local key endpoint
+  local -A noted=()
+  [[ -s $OWN/endpoints ]] || return 0
+  while read -r key endpoint; do noted[$key]=$endpoint; done <"$OWN/endpoints"
+  # Of those alone that the interface has: wg would add others.
+  while read -r key endpoint; do
+    [[ $endpoint == "(none)" && -n ${noted[$key]-} ]] || continue
+    # A damaged note is no reason to be without the tunnel.
+    wg set "$IFACE" peer "$key" endpoint "${noted[$key]}" 2>/dev/null || continue
+    call_peer "$key"
+  done < <(wg show "$IFACE" endpoints)
+}
+
+# call_peer KEY: a handshake with a peer of known endpoint now, not with the first packet for it
+call_peer() {
+  # Switched on, keepalive sends a packet at once. Off again: the server's own is what holds mappings.
+  wg set "$IFACE" peer "$1" persistent-keepalive 25
+  wg set "$IFACE" peer "$1" persistent-keepalive 0
+}

@@ -1,0 +1,52 @@
+# Files: written beside their place and renamed into it, so that each is whole or not there.
+
+# write_file PATH TEXT
+write_file() {
+  stage_file "$1" "$2"
+  commit_file "$1"
+}
+
+# stage_file PATH TEXT: on the disk, under another name
+stage_file() {
+  local staged=${1%/*}/.${1##*/}.new
+  # bash reports a full disk itself; its words have the line, not the reason.
+  if ! { printf '%s' "$2" >"$staged" && sync "$staged"; } 2>/dev/null; then
+    rm -f "$staged"
+    fail "could not write $1: $(why_unwritable "${1%/*}"); nothing was changed"
+  fi
+  step "staged-${1##*/}"
+}
+
+commit_file() {
+  mv -fT "${1%/*}/.${1##*/}.new" "$1"
+}
+
+why_unwritable() {
+  local free
+  free=$(df --output=avail -k "$1" 2>/dev/null | tail -n 1) || free=
+  if [[ -n $free ]] && ((free < 64)); then
+    echo "the disk is full (${free// /} KiB free), make room and run again"
+  else
+    echo "see that the disk is sound and mounted for writing, and run again"
+  fi
+}
+
+# make_folder PATH...: of root alone, by the umask
+make_folder() {
+  mkdir -p "$@" 2>/dev/null ||
+    fail "could not make $*: $(why_unwritable "${1%/*}"); nothing was changed"
+}
+
+# What a killed run had staged. The dot keeps such files out of every listing.
+remove_staged() {
+  rm -f "$OWN"/.*.new "$OWN"/*.d/.*.new "$WIREGUARD/.$IFACE.conf.new"
+}
+
+# read_lines: standard input into LINES, without empty lines and comments
+read_lines() {
+  local line
+  LINES=()
+  while read -r line || [[ -n $line ]]; do
+    [[ -z $line || $line == '#'* ]] || LINES+=("$line")
+  done
+}

@@ -1,0 +1,222 @@
+# Guards: the firewall's chains in the kernel, one for what comes in, one for what passes through.
+#
+# They only refuse, and hang in the mangle table: what they let by is judged by everybody's rules in
+# the filter table as before (fail2ban's bans, ufw's denials, Docker's), in whatever order those are
+# put there. Their names are in lower case, since the tunnel's own chains, in upper case, go down
+# with the tunnel, and these stay.
+
+readonly GUARD_IN=RT-$IFACE-in           # in INPUT
+readonly GUARD_THROUGH=RT-$IFACE-through # in FORWARD
+
+declare -A GUARD=() # chain -> the rules that it shall hold, as iptables-save prints them
+
+# want_guards 4|6: for FIREWALL and SSH_PORTS, into GUARD
+want_guards() {
+  local known="-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
+  local forwarded="-m conntrack --ctstate DNAT -j RETURN"
+  local port name type
+  GUARD=(["$GUARD_IN"]='' ["$GUARD_THROUGH"]='')
+  find_outside
+  # Before all that is known: every ping but the first belongs to a flow.
+  if (($1 == 4)); then
+    guard_pings "-p icmp -m icmp --icmp-type 8"
+  else
+    guard_pings "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
+  fi
+  guard "$GUARD_IN" "$known"
+  guard "$GUARD_THROUGH" "$known"
+  for port in "${SSH_PORTS[@]}"; do
+    # At a tunnel address it is a service like any other, which `allow` must name.
+    if (($1 == 4)); then
+      guard "$GUARD_IN" "! -d $NETWORK -p tcp -m tcp --dport $port -j RETURN"
+    else
+      guard "$GUARD_IN" "-p tcp -m tcp --dport $port -j RETURN"
+    fi
+  done
+  for port in "${TUNNEL_PORTS[@]}"; do
+    guard "$GUARD_IN" "-p udp -m udp --dport $port -j RETURN"
+  done
+  if (($1 == 4)); then
+    for type in 3 11 12; do
+      guard "$GUARD_IN" "-p icmp -m icmp --icmp-type $type -j RETURN"
+    done
+    guard "$GUARD_IN" "! -i $IFACE -p udp -m udp --sport 67 --dport 68 -j RETURN"
+    # By what a forward has translated: from outside, and from peers by the public address.
+    for name in "$IFACE" "${OTHER_TUNNELS[@]}"; do
+      guard "$GUARD_THROUGH" "-o $name $forwarded"
+    done
+    guard_allowed
+    # What of the peers may leave, and as whom, is judged by the tunnel's own rules.
+    guard "$GUARD_THROUGH" "-i $IFACE -o $PUBLIC -j RETURN"
+  else
+    # Errors, then what IPv6 lives by: routers, neighbours, and who listens to which group.
+    for type in 1 2 3 4 133 134 135 136 130 131 132 143; do
+      guard "$GUARD_IN" "-p ipv6-icmp -m icmp6 --icmpv6-type $type -j RETURN"
+    done
+    guard "$GUARD_IN" "-s fe80::/10 ! -i $IFACE -p udp -m udp --dport 546 -j RETURN"
+  fi
+  for name in "${OUTSIDE[@]}" "$IFACE"; do
+    guard "$GUARD_IN" "-i $name -j DROP"
+    guard "$GUARD_THROUGH" "-i $name -j DROP"
+  done
+}
+
+# guard CHAIN RULE: appended to GUARD
+guard() { GUARD[$1]+="-A $1 $2"$'\n'; }
+
+# guard_pings MATCH: so many a second are let by
+guard_pings() {
+  guard "$GUARD_IN" "$1 -m limit --limit 50/sec --limit-burst 100 -j RETURN"
+  guard "$GUARD_IN" "$1 -j DROP"
+}
+
+# guard_allowed: what peers may reach by FIREWALL, of this host and of each other
+guard_allowed() {
+  local line source protocol own=${SETTING[address]%/*} from match to container
+  while IFS= read -r line; do
+    parse_allow "$line" || continue
+    for protocol in ${PROTOCOLS//+/ }; do
+      match='' to='' container="-m conntrack --ctorigdst $DESTINATION"
+      [[ $protocol == any ]] || match=" -p $protocol"
+      if [[ -n $DPORTS ]]; then
+        to=" -m $protocol --dport ${DPORTS/-/:}" container+=" --ctorigdstport ${DPORTS/-/:}"
+      fi
+      for source in ${SOURCES//,/ }; do
+        from="-s $source/32"
+        if [[ $DESTINATION == "$own" ]]; then
+          guard "$GUARD_IN" "$from -d $own/32 -i $IFACE$match$to -j RETURN"
+          # Docker has translated by then what is for a container of this host.
+          guard "$GUARD_THROUGH" "$from -i $IFACE$match $container -j RETURN"
+        else
+          guard "$GUARD_THROUGH" "$from -d $DESTINATION/32 -i $IFACE -o $IFACE$match$to -j RETURN"
+        fi
+      done
+    done
+  done <<<"$FIREWALL"
+}
+
+# find_outside: where strangers come from, into OUTSIDE: the public interface, and whatever else a
+# default route leaves by, as IPv6 may. A bridge of Docker's or a private network is not outside.
+# Other tunnels of ours on this host are open to their own peers: OTHER_TUNNELS, TUNNEL_PORTS.
+find_outside() {
+  local folder name words
+  OUTSIDE=("$PUBLIC") OTHER_TUNNELS=() TUNNEL_PORTS=("${SETTING[listen_port]}")
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    [[ $name != "$IFACE" && -d $folder ]] || continue
+    setting_of "$name" listen-port
+    [[ -z $VALUE ]] || OTHER_TUNNELS+=("$name") TUNNEL_PORTS+=("$VALUE")
+  done
+  while read -r words; do
+    [[ $words =~ \ dev\ ([^ ]+) ]] || continue
+    name=${BASH_REMATCH[1]}
+    [[ " ${OUTSIDE[*]} ${OTHER_TUNNELS[*]} $IFACE lo " == *" $name "* ]] || OUTSIDE+=("$name")
+  done < <(
+    ip -4 route show default
+    ip -6 route show default 2>/dev/null || true
+  )
+}
+
+# With no ip6tables, only a host without any IPv6 address is safe without it.
+has_ipv6() {
+  [[ -e /proc/net/if_inet6 ]] && { has ip6tables-restore || grep -q '' /proc/net/if_inet6; }
+}
+
+# guard_families: for which of them there are guards
+guard_families() {
+  echo 4
+  ! has_ipv6 || echo 6
+}
+
+# guard_script 4|6 [gone]: from what the kernel holds to GUARD, or to nothing, for iptables-restore;
+# into SCRIPT, empty if it is so already; false if it cannot be seen, with why in SAID
+guard_script() {
+  local tool=iptables line chain builtin foreign='' changes='' jumps='' rules
+  local -A there=() hung=()
+  local -a saved
+  (($1 == 4)) || tool=ip6tables
+  SCRIPT=
+  mapfile -t saved < <("$tool-save" -t mangle || echo failed)
+  for line in "${saved[@]}"; do
+    chain=${line#:} chain=${chain#-A } chain=${chain%% *}
+    case $line in
+      ":$GUARD_IN "* | ":$GUARD_THROUGH "*) there[$chain]+= ;;
+      "-A $GUARD_IN "* | "-A $GUARD_THROUGH "*) there[$chain]+=$line$'\n' ;;
+      "-A RT-"*) ;;
+      "-A "*" -j $GUARD_IN" | "-A "*" -j $GUARD_THROUGH")
+        if [[ $foreign == *" $chain "* ]]; then
+          hung["$chain ${line##* }"]+=" later"
+        else
+          hung["$chain ${line##* }"]+=" first"
+        fi
+        ;;
+      "-A "*" -j RT-"*) ;;
+      "-A "*) foreign+=" $chain " ;;
+      failed)
+        SAID="$tool-save failed, see what it says on this host"
+        return 1
+        ;;
+    esac
+  done
+  for builtin in INPUT FORWARD; do
+    chain=$GUARD_IN
+    [[ $builtin == INPUT ]] || chain=$GUARD_THROUGH
+    rules=${hung["$builtin $chain"]-}
+    if [[ ${2-} == gone ]]; then
+      for _ in $rules; do jumps+="-D $builtin -j $chain"$'\n'; done
+      [[ -z ${there[$chain]+there} ]] || changes+="-F $chain"$'\n'"-X $chain"$'\n'
+      continue
+    fi
+    [[ ${there[$chain]-missing} == "${GUARD[$chain]}" ]] ||
+      changes+=":$chain - [0:0]"$'\n'${GUARD[$chain]}
+    [[ $rules != " first" ]] || continue
+    for _ in $rules; do jumps+="-D $builtin -j $chain"$'\n'; done
+    jumps+="-I $builtin 1 -j $chain"$'\n'
+  done
+  [[ -n $changes$jumps ]] || return 0
+  # A chain is filled before it hangs, and hangs no more when it goes.
+  [[ ${2-} == gone ]] && SCRIPT=$jumps$changes || SCRIPT=$changes$jumps
+  SCRIPT="*mangle"$'\n'$SCRIPT"COMMIT"$'\n'
+}
+
+# restore_guards 4|6 OPTION...: SCRIPT to iptables-restore; false, with its words in SAID
+restore_guards() {
+  local tool=iptables
+  (($1 == 4)) || tool=ip6tables
+  shift
+  SAID=$(printf '%s' "$SCRIPT" | "$tool-restore" --noflush -w 60 "$@" 2>&1)
+}
+
+# sync_guards [gone]: the kernel to FIREWALL, or to nothing; false with why in SAID
+sync_guards() {
+  local family
+  for family in $(guard_families); do
+    [[ ${1-} == gone ]] || want_guards "$family"
+    guard_script "$family" "$@" || return 1
+    [[ -n $SCRIPT ]] || continue
+    step "computed-guards-$family"
+    restore_guards "$family" || return 1
+    step "synced-guards-$family"
+  done
+}
+
+# check_guards: refused before anything changes, if this host's iptables would not take them
+check_guards() {
+  local family
+  for family in $(guard_families); do
+    want_guards "$family"
+    # With IPv6 open, a firewall for IPv4 alone would only look like one.
+    { guard_script "$family" && { [[ -z $SCRIPT ]] || restore_guards "$family" --test; }; } ||
+      refuse "iptables does not take the firewall for IPv$family on this host:" \
+        "${SAID//$'\n'/; }; nothing was changed"
+  done
+}
+
+# unhook_guards: the last resort, which needs no file and no lock
+unhook_guards() {
+  local tool
+  for tool in iptables ip6tables; do
+    while "$tool" -w 10 -t mangle -D INPUT -j "$GUARD_IN"; do :; done
+    while "$tool" -w 10 -t mangle -D FORWARD -j "$GUARD_THROUGH"; do :; done
+  done 2>/dev/null
+}

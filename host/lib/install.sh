@@ -1,0 +1,44 @@
+# Install: this copy of the helper into its place, on a host that can carry a tunnel.
+#
+# It is run as "incoming" in the tunnel's own folder, and leaves the host as it was if it fails.
+
+verb_install() {
+  local owner=${1-} packages=${2-install}
+  DOING=install
+  UNDO=undo_install
+  [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
+  is_interface "$IFACE" || refuse "'$IFACE' is not an interface's name"
+  check_setting owner "$owner" || refuse "'$owner' is not a stack (allowed: $ALLOWED)"
+  [[ $packages == install || $packages == manual ]] ||
+    refuse "packages '$packages' is not known (allowed: install, manual)"
+  check_owner "$owner"
+  [[ -d /run/systemd/system ]] ||
+    refuse "this system does not run systemd, which starts the tunnel; nothing was changed"
+  # Opening alone would make a file where there is no device.
+  kernel_has_wireguard || { [[ -c /dev/net/tun ]] && : 2>/dev/null <>/dev/net/tun; } ||
+    refuse "neither the kernel's WireGuard nor /dev/net/tun can be used on this host: switch on" \
+      "TUN/TAP in the provider's panel, or take a VPS with its own kernel; nothing was changed"
+  enough_room 1 "$LIB" /etc
+  install_packages "$packages"
+  step checked-host
+
+  lock
+  check_owner "$owner"
+  mv -fT "$LIB/$IFACE/incoming" "$HELPER"
+  chmod 0700 "$HELPER"
+  step placed-helper
+  make_folder "$OWN/forwards.d" "$OWN/peers.d"
+  [[ -e $OWN/owner ]] || write_file "$OWN/owner" "$owner"$'\n'
+  step wrote-owner
+  # A newer helper may see the same files another way. What it sees alike is not touched.
+  load_settings || return 0
+  write_conf
+  if tunnel_is_up; then bring_up; fi
+}
+
+# shellcheck disable=SC2329 # called by UNDO
+undo_install() {
+  rm -f "$LIB/$IFACE/incoming"
+  # What was a tunnel before stays one.
+  [[ -s $OWN/owner ]] || remove_files
+}

@@ -1,0 +1,79 @@
+# Interface: set up once as a unit of wg-quick, then changed live, never by down and up.
+
+readonly START_WAIT=60 # seconds; a name server may be slow, wg-quick would wait for it forever
+
+verb_interface() {
+  local old_role old_endpoint
+  local -a lines
+  DOING=interface
+  read_lines
+  lines=("${LINES[@]}")
+  parse_settings "${lines[@]}" || refuse "$WRONG"
+  if [[ ${SETTING[role]} == server ]]; then check_endpoint; fi
+  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  check_owner "${SETTING[owner]}"
+  SETTING=()
+  if load_settings; then finish_interrupted; fi
+  old_role=${SETTING[role]-} old_endpoint=${SETTING[peer_endpoint]-}
+  parse_settings "${lines[@]}" || refuse "$WRONG"
+  [[ -z $old_role || $old_role == "${SETTING[role]}" ]] ||
+    refuse "$IFACE on this host is a $old_role's already: one host cannot be both in one tunnel"
+  [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
+  check_neighbours
+  find_public_interface
+  # Failing to start for the first time leaves the host without an interface, as it was.
+  [[ -n $old_role ]] || tunnel_is_up || UNDO=forget_interface
+  [[ ${SETTING[role]} == vps ]] || choose_mark
+  make_folder "$OWN/forwards.d" "$OWN/peers.d"
+  settings_text
+  write_file "$OWN/settings" "$TEXT"
+  step wrote-settings
+  write_conf
+  step wrote-conf
+  if tunnel_is_up; then
+    # Added anew, a peer is dialled at once, and not with the next keepalive only.
+    [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]] ||
+      wg set "$IFACE" peer "${SETTING[peer_public_key]}" remove
+    sync_wireguard
+    sync_link
+    bring_up
+  fi
+  unlock
+  start_unit
+  tell_other_firewalls
+}
+
+# check_endpoint: said here in plain words, before wg says it in its own
+check_endpoint() {
+  local host=${SETTING[peer_endpoint]%:*}
+  is_address "$host" || getent ahostsv4 "$host" >/dev/null ||
+    refuse "this host cannot resolve $host, the VPS's endpoint:" \
+      "correct vps.endpoint or this host's name server; nothing was changed"
+}
+
+# start_unit: at every boot, and now. Without the lock, which the unit's PostUp takes.
+start_unit() {
+  local said
+  said=$(systemctl enable --quiet "$UNIT" 2>&1) || fail "could not enable $UNIT: ${said//$'\n'/; }"
+  step enabled-unit
+  ! tunnel_is_up || systemctl is-active --quiet "$UNIT" || return 0
+  # Not start: the unit may count as running although its interface was deleted.
+  if ! tunnel_is_up; then
+    said=$(timeout "$START_WAIT" systemctl restart "$UNIT" 2>&1) ||
+      fail "$UNIT did not start: ${said//$'\n'/; } ($(unit_log))"
+    step started-unit
+  fi
+}
+
+unit_log() {
+  journalctl --unit "$UNIT" --lines 12 --output cat --no-pager 2>/dev/null | without_keys |
+    tr '\n' ';'
+}
+
+# shellcheck disable=SC2329 # called by UNDO
+forget_interface() {
+  systemctl disable --quiet --now "$UNIT" 2>/dev/null || true
+  systemctl reset-failed --quiet "$UNIT" 2>/dev/null || true
+  rm -f "$OWN"/{settings,mark,public-interface,line-address,socket-match,changed,endpoints}
+  [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
+}

@@ -1,0 +1,25 @@
+# The lock: one per host, since tunnels share the firewall, and Pulumi runs resources in parallel.
+#
+# It is the helper's own folder, which only root can open, and which is there as long as there is
+# anything to serialise. Never start or stop the unit while holding it: its PostUp wants it too.
+
+readonly LOCK_WAIT=300 # seconds; a thousand forwards made in one run wait for each other
+
+LOCK=
+
+# False if the folder is not there: no tunnel is installed.
+lock() {
+  while [[ -d $LIB ]]; do
+    exec {LOCK}<"$LIB"
+    flock --timeout "$LOCK_WAIT" "$LOCK" ||
+      fail "another run has held the lock for $LOCK_WAIT s: see 'fuser -v $LIB', end it, run again"
+    # The last tunnel's uninstall may have removed the folder while this run waited.
+    [[ /dev/fd/$LOCK -ef $LIB ]] && return 0
+    exec {LOCK}<&-
+  done
+  return 1
+}
+
+unlock() {
+  exec {LOCK}<&-
+}

@@ -1,0 +1,90 @@
+# Login: by which ports one logs in to this host, and the connection that this run came by.
+
+readonly TICKS=100 # a second, in which the kernel tells when a process began
+
+SSH_PORTS=()
+
+# find_ssh_ports: into SSH_PORTS, beside those that are there: of the running sshd, of its settings,
+# of the socket that systemd opens for it, and of this login, whoever serves it
+find_ssh_ports() {
+  local line key value pids
+  local -A ports=()
+  for value in "${SSH_PORTS[@]}" ${LOGIN_PORT:+"$LOGIN_PORT"}; do ports[$value]=1; done
+  # Not what an sshd opens for somebody's port forwarding: that one is the child of another.
+  while read -r _ _ _ line _ pids; do
+    [[ $line != 127.* && $line != "[::1]"* && $pids =~ \"sshd[^\"]*\",pid=([0-9]+) ]] || continue
+    read_process "${BASH_REMATCH[1]}" || continue
+    [[ $(cat "/proc/$PARENT/comm" 2>/dev/null) == sshd* ]] || ports[${line##*:}]=1
+  done < <(ss -Hltnp)
+  # At boot it may not run yet. Its own words for a port: "port 22", "listenaddress [::]:22".
+  while read -r key value; do
+    [[ $key != port && $key != listenaddress ]] || ports[${value##*:}]=1
+  done < <(sshd -T 2>/dev/null || true)
+  for line in ssh.socket sshd.socket; do
+    [[ $(systemctl is-active "$line" 2>/dev/null) == active ]] || continue
+    while read -r value _; do
+      ports[${value##*:}]=1
+    done < <(systemctl show --property=Listen --value "$line" 2>/dev/null || true)
+  done
+  SSH_PORTS=()
+  for value in "${!ports[@]}"; do
+    ! is_port "$value" || SSH_PORTS+=("$value")
+  done
+  mapfile -t SSH_PORTS < <(printf '%s\n' "${SSH_PORTS[@]}" | sort -nu)
+  [[ -n ${SSH_PORTS[0]} ]] || SSH_PORTS=()
+}
+
+# read_process PID|self: into PARENT, GROUP and BEGAN, in ticks since the boot; false if it is gone
+read_process() {
+  local stat
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+  # Its name stands in brackets, and may hold some.
+  read -r _ PARENT GROUP _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ BEGAN _ <<<"${stat##*) }"
+}
+
+# now: ticks since the boot, as a process that begins now; into NOW
+now() {
+  NOW=$(read_process self && echo "$BEGAN")
+}
+
+# find_login: the connection by which this run was called, from the processes above it, since sudo
+# forgets SSH_CONNECTION: when it was taken (LOGIN_BEGAN, empty for none: a console), at which port
+# (LOGIN_PORT) of which address (LOGIN_TO), from where (LOGIN_FROM)
+find_login() {
+  local pid=$$ line to from users first='' nearest=''
+  local -a above=() sockets=()
+  local -A began=()
+  LOGIN_BEGAN='' LOGIN_PORT='' LOGIN_TO='' LOGIN_FROM=''
+  while ((pid > 1)) && read_process "$pid"; do
+    above+=("$pid") began[$pid]=$BEGAN
+    pid=$PARENT
+  done
+  mapfile -t sockets < <(ss -Htnp state established)
+  for pid in "${above[@]}"; do
+    [[ "${sockets[*]}" != *"pid=$pid,"* ]] || { nearest=$pid && break; }
+  done
+  [[ -n $nearest ]] || return 0
+  for line in "${sockets[@]}"; do
+    # It may hold others, for port forwarding. Of the connection itself there are two processes, one
+    # of root's and one of the user's, unless the user is root.
+    [[ $line == *"pid=$nearest,"* ]] || continue
+    read -r _ _ to from users <<<"$line"
+    [[ -n $(ss -Hltn "sport = :${to##*:}") ]] || continue
+    for pid in "${above[@]}"; do
+      [[ $users == *"pid=$pid,"* ]] || continue
+      [[ -z $first ]] || ((began[$pid] < first)) || continue
+      first=${began[$pid]}
+      LOGIN_BEGAN=$first LOGIN_PORT=${to##*:} LOGIN_TO=$to LOGIN_FROM=$from
+    done
+  done
+  plain_address "$LOGIN_TO"
+  LOGIN_TO=$VALUE
+  plain_address "$LOGIN_FROM"
+  LOGIN_FROM=$VALUE
+}
+
+# plain_address ADDRESS:PORT: as ss prints it, into VALUE without port, brackets and IPv6's guise
+plain_address() {
+  VALUE=${1%:*} VALUE=${VALUE#[} VALUE=${VALUE%]}
+  VALUE=${VALUE#::ffff:} VALUE=${VALUE%%%*}
+}

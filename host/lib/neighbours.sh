@@ -1,0 +1,82 @@
+# Neighbours: other tunnels and programs on this host that this tunnel would run into.
+
+# other_tunnels: by name, with the stack that each belongs to
+other_tunnels() {
+  local folder name found=
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    [[ -d $folder && $name != "$IFACE" ]] || continue
+    owner_of "$name"
+    found+="${found:+, }$name of ${VALUE:-an unknown stack}"
+  done
+  echo "${found:-none}"
+}
+
+# check_owner OWNER: this tunnel's name is free, or this stack's already
+check_owner() {
+  owner_of "$IFACE"
+  [[ -z $VALUE || $VALUE == "$1" ]] ||
+    refuse "the interface $IFACE on this host belongs to the stack $VALUE:" \
+      "set another name as network.interface; nothing was changed"
+  [[ -z $VALUE ]] || return 0
+  [[ ! -e $CONF ]] || conf_is_ours ||
+    refuse "$CONF is there already and not from reverse-tunnel:" \
+      "set another name as network.interface, or remove that tunnel; nothing was changed"
+  [[ ! -e $SYSCTL/conf/$IFACE ]] || [[ -e $CONF ]] ||
+    refuse "this host has an interface $IFACE already, which is not from reverse-tunnel:" \
+      "set another name as network.interface; nothing was changed"
+}
+
+# check_neighbours: network and port of SETTING are free on this host
+check_neighbours() {
+  local folder name port=${SETTING[listen_port]-} network=$NETWORK
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    [[ $name != "$IFACE" ]] || continue
+    setting_of "$name" address
+    if [[ -n $VALUE ]] && overlap "$network" "$VALUE"; then
+      network_of "$VALUE"
+      local theirs=$NETWORK
+      owner_of "$name"
+      refuse "network.cidr $network overlaps $theirs of the tunnel $name, which belongs to the stack" \
+        "${VALUE:-(unknown)}: choose another network; nothing was changed"
+    fi
+    setting_of "$name" listen-port
+    if [[ -n $VALUE && $VALUE == "$port" ]]; then
+      owner_of "$name"
+      refuse "network.listenPort $port is taken by the tunnel $name, which belongs to the stack" \
+        "${VALUE:-(unknown)}: choose another port; nothing was changed"
+    fi
+  done
+  NETWORK=$network
+  check_routes
+  [[ -z $port ]] || check_port "$port"
+}
+
+# check_routes: no other interface's network is part of the tunnel's, or the other way round
+check_routes() {
+  local to rest dev
+  while read -r to rest; do
+    [[ $to =~ ^[0-9.]+(/[0-9]+)?$ && $rest =~ dev\ ([^ ]+) ]] || continue
+    dev=${BASH_REMATCH[1]}
+    [[ $to == */* ]] || to+=/32
+    [[ $dev != "$IFACE" ]] || continue
+    overlap "$NETWORK" "$to" || continue
+    # A wider route by way of a router gives way to the tunnel's own, a connected network does not.
+    [[ $rest == *"scope link"* ]] || ((${to#*/} >= ${NETWORK#*/})) || continue
+    refuse "network.cidr $NETWORK overlaps $to, which this host reaches by $dev:" \
+      "choose another network; nothing was changed"
+  done < <(ip -4 route show)
+}
+
+check_port() {
+  local users
+  if tunnel_is_up && [[ $(wg show "$IFACE" listen-port 2>/dev/null) == "$1" ]]; then
+    return 0
+  fi
+  users=$(ss -Hlunp "sport = :$1")
+  [[ -z $users ]] && return 0
+  [[ $users =~ \(\(\"([^\"]+)\" ]] && users=${BASH_REMATCH[1]} || users="another program"
+  refuse "network.listenPort $1 (udp) is in use on this host by $users (see 'ss -lunp'):" \
+    "choose another port; nothing was changed"
+}

@@ -1,0 +1,175 @@
+# Peers: one file each, peers.d/NAME.conf, with the lines that the stack sent. A change touches
+# that peer of the running interface alone.
+
+# parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first), EGRESS and MTU; false
+# with what is wrong in WRONG
+parse_peer() {
+  local line ip
+  KEY='' ALLOWED_IPS='' EGRESS=own MTU=''
+  for line in "$@"; do
+    case $line in
+      "public-key "*)
+        KEY=${line#* }
+        WRONG="'$line': a public key is 32 bytes in base64"
+        is_key "$KEY" || return 1
+        ;;
+      "allowed-ips "*)
+        ALLOWED_IPS=${line#* }
+        for ip in ${ALLOWED_IPS//,/ }; do
+          WRONG="'$line': $ip is not a network such as 172.16.0.4/32"
+          is_prefixed "$ip" || return 1
+        done
+        ;;
+      "egress tunnel") EGRESS=tunnel ;;
+      "mtu "*)
+        MTU=${line#* }
+        WRONG="'$line': 576-65535 are allowed"
+        check_setting mtu "$MTU" || return 1
+        ;;
+      *)
+        WRONG="line '$line' is not known to this helper (version $HELPER_VERSION)"
+        return 1
+        ;;
+    esac
+  done
+  WRONG="public-key and allowed-ips are both needed"
+  [[ -n $KEY && -n $ALLOWED_IPS ]]
+}
+
+# load_peers: PEER[public key] = its networks, NAMED[public key] = its name, and WAYS_OUT = the
+# addresses of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
+# needs a route beside the tunnel's own
+declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=()
+load_peers() {
+  local file name ip
+  PEER=() NAMED=() TO_PEERS=() WAYS_OUT=()
+  for file in "$OWN"/peers.d/*.conf; do
+    [[ -e $file ]] || continue
+    name=${file##*/} name=${name%.conf}
+    read_lines <"$file"
+    if ! parse_peer "${LINES[@]}"; then
+      # A damaged file must not keep the whole tunnel down at boot.
+      say "peer $name is left out: $WRONG; run 'pulumi up'"
+      continue
+    fi
+    PEER[$KEY]=$ALLOWED_IPS NAMED[$KEY]=$name
+    [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=${ALLOWED_IPS%%/*}
+    for ip in ${ALLOWED_IPS//,/ }; do
+      [[ -z $MTU ]] && overlap "$ip" "$NETWORK" || TO_PEERS[$ip]=$MTU
+    done
+  done
+}
+
+verb_put_peer() {
+  local name=${1-} file key ips egress text old=''
+  DOING="put-peer $name"
+  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  file=$OWN/peers.d/$name.conf
+  read_lines
+  parse_peer "${LINES[@]}" || refuse "$WRONG; nothing was changed"
+  key=$KEY ips=$ALLOWED_IPS egress=$EGRESS
+  printf -v text '%s\n' "${LINES[@]}"
+
+  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_settings
+  finish_interrupted
+  [[ ${SETTING[role]} == vps ]] || refuse "peers belong on the VPS, this is a server"
+  check_peer_routes "$ips"
+  [[ ! -e $file ]] || IFS= read -r -d '' old <"$file" || true
+  if [[ $text != "$old" ]]; then
+    write_file "$file" "$text"
+    step wrote-peer
+  fi
+  write_conf
+  step wrote-conf
+  if tunnel_is_up; then
+    wg set "$IFACE" peer "$key" allowed-ips "$ips"
+    step set-peer
+    drop_stray_peers
+    sync_ways
+    [[ $egress == tunnel ]] || end_way_out "${ips%%/*}"
+  fi
+}
+
+verb_remove_peer() {
+  local name=${1-} file address=
+  DOING="remove-peer $name"
+  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  lock || return 0
+  know_settings || return 0
+  finish_interrupted
+  file=$OWN/peers.d/$name.conf
+  if [[ -s $file ]]; then
+    read_lines <"$file"
+    ! parse_peer "${LINES[@]}" || address=${ALLOWED_IPS%%/*}
+  fi
+  rm -f "$file"
+  step unlisted-peer
+  write_conf
+  if tunnel_is_up; then
+    drop_stray_peers
+    sync_ways
+    [[ -z $address ]] || end_way_out "$address"
+  fi
+}
+
+# end_way_out ADDRESS: unless a peer of another name has it by now
+end_way_out() {
+  local address
+  for address in "${WAYS_OUT[@]}"; do
+    [[ $address != "$1" ]] || return 0
+  done
+  retire_way_out "$1"
+}
+
+# sync_ways: routes and rules by what the peers' files say. Forwards are not touched.
+sync_ways() {
+  sync_peer_routes
+  step synced-routes
+  sync_rules -
+  step synced-rules
+  keep_forwarding
+}
+
+readonly ROUTES_OURS=171    # the protocol number by which a route is known as made here
+readonly ROUTES_METRIC=7000 # any other route to the same network comes first
+
+# sync_peer_routes: wg-quick makes none (Table = off), and the interface's network has one anyway
+sync_peer_routes() {
+  local network rest
+  while read -r network rest; do
+    [[ $network == */* ]] || network+=/32
+    [[ -n ${TO_PEERS[$network]+wanted} ]] ||
+      ip -4 route del "$network" dev "$IFACE" proto "$ROUTES_OURS"
+  done < <(ip -4 route show dev "$IFACE" proto "$ROUTES_OURS")
+  for network in "${!TO_PEERS[@]}"; do
+    rest=${TO_PEERS[$network]}
+    # shellcheck disable=SC2086 # two words, or none
+    ip -4 route replace "$network" dev "$IFACE" proto "$ROUTES_OURS" metric "$ROUTES_METRIC" \
+      ${rest:+mtu $rest}
+  done
+}
+
+# check_peer_routes NETWORKS: what is behind a peer must not be this host's own surroundings
+check_peer_routes() {
+  local network to rest
+  for network in ${1//,/ }; do
+    while read -r to rest; do
+      [[ $to =~ ^[0-9.]+(/[0-9]+)?$ && $rest == *"scope link"* && $rest != *"dev $IFACE "* ]] || continue
+      [[ $to == */* ]] || to+=/32
+      ! overlap "$network" "$to" ||
+        refuse "$network behind this peer overlaps $to, which this host reaches by ${rest#*dev }:" \
+          "name fewer networks of that server; nothing was changed"
+    done < <(ip -4 route show)
+  done
+}
+
+# drop_stray_peers: those of the interface that no file has: removed ones, and old keys
+drop_stray_peers() {
+  local key
+  load_peers
+  while read -r key; do
+    [[ -n ${PEER[$key]-} ]] || wg set "$IFACE" peer "$key" remove
+    step dropped-peer
+  done < <(wg show "$IFACE" peers)
+}

@@ -1,0 +1,86 @@
+# Ports: what a forward must not take from others, who would be cut off: this very login, a tunnel
+# of ours, another stack's forward.
+#
+# It is asked at every change, so by files and /proc alone, without a process in the ordinary case.
+
+# check_ports TEXT: of a forward, refused before anything changes
+check_ports() {
+  parse_text "$1"
+  [[ $PAUSED == no ]] || return 0
+  check_login_port
+  check_tunnels_ports
+}
+
+# takes PROTOCOL BEGIN END: whether the forward that was parsed has one of these ports
+takes() { [[ " $PROTOS " == *" $1 "* ]] && (($2 <= PORT_END && $3 >= PORT)); }
+
+# has_listener: whether anybody on this host listens at a TCP port of the forward that was parsed
+has_listener() {
+  local file line port
+  local -a lines
+  for file in /proc/net/tcp /proc/net/tcp6; do
+    [[ -r $file ]] || continue
+    mapfile -t lines <"$file"
+    for line in "${lines[@]}"; do
+      [[ $line =~ ^\ *[0-9]+:\ [0-9A-F]+:([0-9A-F]{4})\ [0-9A-F]+:0000\ 0A\  ]] || continue
+      port=$((16#${BASH_REMATCH[1]}))
+      ! takes tcp "$port" "$port" || return 0
+    done
+  done
+  return 1
+}
+
+# check_login_port: nobody could log in any more. A login by a tunnel, by IPv6 or from this host
+# itself is not what a forward translates; the server of a login listens.
+check_login_port() {
+  local folder name
+  has_listener || return 0
+  find_login
+  is_address "$LOGIN_TO" && [[ $LOGIN_TO != 127.* ]] || return 0
+  takes tcp "$LOGIN_PORT" "$LOGIN_PORT" || return 0
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    setting_of "$name" address
+    [[ -z $VALUE ]] || ! contains "$VALUE" "$LOGIN_TO" || return 0
+  done
+  refuse "tcp $LOGIN_PORT is the port of this host's SSH, by which this login to $LOGIN_TO came: it" \
+    "would be the last; choose another public port, or move SSH to another; nothing was changed"
+}
+
+# check_tunnels_ports: those at which tunnels on this host listen, and which their forwards have
+check_tunnels_ports() {
+  local folder name port
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    setting_of "$name" listen-port
+    port=$VALUE
+    if [[ -n $port ]] && takes udp "$port" "$port"; then
+      owner_of "$name"
+      refuse "udp $port is the port at which the tunnel $name of the stack ${VALUE:-(unknown)}" \
+        "listens on this host: choose another public port; nothing was changed"
+    fi
+    [[ $name == "$IFACE" ]] || check_their_forwards "$name"
+  done
+}
+
+# check_their_forwards TUNNEL: which translate what comes in by the same interface
+check_their_forwards() {
+  local file text proto ports
+  setting_of "$1" public-interface
+  [[ $VALUE != auto || ! -r $ETC/$1/public-interface ]] || read -r VALUE <"$ETC/$1/public-interface"
+  [[ $VALUE == "$PUBLIC" ]] || return 0
+  for file in "$ETC/$1/forwards.d"/*; do
+    [[ -r $file ]] || continue
+    IFS= read -r -d '' text <"$file" || true
+    [[ $text =~ ^(tcp|udp|tcp\+udp)\ ([0-9]+)(-[0-9]+)?\  ]] || continue
+    proto=${BASH_REMATCH[1]} ports=${BASH_REMATCH[2]}${BASH_REMATCH[3]}
+    [[ $text != *$'\n'paused$'\n'* ]] || continue
+    for proto in ${proto//+/ }; do
+      takes "$proto" "${ports%-*}" "${ports#*-}" || continue
+      owner_of "$1"
+      refuse "$proto $ports is taken by the forward ${file##*/} of the tunnel" \
+        "$1, which belongs to the stack ${VALUE:-(unknown)}: choose another public port, or remove" \
+        "that one there; nothing was changed"
+    done
+  done
+}

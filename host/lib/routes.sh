@@ -1,0 +1,202 @@
+# Routes: a server's answers to visitors go back through the tunnel, by a mark and a table.
+#
+# One bit of the mark, one table and one priority, all of this tunnel alone; chosen once and kept.
+
+MARK=0 TABLE=0
+
+readonly FIRST_BIT=24 BITS=7 # of 32; lower ones are taken by Docker's, Tailscale's and Kubernetes' kind
+readonly TABLES=7000         # 7024-7030: free of names in every distribution; also the priorities,
+#                              which must come before main's (32766) and any VPN's of wg-quick
+
+# load_mark: 0 if none was chosen, as on a VPS
+load_mark() {
+  [[ ! -s $OWN/mark ]] || read -r MARK TABLE <"$OWN/mark"
+}
+
+# choose_mark: the first that is free, beginning at one derived from the tunnel's name
+choose_mark() {
+  local i code sum=0 bit other
+  load_mark
+  ((MARK == 0)) || return 0
+  for ((i = 0; i < ${#IFACE}; i++)); do
+    printf -v code '%d' "'${IFACE:i:1}"
+    sum=$((sum * 31 + code))
+  done
+  for ((i = 0; i < BITS; i++)); do
+    bit=$((FIRST_BIT + (sum + i) % BITS))
+    printf -v MARK '0x%x' $((1 << bit))
+    TABLE=$((TABLES + bit))
+    if mark_is_free; then
+      write_file "$OWN/mark" "$MARK $TABLE"$'\n'
+      return 0
+    fi
+  done
+  refuse "no firewall mark is free on this host among the bits $FIRST_BIT-$((FIRST_BIT + BITS - 1))" \
+    "(see 'ip rule' and 'iptables-save'; other tunnels here: $(other_tunnels)); nothing was changed"
+}
+
+mark_is_free() {
+  local mark mask
+  ! grep -qs " $TABLE$" "$ETC"/*/mark || return 1
+  ! has_rule || return 1
+  [[ -z $(ip -4 route show table "$TABLE" 2>/dev/null) ]] || return 1
+  while IFS=/ read -r mark mask; do
+    # A value with its mask; the mask of all ones says nothing about who owns which bit.
+    ((mark & MARK || (${mask:-0xffffffff} != 0xffffffff && ${mask:-0} & MARK))) && return 1
+  done < <({
+    ip -4 rule show
+    iptables-save
+  } | sed -nE 's/.*(fwmark|--mark|--set-xmark|--set-mark) (0x[0-9a-f]+(\/0x[0-9a-f]+)?).*/\2/p')
+  return 0
+}
+
+has_rule() { [[ -n $(ip -4 rule show priority "$TABLE") ]]; }
+
+# sync_way_out: whether this server's own traffic goes into the tunnel, too
+#
+# Its own alone (iif lo), not what it passes on. Not to where it has a route of its own, and not the
+# tunnel's own packets, which WireGuard marks with the number of the table; nor what is bound to the
+# address of its own line, which is how it answers those who come by that.
+sync_way_out() {
+  local priority=$((TABLE + WAY_OUT)) wanted='' rule
+  local -a rules=()
+  if [[ ${SETTING[egress]-} == tunnel ]]; then
+    rules=("from all lookup main suppress_prefixlength 0")
+    [[ -z $LINE_ADDRESS ]] || rules+=("from $LINE_ADDRESS lookup main")
+    # What leads away comes last, and goes first.
+    printf -v rule 'not from all fwmark 0x%x iif lo lookup %s' "$TABLE" "$TABLE"
+    rules+=("$rule")
+  fi
+  for rule in "${rules[@]}"; do wanted+="$priority: $rule"$'\n'; done
+  [[ "$(way_out_rules)" != "${wanted%$'\n'}" ]] || return 0
+  remove_way_out
+  for rule in "${rules[@]}"; do
+    # shellcheck disable=SC2086 # words
+    ip -4 rule add $rule priority "$priority"
+    step added-way-out
+  done
+  # Services that are bound to any address answer from another one now.
+  conntrack -D -p udp --mark "$MARK/$MARK" >/dev/null 2>&1 || true
+}
+
+readonly WAY_OUT=100 # added to the table's number: its rules' priority, after that of the answers
+
+way_out_rules() { ip -4 rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//'; }
+
+remove_way_out() {
+  local priority=$((TABLE + WAY_OUT))
+  while ip -4 rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
+  while ip -4 rule del priority "$priority" 2>/dev/null; do :; done
+}
+
+# find_behind: the interfaces by which this server reaches what is behind it, into INTERFACES_BEHIND
+INTERFACES_BEHIND=()
+find_behind() {
+  local network route name
+  INTERFACES_BEHIND=()
+  for network in "${BEHIND[@]}"; do
+    # WireGuard's mark, lest the way out is found. A container's network may come up later: whoever
+    # makes it sees to forwarding.
+    route=$(ip -4 route get "${network%/*}" mark "$TABLE" 2>/dev/null) || continue
+    [[ $route =~ \ dev\ ([^ ]+) ]] || continue
+    name=${BASH_REMATCH[1]}
+    [[ $name != "$IFACE" && $name != lo && " ${INTERFACES_BEHIND[*]} " != *" $name "* ]] || continue
+    INTERFACES_BEHIND+=("$name")
+  done
+}
+
+add_routes() {
+  ip -4 route replace default dev "$IFACE" table "$TABLE"
+  step added-route
+  has_rule || ip -4 rule add fwmark "$MARK/$MARK" lookup "$TABLE" priority "$TABLE"
+  sync_way_out
+  # A visitor's address comes in by the tunnel, but the main table leads back by another line.
+  set_sysctl "conf/$IFACE/rp_filter" 2
+}
+
+remove_routes() {
+  ((TABLE)) || return 0
+  remove_way_out
+  while ip -4 rule del lookup "$TABLE" priority "$TABLE" 2>/dev/null; do :; done
+  ip -4 route flush table "$TABLE" 2>/dev/null || true
+}
+
+# The address by which this server's own line answers, into LINE_ADDRESS. Kept, since at boot it may
+# come later than the tunnel; it is asked for again whenever the tunnel comes up.
+LINE_ADDRESS=
+
+load_line_address() {
+  LINE_ADDRESS=
+  [[ ! -s $OWN/line-address ]] || read -r LINE_ADDRESS <"$OWN/line-address"
+}
+
+find_line_address() {
+  local route
+  load_line_address
+  # Where a visitor's packet would go; nothing is sent there.
+  route=$(ip -4 route get 1.1.1.1 mark "$TABLE" 2>/dev/null) || return 0
+  [[ $route =~ \ src\ ([0-9.]+) && ${BASH_REMATCH[1]} != "$LINE_ADDRESS" ]] || return 0
+  LINE_ADDRESS=${BASH_REMATCH[1]}
+  write_file "$OWN/line-address" "$LINE_ADDRESS"$'\n'
+}
+
+# Whether this kernel can tell sockets that are bound to the very address, into SOCKET_MATCH. Only
+# trying tells; kept for those who must not try.
+SOCKET_MATCH=no
+
+load_socket_match() {
+  SOCKET_MATCH=no
+  [[ ! -s $OWN/socket-match ]] || read -r SOCKET_MATCH <"$OWN/socket-match"
+}
+
+find_socket_match() {
+  local chain=RT-$IFACE-TRY found=no
+  load_socket_match
+  if printf '*nat\n:%s - [0:0]\n-A %s -p udp -m socket -j RETURN\nCOMMIT\n' "$chain" "$chain" |
+    iptables-restore --noflush -w 60 2>/dev/null; then
+    found=yes
+  fi
+  printf '*nat\n:%s - [0:0]\n-X %s\nCOMMIT\n' "$chain" "$chain" |
+    iptables-restore --noflush -w 60 2>/dev/null || true
+  [[ $found == "$SOCKET_MATCH" ]] || write_file "$OWN/socket-match" "$found"$'\n'
+  SOCKET_MATCH=$found
+}
+
+# The public interface, of a VPS alone, into PUBLIC. What "auto" meant is kept: at boot the default
+# route may come later than the tunnel.
+PUBLIC=
+
+load_public_interface() {
+  PUBLIC=${SETTING[public_interface]-}
+  [[ $PUBLIC != auto ]] || read -r PUBLIC <"$OWN/public-interface" || true
+}
+
+find_public_interface() {
+  local name to metric mask best=
+  if [[ ${SETTING[public_interface]-} == auto ]]; then
+    while read -r name to _ _ _ _ metric mask _; do
+      [[ $to == 00000000 && $mask == 00000000 && $name != "$IFACE" ]] || continue
+      [[ -n $best ]] && ((metric >= best)) || best=$metric PUBLIC=$name
+    done </proc/net/route
+    if [[ -n $best ]]; then
+      [[ -e $OWN/public-interface && $(<"$OWN/public-interface") == "$PUBLIC" ]] ||
+        write_file "$OWN/public-interface" "$PUBLIC"$'\n'
+    elif [[ ! -s $OWN/public-interface ]]; then
+      refuse "this host has no default route to find the public interface by: set vps.publicInterface"
+    fi
+  fi
+  load_public_interface
+  [[ -z $PUBLIC || -e $SYSCTL/conf/$PUBLIC ]] ||
+    refuse "this host has no interface $PUBLIC (it has: $(interfaces)): correct vps.publicInterface"
+}
+
+interfaces() {
+  local folder found=
+  for folder in "$SYSCTL"/conf/*; do
+    case ${folder##*/} in
+      all | default) ;;
+      *) found+="${found:+ }${folder##*/}" ;;
+    esac
+  done
+  echo "$found"
+}

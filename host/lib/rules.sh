@@ -1,0 +1,380 @@
+# Rules: what the firewall shall hold for this tunnel, and the way there from what it holds.
+#
+# Chains are ours alone (RT-<interface>-<WORD>) and hang in the built-in ones by one jump each. The
+# rules are written as iptables-save prints them, so that the two can be compared: what is right
+# already is not touched, and keeps its counters.
+#
+# Some chains hold the forwards, told apart by their comments; a change of one deletes and adds its
+# own rules alone. Never name an existing chain as ":CHAIN" for it: that would flush the chain.
+
+# "table built-in-chain chain place": first or last among others' rules, or within, for one that a chain
+# of ours leads to, which comes after it here
+CHAINS=()
+declare -A WANTED=()  # "table chain" -> the fixed rules that it shall hold
+declare -A PRESENT=() # "table chain" -> the fixed rules that it holds; set if the chain is there
+declare -A JUMPS=()   # "table built-in-chain chain" -> the jumps to it, each first or later
+declare -A ENDS=()    # "table built-in-chain" -> what its last rule goes to, other tunnels' aside
+declare -A TAGGED=()  # "table chain name" -> the rules of that forward that are there
+declare -A SHALL=()   # "table chain name" -> the rules of that forward that shall be there
+
+# holds_forwards CHAIN: GATE keeps out who may not, DNAT and HAIR lead into the tunnel (from outside
+# and from its own peers), SRC masquerades, OPEN lets pass on to what is behind a server.
+holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|HAIR|SRC|OPEN)$ ]]; }
+
+# want_chains: what the tunnel needs beside the forwards, from SETTING, into CHAINS and WANTED
+want_chains() {
+  local dnat=RT-$IFACE-DNAT pre=RT-$IFACE-PRE out=RT-$IFACE-OUT mss=RT-$IFACE-MSS
+  local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE hair=RT-$IFACE-HAIR
+  local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY
+  local here="-m addrtype --dst-type LOCAL -m conntrack --ctstate NEW -j $gate"
+  local key name to
+  local syn="-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS"
+  local known="-m conntrack --ctstate RELATED,ESTABLISHED"
+  local marked="-m connmark --mark $MARK/$MARK"
+  local -a rules=()
+  local restore="-j CONNMARK --restore-mark --nfmask $MARK --ctmask $MARK"
+  WANTED=()
+  if [[ ${SETTING[role]} == vps ]]; then
+    # What keeps others out comes into force first, what lets them in last.
+    CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
+      "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
+      "nat PREROUTING $hair first" "nat PREROUTING $dnat first")
+    load_peers
+    # Into the tunnel only what a forward has translated, else the provider's neighbours could route
+    # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
+    # leaves untranslated. A container of this host that is published to the tunnel is its own.
+    # A peer's way out is masqueraded; so is what comes back to it by a forward, which would else
+    # reach it from its own address.
+    for name in "${WAYS_OUT[@]}"; do rules+=("-s $name/32 -i $IFACE -o $PUBLIC -j ACCEPT"); done
+    want "filter $fwd" \
+      "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
+      "-o $IFACE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT" \
+      "-o $IFACE -j DROP" \
+      "-i $IFACE $known -j ACCEPT" \
+      "${rules[@]}" \
+      "-i $IFACE ! -o $PUBLIC -m conntrack --ctstate DNAT -j RETURN" \
+      "-i $IFACE -j DROP"
+    # This host's own tunnel address, too, is reached through the tunnel only.
+    want "mangle $pre" \
+      "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
+-m addrtype ! --src-type LOCAL -j DROP" \
+      "-i $PUBLIC $here" \
+      "! -d ${SETTING[address]%/*}/32 -i $IFACE $here"
+    # Both directions: a lower MTU alone does not tell the far ends.
+    want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu" "-i $IFACE $syn --clamp-mss-to-pmtu"
+    rules=()
+    for key in "${!WAYS_OUT[@]}"; do
+      name=${WAYS_OUT[$key]}
+      rules+=("-s $name/32 -o $PUBLIC -j MASQUERADE")
+      for to in ${key//,/ }; do
+        rules+=("-s $name/32 -d $to -o $IFACE -m conntrack --ctstate DNAT -j MASQUERADE")
+      done
+    done
+    want "nat $way" "${rules[@]}"
+  else
+    CHAINS=("filter - $open within" "filter FORWARD $fwd first" "mangle PREROUTING $pre first"
+      "mangle OUTPUT $out first" "mangle POSTROUTING $mss first" "nat POSTROUTING $src first"
+      "nat PREROUTING $udp last")
+    # What others of the home network send by here stays out of the tunnel, where only we forward it.
+    find_behind
+    for name in "${INTERFACES_BEHIND[@]}"; do
+      ! forwards_by_us "$name" || rules+=("-i $name -o $IFACE -j DROP")
+    done
+    # A UDP service bound to any address answers from the one that the main table picks, and no
+    # connection would be known by that: so it is the one to which its visitors are sent. Where the
+    # way out is the tunnel it is that already.
+    local visitors="! -s $NETWORK -i $IFACE -p udp"
+    local -a to_line=() stale=()
+    if [[ -n $LINE_ADDRESS && ${SETTING[egress]-} != tunnel ]]; then
+      to_line=("$visitors -m addrtype --dst-type LOCAL -j DNAT --to-destination $LINE_ADDRESS")
+      # Until the tunnel knows that this line has another address by now, the old one may be
+      # somebody else's of the home network.
+      stale=("-d $LINE_ADDRESS/32 -i $IFACE -p udp -m conntrack --ctstate DNAT -j DROP")
+    fi
+    # The VPS reaches this server and what it publishes itself (Docker's DNAT, whose own rules then
+    # judge), not the home network behind it.
+    want "filter $fwd" \
+      "${stale[@]}" \
+      "-i $IFACE $known -j ACCEPT" \
+      "-o $IFACE $known -j ACCEPT" \
+      "-i $IFACE -m conntrack --ctstate DNAT -j RETURN" \
+      "-i $IFACE -j $open" \
+      "-i $IFACE -j DROP" \
+      "${rules[@]}"
+    rules=()
+    # Connections are marked on their way in, and their answers find back by the mark; everything
+    # else leaves by this server's own line.
+    # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
+    want "mangle $pre" \
+      "-i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
+      "-i $IFACE $syn --set-mss $((SETTING[mtu] - 40))" \
+      "! -i $IFACE $marked $restore"
+    want "mangle $out" "$marked $restore"
+    # Last, after Docker's, whose containers need no such help. A service that is bound to the very
+    # address answers from it.
+    [[ $SOCKET_MATCH != yes ]] || rules+=("$visitors -m socket -j RETURN")
+    want "nat $udp" "${rules[@]}" "${to_line[@]}"
+    want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu"
+  fi
+}
+
+# want "TABLE CHAIN" RULE...
+want() {
+  local chain=${1#* } place=$1 rule
+  shift
+  WANTED[$place]=
+  for rule in "$@"; do
+    WANTED[$place]+="-A $chain $rule"$'\n'
+  done
+}
+
+# want_forward NAME TEXT: its rules into SHALL
+#
+# By interface and local address, not by the public address: a VPS behind 1:1 NAT never sees that.
+want_forward() {
+  parse_text "$2"
+  [[ $PAUSED == no ]] || return 0
+  if [[ ${SETTING[role]} == vps ]]; then
+    want_gate "$1"
+    want_dnat "$1"
+  else
+    want_opening "$1"
+  fi
+}
+
+# want_rule CHAIN-WORD TABLE NAME RULE
+want_rule() { SHALL["$2 RT-$IFACE-$1 $3"]+="-A RT-$IFACE-$1 $4"$'\n'; }
+
+# as_dport PORT PORT_END: as iptables writes them, into DPORT
+as_dport() {
+  DPORT=$1
+  (($1 == $2)) || DPORT=$1:$2
+}
+
+# want_gate NAME: who may use the forward that was parsed. What is dropped here was not translated.
+#
+# Limits come first, since the list of those who may ends by returning; each counts by visitor.
+want_gate() {
+  local name=$1 match rate limit network
+  as_dport "$PORT" "$PORT_END"
+  match="-p $PROTOS -m comment --comment \"rt:$IFACE:$name\" -m $PROTOS --dport $DPORT"
+  # Both protocols in one rule, that they count together.
+  [[ $PROTOS != *" "* ]] ||
+    match="! -p icmp -m comment --comment \"rt:$IFACE:$name\" -m conntrack --ctorigdstport $DPORT"
+  if [[ -n $LIMIT_NEW ]]; then
+    # The kernel keeps the time between two, in millionths of a second.
+    rate=$((1000000 / (1000000 / LIMIT_NEW)))
+    # A table of the kernel's keeps its rate as long as any rule has its name: so the rate is in it.
+    limit="-m hashlimit --hashlimit-above $rate/sec --hashlimit-burst $LIMIT_NEW"
+    limit+=" --hashlimit-mode srcip --hashlimit-name rt-$IFACE-$name-$LIMIT_NEW"
+    want_rule GATE mangle "$name" "$match $limit -j DROP"
+  fi
+  if [[ -n $LIMIT_CONCURRENT ]]; then
+    limit="-m connlimit --connlimit-above $LIMIT_CONCURRENT --connlimit-mask 32 --connlimit-saddr"
+    want_rule GATE mangle "$name" "$match $limit -j DROP"
+  fi
+  [[ -n $FROM ]] || return 0
+  for network in ${FROM//,/ }; do want_rule GATE mangle "$name" "-s $network $match -j RETURN"; done
+  want_rule GATE mangle "$name" "$match -j DROP"
+}
+
+# want_dnat NAME: into the tunnel, by the forward that was parsed
+want_dnat() {
+  local name=$1 proto match to=$TARGET:$TPORT
+  if ((PORT != PORT_END)); then
+    # From the first port on, one by one; the kernel would else take any that is free.
+    to=$TARGET:$TPORT-$TPORT_END/$PORT
+    ((PORT != TPORT)) || to=$TARGET
+  fi
+  for proto in $PROTOS; do
+    as_dport "$PORT" "$PORT_END"
+    match="-p $proto -m addrtype --dst-type LOCAL -m comment --comment \"rt:$IFACE:$name\""
+    match+=" -m $proto --dport $DPORT -j DNAT --to-destination $to"
+    want_rule DNAT nat "$name" "-i $PUBLIC $match"
+    # The VPS's tunnel address is its own: who calls that means its own services.
+    want_rule HAIR nat "$name" "! -d ${SETTING[address]%/*}/32 -i $IFACE $match"
+    [[ $SOURCE_ADDRESS == tunnel ]] || continue
+    match="-p $proto -m conntrack --ctstate DNAT --ctorigdstport $DPORT"
+    as_dport "$TPORT" "$TPORT_END"
+    match+=" -m comment --comment \"rt:$IFACE:$name\" -m $proto --dport $DPORT"
+    want_rule SRC nat "$name" "-d $TARGET/32 -o $IFACE $match -j MASQUERADE"
+  done
+}
+
+# want_opening NAME: out of the tunnel to what is behind this server, by the opening that was parsed
+want_opening() {
+  local proto match
+  as_dport "$PORT" "$PORT_END"
+  for proto in $PROTOS; do
+    match="-m comment --comment \"rt:$IFACE:$1\" -m $proto --dport $DPORT"
+    want_rule OPEN filter "$1" "-d $TARGET/32 -p $proto $match -j ACCEPT"
+    [[ $SOURCE_ADDRESS == client ]] || want_rule SRC nat "$1" \
+      "-d $TARGET/32 -p $proto -m connmark --mark $MARK/$MARK $match -j MASQUERADE"
+  done
+}
+
+# is_ours CHAIN: no other tunnel's name can be followed by a word without a dash
+is_ours() { [[ $1 == "RT-$IFACE-"* && ${1#"RT-$IFACE-"} =~ ^[A-Z0-9]+$ ]]; }
+
+# read_rules: what the firewall holds of this tunnel
+read_rules() {
+  local line table='' chain rest place name foreign=
+  local -a saved
+  PRESENT=() JUMPS=() ENDS=() TAGGED=()
+  mapfile -t saved < <(iptables-save || echo failed)
+  for line in "${saved[@]}"; do
+    case $line in
+      '*'*) table=${line#\*} foreign= ;;
+      ":RT-$IFACE-"*)
+        chain=${line%% *} chain=${chain#:}
+        ! is_ours "$chain" || PRESENT["$table $chain"]+=
+        ;;
+      *"\"rt:$IFACE:"*)
+        name=${line#*\"rt:"$IFACE":} name=${name%%\"*}
+        chain=${line#-A } chain=${chain%% *}
+        TAGGED["$table $chain $name"]+=$line$'\n'
+        ;;
+      "-A RT-$IFACE-"*)
+        chain=${line#-A } chain=${chain%% *}
+        ! is_ours "$chain" || PRESENT["$table $chain"]+=$line$'\n'
+        ;;
+      "-A RT-"*) ;;
+      "-A "*" -j RT-"*)
+        chain=${line##* } rest=${line#-A } rest=${rest%% *} place="$table $rest $chain"
+        is_ours "$chain" || continue
+        ENDS["$table $rest"]=$chain
+        if [[ $foreign == *" $rest "* ]]; then
+          JUMPS[$place]+=" later"
+        else
+          JUMPS[$place]+=" first"
+        fi
+        ;;
+      "-A "*)
+        rest=${line#-A } rest=${rest%% *} foreign+=" $rest "
+        ENDS["$table $rest"]=
+        ;;
+      failed) fail "iptables-save failed: see what 'iptables-save' says on this host" ;;
+    esac
+  done
+}
+
+# sync_rules [NAME]: the firewall to what the files say, for all forwards or this one
+sync_rules() {
+  local only=${1-} table name script=''
+  local -a names=("${!FORWARD[@]}")
+  want_chains
+  SHALL=()
+  [[ -z $only ]] || names=("$only")
+  for name in "${names[@]}"; do
+    [[ -z ${FORWARD[$name]-} ]] || want_forward "$name" "${FORWARD[$name]}"
+  done
+  read_rules
+  for table in filter mangle nat; do
+    changes_of "$table" "$only"
+    [[ -z $CHANGES ]] || script+="*$table"$'\n'$CHANGES"COMMIT"$'\n'
+  done
+  [[ -n $script ]] || return 0
+  step computed-rules
+  apply_rules "$script"
+}
+
+# changes_of TABLE NAME: lines for iptables-restore, into CHANGES. Empty if all is as it shall be.
+changes_of() {
+  local table=$1 only=$2 entry builtin chain position place key jumps=''
+  CHANGES=
+  for entry in "${CHAINS[@]}"; do
+    [[ $entry == "$table "* ]] || continue
+    read -r _ builtin chain position <<<"$entry"
+    place="$table $chain"
+    if holds_forwards "$chain" && [[ -n ${PRESENT[$place]+there} ]]; then
+      # Whatever is in it without a forward's tag is nobody's.
+      unlist "${PRESENT[$place]}"
+      CHANGES+=$UNLISTED
+    elif [[ ${PRESENT[$place]-missing} != "${WANTED[$place]-}" ]]; then
+      # Flushed if it is there, and filled again, in one commit.
+      CHANGES+=":$chain - [0:0]"$'\n'${WANTED[$place]-}
+    fi
+    ! hangs_well "$table" "$builtin" "$chain" "$position" || continue
+    for _ in ${JUMPS["$table $builtin $chain"]-}; do
+      jumps+="-D $builtin -j $chain"$'\n'
+    done
+    if [[ $position == first ]]; then
+      # Before what a neighbour may end with (a REJECT of all that is left).
+      jumps+="-I $builtin 1 -j $chain"$'\n'
+    else
+      jumps+="-A $builtin -j $chain"$'\n'
+    fi
+  done
+  for key in "${!TAGGED[@]}"; do
+    [[ $key == "$table "* && ${key##* } == "${only:-${key##* }}" ]] || continue
+    [[ ${TAGGED[$key]} != "${SHALL[$key]-}" ]] || continue
+    unlist "${TAGGED[$key]}"
+    CHANGES+=$UNLISTED
+  done
+  for key in "${!SHALL[@]}"; do
+    [[ $key != "$table "* || ${SHALL[$key]} == "${TAGGED[$key]-}" ]] || CHANGES+=${SHALL[$key]}
+  done
+  CHANGES+=$jumps
+}
+
+# hangs_well TABLE BUILT-IN-CHAIN CHAIN POSITION: by one jump, in its place
+hangs_well() {
+  local jumps=${JUMPS["$1 $2 $3"]-}
+  case $4 in
+    within) ;;
+    first) [[ $jumps == " first" ]] ;;
+    last) [[ $jumps == " "[a-z]* && $jumps != " "*" "* && ${ENDS["$1 $2"]} == "$3" ]] ;;
+  esac
+}
+
+# unlist RULES: the lines that delete them, into UNLISTED
+unlist() {
+  local rule
+  UNLISTED=
+  while IFS= read -r rule; do
+    [[ -z $rule ]] || UNLISTED+="-D ${rule#-A }"$'\n'
+  done <<<"$1"
+}
+
+# check_rules NAME TEXT: a forward that iptables would not take is refused before anything changes
+check_rules() {
+  local table chain key script=''
+  SHALL=()
+  want_forward "$1" "$2"
+  for key in "${!SHALL[@]}"; do
+    read -r table chain _ <<<"$key"
+    script+="*$table"$'\n'":$chain - [0:0]"$'\n'${SHALL[$key]}COMMIT$'\n'
+  done
+  printf '%s' "$script" | iptables-restore --test --noflush -w 60 2>/dev/null ||
+    refuse "iptables does not take '${2%%$'\n'*}' on this host; nothing was changed"
+}
+
+apply_rules() {
+  local said
+  said=$(printf '%s' "$1" | iptables-restore --noflush -w 60 2>&1) ||
+    fail "iptables-restore failed: ${said//$'\n'/; }"
+}
+
+# remove_rules: everything of this tunnel out of the firewall, whichever version put it there
+remove_rules() {
+  local table place entry builtin chain script='' lines
+  read_rules
+  for table in nat mangle filter; do
+    lines=
+    for entry in "${!JUMPS[@]}"; do
+      [[ $entry == "$table "* ]] || continue
+      read -r _ builtin chain <<<"$entry"
+      for _ in ${JUMPS[$entry]}; do
+        lines+="-D $builtin -j $chain"$'\n'
+      done
+    done
+    for place in "${!PRESENT[@]}"; do
+      [[ $place != "$table "* ]] || lines+="-F ${place#* }"$'\n'
+    done
+    for place in "${!PRESENT[@]}"; do
+      [[ $place != "$table "* ]] || lines+="-X ${place#* }"$'\n'
+    done
+    [[ -z $lines ]] || script+="*$table"$'\n'$lines"COMMIT"$'\n'
+  done
+  [[ -z $script ]] || apply_rules "$script"
+}

@@ -1,0 +1,55 @@
+# The tunnel: what comes and goes with the interface. wg-quick calls up and down (PostUp, PreDown).
+
+verb_up() {
+  DOING=up
+  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  need_settings
+  UNDO=take_down
+  bring_up
+  [[ ${SETTING[role]} != vps ]] || call_peers
+}
+
+# bring_up: the kernel to what the files say. Nothing changes where it is so already.
+bring_up() {
+  find_public_interface
+  if [[ ${SETTING[role]} == server ]]; then
+    find_line_address
+    find_socket_match
+  fi
+  load_forwards
+  # The rules keep others out: before anything is passed on.
+  sync_rules
+  step synced-rules
+  if [[ ${SETTING[role]} == vps ]]; then
+    bring_firewall
+    load_peers
+    sync_peer_routes
+    allow_forwarding "$PUBLIC"
+  else
+    add_routes
+    find_behind
+    allow_forwarding "${INTERFACES_BEHIND[@]}"
+  fi
+  step opened
+  finish_interrupted
+}
+
+verb_down() {
+  DOING=down
+  lock || return 0
+  # wg-quick would leave the interface up on an error: say it, go on.
+  if load_settings && [[ ${SETTING[role]} == vps ]]; then
+    (note_endpoints) || true
+  fi
+  take_down
+}
+
+# take_down: best effort, each part for itself
+take_down() {
+  (remove_rules) || true
+  step removed-rules
+  (restore_forwarding) || true
+  step restored
+  load_mark
+  remove_routes || true
+}

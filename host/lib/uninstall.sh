@@ -1,0 +1,47 @@
+# Uninstall: everything of this tunnel, the helper last, so that a killed run can be run again.
+
+verb_uninstall() {
+  local owner=${1-} name
+  DOING=uninstall
+  owner_of "$IFACE"
+  if [[ -n $owner && -n $VALUE && $VALUE != "$owner" ]]; then
+    say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
+    return 0
+  fi
+  stop_unit
+  if lock; then
+    step stopped-unit
+    load_settings || true
+    take_down
+    step took-down
+    remove_firewall
+    ((${#SETTING[@]} == 0)) || retire_all_flows
+    remove_files
+    unlock
+  fi
+  tell_other_firewalls
+}
+
+# stop_unit: whatever state it is in. Without the lock, which its PreDown takes.
+stop_unit() {
+  # Only ours: a file of the same name may be somebody's own tunnel.
+  [[ -e $CONF ]] && conf_is_ours || return 0
+  systemctl disable --quiet "$UNIT" 2>/dev/null || true
+  step disabled-unit
+  systemctl stop "$UNIT" 2>/dev/null || true
+  systemctl reset-failed "$UNIT" 2>/dev/null || true
+  # It may have been started by hand, or have been killed half-way.
+  ! tunnel_is_up || ip link del "$IFACE" 2>/dev/null || true
+}
+
+# remove_files: with the helper last, by which a killed run is run again
+remove_files() {
+  [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
+  rm -f "$WIREGUARD/.$IFACE.conf.new"
+  step removed-conf
+  rm -rf "${OWN:?}"
+  rmdir "$ETC" 2>/dev/null || true
+  step removed-settings
+  rm -rf "${LIB:?}/${IFACE:?}"
+  rmdir "$LIB" 2>/dev/null || true
+}

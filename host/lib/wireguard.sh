@@ -1,0 +1,115 @@
+# WireGuard: the interface's file for wg-quick, and the running interface by it.
+
+# conf_text quick|wg: the file into TEXT, for wg-quick or as wg itself reads it
+conf_text() {
+  local key
+  [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
+  TEXT=
+  if [[ $1 == quick ]]; then
+    TEXT+="# Written by reverse-tunnel for the stack ${SETTING[owner]}; changes here are overwritten."$'\n'
+  fi
+  TEXT+="[Interface]"$'\n'
+  TEXT+="PrivateKey = $(<"$OWN/private.key")"$'\n'
+  [[ -z ${SETTING[listen_port]-} ]] || TEXT+="ListenPort = ${SETTING[listen_port]}"$'\n'
+  # wg would choose another port, at which the VPS does not know this server until the next keepalive.
+  [[ ${SETTING[role]}-$1 != server-wg ]] || TEXT+="ListenPort = $(wg show "$IFACE" listen-port)"$'\n'
+  [[ ${SETTING[egress]-} != tunnel ]] || TEXT+="FwMark = $TABLE"$'\n'
+  if [[ $1 == quick ]]; then
+    TEXT+="Address = ${SETTING[address]}"$'\n'
+    TEXT+="MTU = ${SETTING[mtu]}"$'\n'
+    # Routes are the helper's: visitors' addresses must not become this host's way out.
+    TEXT+="Table = off"$'\n'
+    TEXT+="PostUp = $HELPER $PROTOCOL up"$'\n'
+    TEXT+="PreDown = $HELPER $PROTOCOL down"$'\n'
+  fi
+  if [[ ${SETTING[role]} == server ]]; then
+    # Visitors come with their own addresses, so any source is let in.
+    peer_text vps "${SETTING[peer_public_key]}" 0.0.0.0/0
+    TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
+    TEXT+="PersistentKeepalive = ${SETTING[keepalive]}"$'\n'
+    return
+  fi
+  load_peers
+  for key in "${!PEER[@]}"; do
+    peer_text "${NAMED[$key]}" "$key" "${PEER[$key]}"
+  done
+}
+
+# peer_text NAME KEY NETWORKS: appended to TEXT
+peer_text() {
+  TEXT+=$'\n'"# $1"$'\n'"[Peer]"$'\n'"PublicKey = $2"$'\n'"AllowedIPs = $3"$'\n'
+}
+
+write_conf() {
+  local now=
+  conf_text quick
+  [[ ! -e $CONF ]] || IFS= read -r -d '' now <"$CONF" || true
+  [[ $TEXT == "$now" ]] || write_file "$CONF" "$TEXT"
+}
+
+# The conf file is ours by its first line.
+conf_is_ours() {
+  local first=
+  read -r first <"$CONF" || true
+  [[ $first == "# Written by reverse-tunnel for the stack "* ]]
+}
+
+tunnel_is_up() { [[ -e $SYSCTL/conf/$IFACE ]]; }
+
+# sync_wireguard: keys, port and peers of the running interface, without taking it down
+sync_wireguard() {
+  local wanted running second said
+  wanted=$(wg pubkey <"$OWN/private.key")
+  running=$(wg show "$IFACE" public-key)-$(wg show "$IFACE" listen-port)
+  if [[ ${SETTING[role]} == vps && $running != "$wanted-${SETTING[listen_port]}" ]]; then
+    # From now on an older handshake says nothing. They are told by the second, so in a new one.
+    second=$EPOCHSECONDS
+    while ((EPOCHSECONDS == second)); do sleep 0.1; done
+    write_file "$OWN/changed" "$EPOCHSECONDS"$'\n'
+  elif [[ ${SETTING[role]} == server && $running != "$wanted-"* ]]; then
+    # Added anew, a peer is dialled at once, and not with the next keepalive only.
+    wg set "$IFACE" peer "${SETTING[peer_public_key]}" remove
+  fi
+  conf_text wg
+  # An empty file, or one without its key, would be taken, and would cut off every peer.
+  [[ $TEXT == "[Interface]"$'\n'"PrivateKey = "?* ]] || fail "the interface's file is not whole"
+  said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||
+    fail "wg syncconf failed: $(without_keys <<<"$said")"
+  step synced-wireguard
+  [[ $(wg show "$IFACE" public-key) == "$wanted" ]] ||
+    fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
+}
+
+# sync_link: address and MTU, which wg knows nothing of
+sync_link() {
+  local address=${SETTING[address]} now
+  ip -4 address replace "$address" dev "$IFACE"
+  while read -r _ _ _ now _; do
+    [[ $now == "$address" ]] || ip -4 address del "$now" dev "$IFACE"
+  done < <(ip -4 -o address show dev "$IFACE")
+  # The old one may have taken the new one of the same network with it.
+  ip -4 address replace "$address" dev "$IFACE"
+  step synced-address
+  ip link set dev "$IFACE" mtu "${SETTING[mtu]}"
+  step synced-mtu
+}
+
+# Whatever looks like a key, and be it in the words of another program.
+without_keys() { sed 's|[A-Za-z0-9+/]\{43\}=|(key)|g'; }
+
+verb_key() {
+  local key
+  DOING=key
+  read_lines
+  key=${LINES[0]-}
+  { ((${#LINES[@]} == 1)) && is_key "$key"; } || refuse "a private key is one line, 32 bytes in base64"
+  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  if load_settings; then finish_interrupted; fi
+  [[ -e $OWN/private.key && $(<"$OWN/private.key") == "$key" ]] ||
+    write_file "$OWN/private.key" "$key"$'\n'
+  step wrote-key
+  ((${#SETTING[@]})) || return 0
+  write_conf
+  step wrote-conf
+  if tunnel_is_up; then sync_wireguard; fi
+}

@@ -1,0 +1,118 @@
+#!/bin/sh
+# The probe: what a host is, before anything is done to it. Read only; run as root by `sh -s`, on any
+# system. One `key=value` a line; judging and wording them is the caller's.
+
+set -u
+export LC_ALL=C
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# fact KEY WORD...: on one line, whatever the host's files hold
+fact() {
+  key=$1
+  shift
+  printf '%s=%s\n' "$key" "$(printf '%s' "$*" | tr '\n' ' ' | tr -d '[:cntrl:]')"
+}
+
+# The file is shell by its definition, but read as text here.
+os() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | head -n 1 | tr -d "\"'"; }
+
+kernel_has_wireguard() {
+  [ -e /sys/module/wireguard ] || modprobe --dry-run --quiet wireguard 2>/dev/null
+}
+
+missing_packages() {
+  if ! has wg || ! has wg-quick; then echo wireguard-tools; fi
+  if ! has iptables-save || ! has iptables-restore; then echo iptables; fi
+  if ! has ip || ! has ss; then echo iproute2; fi
+  has conntrack || echo conntrack
+  kernel_has_wireguard || has wireguard-go || echo wireguard-go
+}
+
+# By TUN the userspace WireGuard works, where the kernel has none. Opening alone would make a file
+# where there is no device.
+can_carry_a_tunnel() {
+  kernel_has_wireguard || { [ -c /dev/net/tun ] && (: <>/dev/net/tun) 2>/dev/null; }
+}
+
+yes_or_no() { if "$@"; then echo yes; else echo no; fi; }
+
+# In MiB, the least of where something is put. Folders that are not there lie on the root's disk.
+free_space() {
+  for folder in /usr/local/lib /etc /var; do
+    df -Pm "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }'
+  done | sort -n | head -n 1
+}
+
+# From /proc, since a fresh host may lack iproute2.
+default_interface() {
+  awk '$2 == "00000000" && $8 == "00000000" { print $7, $1 }' /proc/net/route 2>/dev/null |
+    sort -n | awk 'NR == 1 { print $2 }'
+}
+
+interfaces() {
+  for folder in /sys/class/net/*; do
+    [ ! -e "$folder" ] || echo "${folder##*/}"
+  done
+}
+
+# port:who, where who is a tunnel's interface or the program
+udp_ports() {
+  has ss || return 0
+  {
+    has wg && wg show all listen-port 2>/dev/null | awk '{ print "wg", $1, $2 }'
+    ss -Hlunp 2>/dev/null | awk '{
+      port = $4; sub(/.*:/, "", port)
+      who = ""
+      if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
+      print "ss", who == "" ? "-" : who, port
+    }'
+  } | awk '
+    $1 == "wg" { tunnel[$3] = $2; next }
+    !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : ($2 == "-" ? "" : $2)) }'
+}
+
+# network@interface, without the default route
+routes() {
+  has ip || return 0
+  ip -4 route show 2>/dev/null | awk '
+    $1 ~ /^[0-9.]+(\/[0-9]+)?$/ {
+      for (i = 2; i < NF; i++) if ($i == "dev") {
+        print ($1 ~ /\// ? $1 : $1 "/32") "@" $(i + 1)
+        break
+      }
+    }'
+}
+
+setting() { sed -n "s/^$2 //p" "/etc/reverse-tunnel/$1/settings" 2>/dev/null | head -n 1; }
+
+tunnels() {
+  for folder in /etc/reverse-tunnel/*/; do
+    [ -d "$folder" ] || continue
+    name=${folder%/}
+    name=${name##*/}
+    owner=$(head -n 1 "$folder/owner" 2>/dev/null)
+    port=$(setting "$name" listen-port)
+    network=$(setting "$name" address)
+    fact tunnel "$name ${owner:--} ${port:--} ${network:--}"
+  done
+}
+
+fact os-id "$(os ID)"
+fact os-version "$(os VERSION_ID)"
+fact os-name "$(os PRETTY_NAME)"
+fact systemd "$(yes_or_no test -d /run/systemd/system)"
+fact apt "$(yes_or_no has apt-get)"
+fact missing "$(missing_packages)"
+fact tun "$(yes_or_no can_carry_a_tunnel)"
+fact wireguard "$(if kernel_has_wireguard; then echo kernel; else echo userspace; fi)"
+fact disk "$(free_space)"
+fact default-interface "$(default_interface)"
+fact interfaces "$(interfaces)"
+fact udp-ports "$(udp_ports)"
+fact routes "$(routes)"
+tunnels
+fact ssh-ports "$(has ss && ss -Hltnp 2>/dev/null | awk '/"sshd"/ { port = $4; sub(/.*:/, "", port); print port }' | sort -nu)"
+fact clock "$(date +%s)"
+fact end yes
