@@ -1,0 +1,38 @@
+"""The Pulumi program: the stack's settings, the tunnel they describe, and what it tells."""
+
+import os
+import sys
+
+import pulumi
+
+from components import LookUpError, ReverseTunnel
+from settings import Settings, SettingsError, load
+
+# The engine takes this status to mean that the user has been told everything already.
+SAID_IT_ALL = 32
+
+
+def stack_settings() -> Settings:
+    """The settings in the stack's configuration file, with its secrets decrypted."""
+    namespace = f"{pulumi.get_project()}:"
+    configuration = pulumi.runtime.get_config_env()
+    values = {
+        key.removeprefix(namespace): value
+        for key, value in configuration.items()
+        if key.startswith(namespace)
+    }
+    in_clear = {key for key in values if not pulumi.runtime.is_config_secret(namespace + key)}
+    return load(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
+
+
+try:
+    tunnel = ReverseTunnel(pulumi.get_stack(), stack_settings())
+except (SettingsError, LookUpError) as error:
+    pulumi.log.error(str(error))
+    sys.exit(SAID_IT_ALL)
+
+pulumi.export("publicAddress", tunnel.public_address)
+pulumi.export("publicKeys", tunnel.public_keys)
+pulumi.export("forwards", tunnel.forwards)
+pulumi.export("clientConfigs", tunnel.client_configs)
+pulumi.export("serverConfigs", tunnel.server_configs)

@@ -1,0 +1,38 @@
+"""The tunnel as Pulumi resources; `ReverseTunnel` is the front door.
+
+Another program uses it so:
+
+    from components import ReverseTunnel, ReverseTunnelArgs
+
+Nothing here reads `pulumi.Config`: the settings come as arguments.
+"""
+
+from components.args import (
+    AllowArgs,
+    ClientArgs,
+    ForwardArgs,
+    LimitArgs,
+    NetworkArgs,
+    ReverseTunnelArgs,
+    ServerArgs,
+    SshArgs,
+    VpsArgs,
+)
+from components.inspection import LookUpError
+from components.refusal import ArgumentsError
+from components.reverse_tunnel import ReverseTunnel
+
+__all__ = [
+    "AllowArgs",
+    "ArgumentsError",
+    "ClientArgs",
+    "ForwardArgs",
+    "LimitArgs",
+    "LookUpError",
+    "NetworkArgs",
+    "ReverseTunnel",
+    "ReverseTunnelArgs",
+    "ServerArgs",
+    "SshArgs",
+    "VpsArgs",
+]

@@ -1,0 +1,179 @@
+"""What to tell a user about a host, from the facts that the look-up brought: plain functions.
+
+The words are ours; of the host's own words only names appear in them (of the system, packages,
+interfaces and stacks).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from components.facts import Facts
+
+_FILES_NEED = 8
+_PACKAGES_NEED = 200
+"""MB: the packages take about 20, apt's lists the rest; as much as the helper asks for."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stack wants of a host.
+
+    Attributes:
+        interface: the tunnel's name.
+        owner: this stack, `project/stack`.
+        network: the tunnel's network.
+        packages: `install` or `manual`.
+        listen_port: the UDP port to listen on; None on a server.
+        public_interface: of the VPS, as configured; None where the default route's is taken, and
+            on a server.
+        behind: on the VPS, the networks behind servers, each with the server's name.
+    """
+
+    interface: str
+    owner: str
+    network: IPv4Network
+    packages: str
+    listen_port: int | None = None
+    public_interface: str | None = None
+    behind: tuple[tuple[IPv4Network, str], ...] = ()
+
+
+def advise(facts: Facts, wanted: Wanted) -> list[str]:
+    """What keeps this host from being part of the tunnel, each with what to do; empty if nothing.
+
+    One sentence or two each, to be put behind the host's name.
+    """
+    return [
+        *_system(facts, wanted),
+        *_taken(facts, wanted),
+        *_public_interface(facts, wanted),
+    ]
+
+
+def _system(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    packages = ", ".join(facts.missing)
+    if facts.missing and wanted.packages == "manual":
+        yield f"lacks what the tunnel needs. Install there: {packages}."
+    elif facts.missing and not facts.apt:
+        yield (
+            f"runs {facts.system}, where packages can't be installed (only apt is known)."
+            f" Install there by hand: {packages}; then say `packages: manual` for this host."
+        )
+    if not facts.systemd:
+        yield (
+            f"runs {facts.system} without systemd, which starts the tunnel after a reboot."
+            " Another system must be installed there."
+        )
+    if not facts.tun:
+        yield (
+            "has no TUN device, and no WireGuard in its kernel. Switch on TUN/TAP in the"
+            " provider's panel, or ask for a machine with a kernel of its own (KVM)."
+        )
+    need = _PACKAGES_NEED if facts.missing else _FILES_NEED
+    if facts.disk < need:
+        yield (
+            f"has {facts.disk} MB of disk space left, {need} MB are needed. Make room, for"
+            " instance by `apt-get clean` and `journalctl --vacuum-size=50M`."
+        )
+
+
+def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    mine = facts.tunnels.get(wanted.interface)
+    if mine is not None and mine.owner not in {None, wanted.owner}:
+        yield (
+            f"already has a tunnel {wanted.interface}, of the stack {mine.owner}."
+            " Choose another name: network.interface."
+        )
+        return
+    if mine is None and wanted.interface in facts.interfaces:
+        yield (
+            f"already has an interface {wanted.interface}, which is not this project's."
+            " Choose another name (network.interface), or remove it there."
+        )
+        return
+    yield from _port_taken(facts, wanted)
+    yield from _network_taken(facts, wanted)
+    yield from _behind_taken(facts, wanted)
+
+
+def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    port = wanted.listen_port
+    if port is None:
+        return
+    others = {name: fact for name, fact in facts.tunnels.items() if name != wanted.interface}
+    for name, fact in others.items():
+        if fact.port == port:
+            yield (
+                f"already uses UDP port {port} for {_other(name, fact.owner, wanted)}."
+                " Choose another one: network.listenPort."
+            )
+            return
+    who = facts.udp_ports.get(port)
+    if who is not None and who not in {wanted.interface, *others}:
+        # Our own tunnel's port may be shown without a name: the kernel's sockets have no program.
+        if not who and wanted.interface in facts.tunnels:
+            return
+        by = f" ({who})" if who else ""
+        yield (
+            f"already uses UDP port {port} for another program{by}."
+            " Choose another one (network.listenPort), or stop that program."
+        )
+
+
+def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    for name, fact in facts.tunnels.items():
+        if name == wanted.interface or fact.network is None:
+            continue
+        if fact.network.overlaps(wanted.network):
+            yield (
+                f"already uses the network {fact.network} for"
+                f" {_other(name, fact.owner, wanted)}, and {wanted.network} overlaps it."
+                " Choose another one: network.cidr."
+            )
+    for network, interface in facts.routes:
+        if interface == wanted.interface or interface in facts.tunnels:
+            continue
+        if network.overlaps(wanted.network):
+            yield (
+                f"already reaches the network {network} by its interface {interface}, and the"
+                f" tunnel's {wanted.network} overlaps it. Choose another one: network.cidr."
+            )
+
+
+def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    routes = [(net, interface) for net, interface in facts.routes if interface != wanted.interface]
+    for behind, server in wanted.behind:
+        for network, interface in routes:
+            if network.overlaps(behind):
+                yield (
+                    f"already reaches the network {network} by its interface {interface}, and"
+                    f" {behind} of servers.{server}.networks overlaps it. List there only what"
+                    " this host has not, such as single hosts (192.168.1.30/32), or renumber one"
+                    " of the two."
+                )
+
+
+def _other(name: str, owner: str | None, wanted: Wanted) -> str:
+    if owner == wanted.owner:
+        return (
+            f"this stack's own tunnel {name} (to give a tunnel another interface, run"
+            " `pulumi destroy` first)"
+        )
+    return f"the tunnel {name} of the stack {owner or '(unknown)'}"
+
+
+def _public_interface(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    if wanted.listen_port is None:
+        return
+    if wanted.public_interface is None:
+        if not facts.default_interface:
+            yield (
+                "has no default route, so its public interface can't be found."
+                " Name it: vps.publicInterface."
+            )
+    elif wanted.public_interface not in facts.interfaces:
+        names = ", ".join(sorted(facts.interfaces - {"lo", *facts.tunnels}))
+        yield (
+            f"has no interface {wanted.public_interface} (vps.publicInterface). It has: {names}."
+        )

@@ -1,0 +1,149 @@
+"""The arguments of `ReverseTunnel` in another Pulumi program, typed.
+
+They say what a stack file says, in snake_case. `pulumi.Input` stands exactly where a value may
+come from another resource; everything else decides which resources exist, so it must be known.
+What each one allows is written at the models in `settings`, which check them all.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+import pulumi
+from pydantic.alias_generators import to_camel
+
+from components.late import LateValue
+from components.refusal import ArgumentsError
+from settings import Settings, SettingsError, load
+
+ProtocolWord: TypeAlias = Literal["tcp", "udp", "tcp+udp"]
+EgressWord: TypeAlias = Literal["own", "tunnel"]
+
+
+class NetworkArgs(TypedDict, total=False):
+    """What all hosts of the tunnel have in common; see `settings.Network`."""
+
+    cidr: str | IPv4Network
+    listen_port: int
+    mtu: int
+    keepalive: int
+    interface: str
+
+
+class SshArgs(TypedDict):
+    """How a host is reached; see `settings.Ssh`."""
+
+    host: pulumi.Input[str]
+    port: NotRequired[pulumi.Input[int]]
+    user: NotRequired[pulumi.Input[str]]
+    host_key: pulumi.Input[str]
+
+
+class AllowArgs(TypedDict):
+    """What peers may reach in spite of the VPS's firewall; see `settings.Allow`."""
+
+    from_: Sequence[str]
+    to: str
+    protocol: NotRequired[ProtocolWord]
+    port: NotRequired[int | str]
+
+
+class VpsArgs(TypedDict):
+    """The VPS; see `settings.Vps`."""
+
+    address: NotRequired[str | IPv4Address]
+    endpoint: NotRequired[pulumi.Input[str]]
+    public_interface: NotRequired[str]
+    firewall: NotRequired[Literal["none", "defaultDeny"]]
+    allow: NotRequired[Mapping[str, AllowArgs]]
+    packages: NotRequired[Literal["install", "manual"]]
+    ssh: SshArgs
+
+
+class ServerArgs(TypedDict):
+    """A server at home; see `settings.Server`."""
+
+    address: str | IPv4Address
+    public_key: NotRequired[pulumi.Input[str]]
+    networks: NotRequired[Sequence[str | IPv4Network]]
+    egress: NotRequired[EgressWord]
+    mtu: NotRequired[int]
+    packages: NotRequired[Literal["install", "manual"]]
+    ssh: NotRequired[SshArgs]
+
+
+class ClientArgs(TypedDict):
+    """A client device; see `settings.Client`."""
+
+    address: str | IPv4Address
+    public_key: NotRequired[pulumi.Input[str]]
+    egress: NotRequired[EgressWord]
+    mtu: NotRequired[int]
+
+
+class LimitArgs(TypedDict, total=False):
+    """How much one visitor may ask of a forward; see `settings.Limit`."""
+
+    new_per_second: int
+    concurrent: int
+
+
+class ForwardArgs(TypedDict):
+    """A forward; see `settings.Forward`."""
+
+    protocol: NotRequired[ProtocolWord]
+    port: int | str
+    to: str
+    enabled: NotRequired[bool]
+    from_: NotRequired[Sequence[str | IPv4Network | IPv4Address]]
+    limit: NotRequired[LimitArgs]
+    source_address: NotRequired[Literal["client", "tunnel"]]
+    comment: NotRequired[str]
+
+
+class ReverseTunnelArgs(TypedDict):
+    """A whole tunnel; see `settings.Settings`."""
+
+    network: NotRequired[NetworkArgs]
+    vps: VpsArgs
+    servers: NotRequired[Mapping[str, ServerArgs]]
+    clients: NotRequired[Mapping[str, ClientArgs]]
+    forwards: NotRequired[Mapping[str, ForwardArgs]]
+    ssh_private_key: NotRequired[pulumi.Input[str]]
+    look_up: NotRequired[bool]
+
+
+# Where the keys are the user's own names, which stay as they are.
+_NAMED = frozenset({("servers",), ("clients",), ("forwards",), ("vps", "allow")})
+
+
+def to_settings(args: ReverseTunnelArgs) -> Settings:
+    """The settings that the arguments mean, checked as those of a stack file are.
+
+    Raises:
+        ArgumentsError: something is wrong; the text lists all of it, in the words of a stack
+            file.
+    """
+    try:
+        return load(_as_in_a_stack_file(args, ()), agent=bool(os.environ.get("SSH_AUTH_SOCK")))
+    except SettingsError as error:
+        raise ArgumentsError(error.problems) from None
+
+
+def _as_in_a_stack_file(value: object, path: tuple[object, ...]) -> Any:  # noqa: ANN401 - any part
+    """The same with a stack file's keys; what is known later, with its field's path."""
+    if isinstance(value, pulumi.Output):
+        return LateValue(value, path)
+    if not isinstance(value, Mapping):
+        return value
+    keys = {key: key if path in _NAMED else _key(key) for key in value}
+    return {
+        keys[key]: _as_in_a_stack_file(entry, (*path, keys[key])) for key, entry in value.items()
+    }
+
+
+def _key(key: object) -> object:
+    if key == "from_":  # a word of Python's own without the line
+        return "from"
+    return to_camel(key) if isinstance(key, str) else key

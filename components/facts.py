@@ -1,0 +1,100 @@
+"""What the look-up's script says of a host: `key=value` lines, parsed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+
+@dataclass(frozen=True)
+class TunnelFact:
+    """One tunnel of this project found on a host.
+
+    Attributes:
+        owner: the stack it belongs to, `project/stack`; None while it is half made.
+        port: the UDP port it listens on; None on a server.
+        network: its network; None while it is half made.
+    """
+
+    owner: str | None
+    port: int | None
+    network: IPv4Network | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A host as the look-up found it.
+
+    Attributes:
+        system: the distribution's own name for itself, for messages.
+        systemd: whether it is what starts the host's services.
+        apt: whether packages can be installed with apt.
+        missing: packages that the tunnel needs and that are not installed.
+        tun: whether WireGuard can be had, in the kernel or by a TUN device.
+        disk: free space in MB, the least of the places that are written to.
+        default_interface: that of the default route; empty if there is none.
+        interfaces: all of them.
+        udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
+        routes: networks with the interface they are reached by.
+        tunnels: this project's tunnels by interface.
+    """
+
+    system: str
+    systemd: bool
+    apt: bool
+    missing: tuple[str, ...]
+    tun: bool
+    disk: int
+    default_interface: str
+    interfaces: frozenset[str]
+    udp_ports: Mapping[int, str]
+    routes: tuple[tuple[IPv4Network, str], ...]
+    tunnels: Mapping[str, TunnelFact]
+
+
+def parse_facts(text: str) -> Facts:
+    """The facts in the script's output.
+
+    Raises:
+        ValueError: the output is incomplete or garbled. Its text is not part of the message: what
+            a host says is not repeated.
+    """
+    lines = [line.partition("=")[::2] for line in text.splitlines()]
+    values = dict(lines)
+    try:
+        del values["end"]  # the last line: without it, the script broke off
+        return Facts(
+            system=values["os-name"] or values["os-id"] or "an unknown system",
+            systemd=values["systemd"] == "yes",
+            apt=values["apt"] == "yes",
+            missing=tuple(values["missing"].split()),
+            tun=values["tun"] == "yes",
+            disk=int(values["disk"]),
+            default_interface=values["default-interface"],
+            interfaces=frozenset(values["interfaces"].split()),
+            udp_ports=dict(map(_udp_port, values["udp-ports"].split())),
+            routes=tuple(map(_route, values["routes"].split())),
+            tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
+        )
+    except KeyError as missing:
+        raise ValueError(f"no line says {missing}") from None
+    except ValueError:
+        raise ValueError("a line is garbled") from None
+
+
+def _tunnel(value: str) -> tuple[str, TunnelFact]:
+    interface, owner, port, address = value.split()
+    return interface, TunnelFact(
+        owner=None if owner == "-" else owner,
+        port=None if port == "-" else int(port),
+        network=None if address == "-" else IPv4Network(address, strict=False),
+    )
+
+
+def _udp_port(word: str) -> tuple[int, str]:
+    port, _, who = word.partition(":")
+    return int(port), who
+
+
+def _route(word: str) -> tuple[IPv4Network, str]:
+    network, _, interface = word.partition("@")
+    return IPv4Network(network), interface

@@ -1,0 +1,38 @@
+"""The VPS's own firewall, which can't lock anybody out."""
+
+from collections.abc import Sequence
+
+from components.host import Host
+from components.remote import Remote
+
+
+def put_firewall(name: str, *, vps: Host, host: Remote, lines: Sequence[str]) -> None:
+    """Registers the firewall: a command that puts it into force, and one that keeps it.
+
+    The first is in force for a minute only. The second comes by a new SSH login, which proves
+    that one still gets in; without it the host takes its firewall back by itself.
+
+    Args:
+        name: of the first; the second is named after it.
+        vps: the host that it guards.
+        host: how commands reach that.
+        lines: the firewall as the helper reads it.
+    """
+    text = "".join(f"{line}\n" for line in lines)
+    firewall = host.command(
+        name,
+        parent=vps,
+        create=host.texts.call("put-firewall"),
+        delete=host.texts.call_if_there("remove-firewall"),
+        stdin=text,
+        depends_on=[vps.interface],
+        deleted_with=vps.claim,
+    )
+    host.command(
+        f"{name}-kept",
+        parent=vps,
+        create=host.texts.call("confirm-firewall"),
+        stdin=text,
+        depends_on=[firewall],
+        deleted_with=vps.claim,
+    )

@@ -1,0 +1,22 @@
+"""The shell that runs on the hosts, as text, read from the folder `host/`.
+
+The folder lies beside this package, in a checkout and in an installed wheel alike.
+"""
+
+from functools import cache
+from pathlib import Path
+
+_HOST = Path(__file__).resolve().parent.parent / "host"
+
+
+@cache
+def helper_text() -> str:
+    """The helper as it lies on a host: one bash file, built from `host/lib/*.sh` and `main.sh`."""
+    parts = [*sorted((_HOST / "lib").glob("*.sh")), _HOST / "main.sh"]
+    return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+@cache
+def probe_text() -> str:
+    """The look-up's script: plain sh that only reads, and prints facts as `key=value` lines."""
+    return (_HOST / "probe.sh").read_text(encoding="utf-8")

@@ -1,0 +1,85 @@
+"""A host of the tunnel, set up over SSH: the VPS, or a managed server."""
+
+from collections.abc import Sequence
+
+import pulumi
+from pulumi_command import remote
+
+from components.helper import helper_text
+from components.remote import NOTHING, Remote
+from settings import Packages
+
+
+class Host(pulumi.ComponentResource):
+    """The tunnel on one host: its helper, its private key and its interface.
+
+    Four commands, one after the other. The first, the claim, changes nothing, but is in the state
+    before anything is done; so whatever fails or is killed later, destroying it cleans the host.
+    Its delete removes everything of the tunnel, which is why everything else on that host is
+    deleted with it: destroying a host is one command.
+
+    Attributes:
+        claim: the resource that all others on this host are deleted with.
+        interface: the last of the four; what needs the running tunnel depends on it.
+    """
+
+    claim: remote.Command
+    interface: remote.Command
+
+    def __init__(  # noqa: PLR0913 - what a host is made of
+        self,
+        name: str,
+        *,
+        host: Remote,
+        owner: str,
+        packages: Packages,
+        private_key: pulumi.Output[str],
+        lines: Sequence[pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Registers the host.
+
+        Args:
+            name: the user's name for it, or `vps`.
+            host: how commands reach it.
+            owner: the stack it belongs to, `project/stack`.
+            packages: who installs what is missing.
+            private_key: its WireGuard key, base64, secret.
+            lines: the settings of its interface, as the helper reads them.
+            opts: of the component.
+        """
+        super().__init__("reverse-tunnel:index:Host", name, None, opts)
+        texts = host.texts
+        self.claim = host.command(
+            f"{name}-claim",
+            parent=self,
+            create=texts.may_claim(owner),
+            update=NOTHING,
+            delete=texts.release(owner),
+        )
+        helper = host.command(
+            f"{name}-helper",
+            parent=self,
+            create=texts.install(owner, packages),
+            stdin=helper_text(),
+            depends_on=[self.claim],
+            deleted_with=self.claim,
+        )
+        # The key has a command of its own, so that every other change stays readable in a diff.
+        key = host.command(
+            f"{name}-key",
+            parent=self,
+            create=texts.call("key"),
+            stdin=private_key.apply(lambda text: f"{text}\n"),
+            depends_on=[helper],
+            deleted_with=self.claim,
+        )
+        self.interface = host.command(
+            f"{name}-interface",
+            parent=self,
+            create=texts.call("interface"),
+            stdin=pulumi.Output.all(*lines).apply(lambda known: "".join(f"{x}\n" for x in known)),
+            depends_on=[key],
+            deleted_with=self.claim,
+        )
+        self.register_outputs({})

@@ -1,0 +1,233 @@
+"""Commands on a host: the one place that builds connections, command texts and their options.
+
+A connection with a misspelt field would show its private key in clear at preview, and a command
+without these options could print a secret; so nothing else in the project makes a
+`remote.Command`.
+
+A text names the tunnel, the verb and the entry, nothing else, and never changes: a `delete` runs
+from recorded state, years later. What a change is about stands in `stdin`, which
+`pulumi preview --diff` shows as plain lines. The login user is not in the text either.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import pulumi
+from pulumi_command import remote
+from pydantic import SecretStr
+
+from settings import Late, Ssh, is_late
+
+T = TypeVar("T")
+
+PROTOCOL = 1
+"""The version of the helper's command line. Recorded deletes carry it for years."""
+
+DIAL_RETRIES = 3
+"""Retries after the first attempt; the look-up has already said why a host can't be reached."""
+
+LIBRARY = "/usr/local/lib/reverse-tunnel"
+"""Folder of the helpers on a host, one sub-folder per tunnel."""
+
+STATE = "/etc/reverse-tunnel"
+"""Folder of what the tunnels are, one sub-folder per tunnel."""
+
+# Root, or sudo that must not ask: nobody could answer.
+_AS_ROOT = 'as=; [ "$(id -u)" = 0 ] || as="sudo -n"'
+# The command plugin holds its connections open until the whole run ends, 1.8 MB each on the VPS.
+# So the parent of the login shell, the connection's sshd, is ended from here, a moment after the
+# exit status is on its way.
+_HANG_UP = "(sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 &"
+
+
+class Texts:
+    """The command texts of one tunnel, each a line of sh for any login shell.
+
+    Args:
+        interface: the tunnel's name on every host.
+    """
+
+    def __init__(self, interface: str) -> None:
+        self._interface = shlex.quote(interface)
+        self._folder = f"{LIBRARY}/{self._interface}"
+        self._helper = f"{self._folder}/reverse-tunnel"
+
+    def call(self, verb: str, *words: str) -> str:
+        """Calls the helper, which must be there."""
+        return _script(self._call(verb, *words))
+
+    def call_if_there(self, verb: str, *words: str) -> str:
+        """Calls the helper; where there is none, there is nothing left to do either."""
+        # A sudo that refuses makes the test fail, and then the call, whose message is seen.
+        return _script(f"$as test ! -e {self._helper} || {self._call(verb, *words)}")
+
+    def may_claim(self, owner: str) -> str:
+        """Changes nothing; fails where the tunnel's name belongs to another stack."""
+        path = f"{STATE}/{self._interface}/owner"
+        refusal = (
+            f"reverse-tunnel: the tunnel {self._interface} on this host belongs to another stack"
+            f" (see {path}); give this one another name: network.interface"
+        )
+        return _script(
+            f"$as true && {{ $as test ! -e {path} || $as grep -qxF {shlex.quote(owner)} {path}"
+            f" || {{ echo {shlex.quote(refusal)} >&2; false; }}; }}"
+        )
+
+    def release(self, owner: str) -> str:
+        """Removes everything of this tunnel from the host, also what a broken-off install left.
+
+        A tunnel of that name that belongs to another stack by now is left alone.
+        """
+        return _script(
+            f"if $as test -e {self._helper}; then {self._call('uninstall', owner)};"
+            f" else $as rm -rf {self._folder}"
+            f" && {{ $as rmdir {LIBRARY} 2>/dev/null || true; }}; fi"
+        )
+
+    def install(self, owner: str, packages: str) -> str:
+        """Puts the helper, read from stdin, into place; `packages` is `install` or `manual`.
+
+        The helper clears away what it has begun itself; where not even it can be written, as on
+        a full disk, this text does.
+        """
+        incoming = f"{self._folder}/incoming"
+        words = shlex.join([str(PROTOCOL), "install", owner, packages])
+        failure = (
+            f"reverse-tunnel: the helper could not be written to {self._folder}: make room there,"
+            " and run again; nothing was changed"
+        )
+        line = (
+            f"umask 077; mkdir -p {self._folder} && cat >{incoming}"
+            f" && exec bash {incoming} {words};"
+            f" rm -f {incoming}; rmdir {self._folder} {LIBRARY} 2>/dev/null;"
+            f" echo {shlex.quote(failure)} >&2; exit 1"
+        )
+        return _script(f"$as sh -c {shlex.quote(line)}")
+
+    def _call(self, verb: str, *words: str) -> str:
+        return f"$as {self._helper} {shlex.join([str(PROTOCOL), verb, *words])}"
+
+
+NOTHING = "true"
+"""The text of an update that has nothing to do on the host; a text that is empty is none."""
+
+
+def connection(ssh: Ssh, private_key: Late[SecretStr] | None) -> remote.ConnectionArgs:
+    """How the command plugin reaches a host.
+
+    Without a private key the plugin asks the SSH agent by itself. The agent's socket is not
+    written down: its path differs in every session, and each would look like a change.
+    """
+    args = remote.ConnectionArgs(
+        host=as_input(ssh.host),
+        port=as_input(ssh.port),
+        user=as_input(ssh.user),
+        host_key=as_input(ssh.host_key),
+        dial_error_limit=DIAL_RETRIES,
+    )
+    if private_key is not None:
+        key = pulumi.Output.from_input(as_input(private_key))
+        args.private_key = pulumi.Output.secret(key.apply(SecretStr.get_secret_value))
+    return args
+
+
+def as_input(value: Late[T]) -> pulumi.Input[T]:
+    """The same value, for Pulumi.
+
+    Raises:
+        TypeError: it is late, but not an Output, so Pulumi could not wait for it.
+    """
+    if is_late(value) and not isinstance(value, pulumi.Output):
+        raise TypeError(f"a value that is known later must be a pulumi.Output, not {type(value)}")
+    return cast("pulumi.Input[T]", value)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A host with a tunnel, as commands reach it.
+
+    Attributes:
+        texts: the commands' texts.
+        connection: how it is reached.
+        identity: what makes it that tunnel on that machine; if it changes, everything there is
+            made anew.
+    """
+
+    texts: Texts
+    connection: remote.ConnectionArgs
+    identity: tuple[pulumi.Input[str], ...]
+
+    @classmethod
+    def of(cls, interface: str, ssh: Ssh, private_key: Late[SecretStr] | None) -> "Remote":
+        """The tunnel `interface` on the host that `ssh` reaches."""
+        return cls(
+            Texts(interface), connection(ssh, private_key), (as_input(ssh.host_key), interface)
+        )
+
+    def command(  # noqa: PLR0913 - the parts of a command, each of which has its own meaning
+        self,
+        name: str,
+        *,
+        parent: pulumi.Resource,
+        create: str,
+        update: str | None = None,
+        delete: str | None = None,
+        stdin: pulumi.Input[str] | None = None,
+        depends_on: Sequence[pulumi.Resource] = (),
+        deleted_with: pulumi.Resource | None = None,
+    ) -> remote.Command:
+        """Registers a command on this host.
+
+        Args:
+            name: of the resource.
+            parent: the component it belongs to.
+            create: the text that is run first.
+            update: the text for every later change; default: `create`, which all our verbs allow.
+            delete: the text that undoes it, run from recorded state; None: nothing to undo.
+            stdin: what it is about; secrets only here.
+            depends_on: what must be there first.
+            deleted_with: the resource whose own delete undoes this one, too.
+        """
+        return remote.Command(
+            name,
+            connection=self.connection,
+            create=create,
+            update=update or create,
+            delete=delete,
+            stdin=stdin,
+            triggers=list(self.identity),
+            # A failing command's output is printed whatever is said here; the helper prints none.
+            logging=remote.Logging.NONE,
+            add_previous_output_in_env=False,  # sshd refuses it, with a warning each time
+            opts=pulumi.ResourceOptions(
+                parent=parent,
+                depends_on=list(depends_on),
+                deleted_with=deleted_with,
+                additional_secret_outputs=["stdout", "stderr"],
+            ),
+        )
+
+
+# Statuses of the probe's command that only we give: sudo is missing, sudo wants a password.
+NO_SUDO = 201
+SUDO_ASKS = 202
+
+
+def probe() -> str:
+    """The look-up's command: runs the sh script on stdin as root; closing is the caller's."""
+    line = (
+        '[ "$(id -u)" = 0 ] && exec sh -s;'
+        f" command -v sudo >/dev/null || exit {NO_SUDO};"
+        f" sudo -n true 2>/dev/null || exit {SUDO_ASKS};"
+        " exec sudo -n sh -s"
+    )
+    return f"exec sh -c {shlex.quote(line)}"
+
+
+def _script(line: str) -> str:
+    # sh is exec'ed, so that its parent is the connection's sshd. The status is the line's. What it
+    # left of stdin is read: else the plugin calls a command failed, now and then, that succeeded.
+    whole = f"{_AS_ROOT}; {line}; s=$?; cat >/dev/null; {_HANG_UP} exit $s"
+    return f"exec sh -c {shlex.quote(whole)}"

@@ -1,0 +1,283 @@
+"""The whole tunnel: VPS, servers, clients and forwards. The front door of this package."""
+
+from collections.abc import Callable, Mapping
+
+import pulumi
+
+from components.args import ReverseTunnelArgs, to_settings
+from components.client_config import Gateway, Machine, client_config, server_config
+from components.firewall import put_firewall
+from components.handshake import wait_for_handshakes
+from components.host import Host
+from components.inspection import inspect_hosts
+from components.key_pair import KeyPair
+from components.peer import Peer
+from components.port_forward import Opening, PortForward
+from components.remote import Remote, as_input
+from settings import (
+    Client,
+    Server,
+    Settings,
+    Ssh,
+    firewall_lines,
+    forward_lines,
+    forward_words,
+    hints,
+    opening_lines,
+    peer_lines,
+    server_lines,
+)
+
+VPS = "vps"
+"""The name of the VPS among the hosts and keys; no server and no client may have it."""
+
+
+class ReverseTunnel(pulumi.ComponentResource):
+    """Servers behind carrier-grade NAT, reachable at the public ports of a VPS.
+
+    The hosts are looked at before anything is registered, unless the settings say otherwise or
+    their connection is not known yet. A program may have one of these per stack: its parts carry
+    the user's names as they are.
+
+    Attributes:
+        public_address: what visitors use: a host name or IP address.
+        public_keys: WireGuard's, base64, by name of the server or client, and of `vps`.
+        forwards: each forward in words, by name.
+        client_configs: the WireGuard files of the clients, by name; secret.
+        server_configs: those of the servers without `ssh`; secret.
+    """
+
+    public_address: pulumi.Output[str]
+    public_keys: pulumi.Output[Mapping[str, str]]
+    forwards: pulumi.Output[Mapping[str, str]]
+    client_configs: pulumi.Output[Mapping[str, str]]
+    server_configs: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        args: Settings | ReverseTunnelArgs,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Looks at the hosts, then registers everything.
+
+        Args:
+            name: of the component; the tunnel's name on the hosts is `network.interface`.
+            args: settings that were loaded from a stack file, or the same as arguments.
+            opts: of the component.
+
+        Raises:
+            ArgumentsError: the arguments are wrong. Those that come from other resources are
+                checked when they are known; a `pulumi.RunError` then ends the program.
+            LookUpError: a host can't become part of the tunnel.
+        """
+        settings = args if isinstance(args, Settings) else to_settings(args)
+        owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
+        for hint in hints(settings):
+            pulumi.log.warn(hint)
+        inspect_hosts(settings, owner)
+        super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
+        self._settings = settings
+        self._owner = owner
+        self._children = pulumi.ResourceOptions(parent=self)
+
+        self.public_address = pulumi.Output.from_input(as_input(settings.endpoint))
+        self._key_pairs = self._make_key_pairs()
+        self._keys = {
+            **{name: pair.public_key for name, pair in self._key_pairs.items()},
+            **self._own_public_keys(),
+        }
+        self._on_vps = self._reach(settings.vps.ssh)
+        self._vps = self._make_vps()
+        self._guard_vps()
+        self._on_servers = {
+            name: self._reach(server.ssh)
+            for name, server in settings.servers.items()
+            if server.ssh is not None
+        }
+        self._servers = self._make_servers()
+        self._peers = self._make_peers()
+        self._make_forwards()
+        self._wait_for_handshakes()
+
+        self.public_keys = pulumi.Output.all(**self._keys)
+        self.forwards = self.public_address.apply(self._forward_words)
+        self.client_configs = self._configs(settings.clients, client_config)
+        self.server_configs = self._configs(self._unmanaged_servers(), server_config)
+        self.register_outputs(
+            {
+                "publicAddress": self.public_address,
+                "publicKeys": self.public_keys,
+                "forwards": self.forwards,
+                "clientConfigs": self.client_configs,
+                "serverConfigs": self.server_configs,
+            }
+        )
+
+    def _reach(self, ssh: Ssh) -> Remote:
+        return Remote.of(self._settings.network.interface, ssh, self._settings.ssh_private_key)
+
+    def _make_key_pairs(self) -> dict[str, KeyPair]:
+        peers = self._settings.peers.items()
+        names = [VPS, *(name for name, peer in peers if peer.public_key is None)]
+        return {name: KeyPair(name, self._children) for name in names}
+
+    def _own_public_keys(self) -> dict[str, pulumi.Output[str]]:
+        """The public keys of peers that keep their private ones to themselves."""
+        return {
+            name: pulumi.Output.from_input(as_input(peer.public_key))
+            for name, peer in self._settings.peers.items()
+            if peer.public_key is not None
+        }
+
+    @property
+    def _dialled(self) -> pulumi.Output[str]:
+        """Where peers find the VPS: `host:port`."""
+        return pulumi.Output.format(
+            "{0}:{1}", self.public_address, self._settings.network.listen_port
+        )
+
+    def _make_vps(self) -> Host:
+        network, vps = self._settings.network, self._settings.vps
+        return Host(
+            VPS,
+            host=self._on_vps,
+            owner=self._owner,
+            packages=vps.packages,
+            private_key=self._key_pairs[VPS].private_key,
+            lines=[
+                f"owner {self._owner}",
+                "role vps",
+                f"address {self._settings.vps_address}/{network.cidr.prefixlen}",
+                f"listen-port {network.listen_port}",
+                f"public-interface {vps.public_interface or 'auto'}",
+                f"mtu {network.mtu}",
+            ],
+            opts=self._children,
+        )
+
+    def _make_servers(self) -> dict[str, Host]:
+        network = self._settings.network
+        return {
+            name: Host(
+                name,
+                host=host,
+                owner=self._owner,
+                packages=self._settings.servers[name].packages,
+                private_key=self._key_pairs[name].private_key,
+                lines=[
+                    f"owner {self._owner}",
+                    "role server",
+                    f"address {self._settings.address_of(name)}/{network.cidr.prefixlen}",
+                    f"mtu {self._settings.mtu_of(name)}",
+                    pulumi.Output.concat("peer-public-key ", self._keys[VPS]),
+                    pulumi.Output.concat("peer-endpoint ", self._dialled),
+                    f"keepalive {network.keepalive}",
+                    *server_lines(self._settings.servers[name]),
+                ],
+                opts=self._children,
+            )
+            for name, host in self._on_servers.items()
+        }
+
+    def _make_peers(self) -> dict[str, Peer]:
+        return {
+            name: Peer(
+                name,
+                vps=self._vps,
+                host=self._on_vps,
+                public_key=self._keys[name],
+                lines=peer_lines(self._settings, name),
+                opts=self._children,
+            )
+            for name in self._settings.peers
+        }
+
+    def _guard_vps(self) -> None:
+        if lines := firewall_lines(self._settings):
+            put_firewall("vps-firewall", vps=self._vps, host=self._on_vps, lines=lines)
+
+    def _make_forwards(self) -> None:
+        for name in self._settings.forwards:
+            PortForward(
+                name,
+                vps=self._vps,
+                host=self._on_vps,
+                lines=forward_lines(self._settings, name),
+                opening=self._opening(name),
+                opts=self._children,
+            )
+
+    def _opening(self, forward: str) -> Opening | None:
+        """What a forward needs on a server; only what is behind a server needs anything there."""
+        lines = opening_lines(self._settings, forward)
+        if not lines:
+            return None
+        name = self._settings.destination(forward).server
+        return Opening(name, self._servers[name], self._peers[name], self._on_servers[name], lines)
+
+    def _wait_for_handshakes(self) -> None:
+        # Without keepalive a server says nothing by itself, so there is nothing to wait for.
+        if not self._servers or not self._settings.network.keepalive:
+            return
+        wait_for_handshakes(
+            "handshake",
+            host=self._on_vps,
+            public_key=self._keys[VPS],
+            peers={name: self._keys[name] for name in sorted(self._servers)},
+            endpoint=self._dialled,
+            identities=[
+                as_input(server.ssh.host_key)
+                for _, server in sorted(self._settings.servers.items())
+                if server.ssh is not None
+            ],
+            parent=self,
+            depends_on=[
+                self._vps,
+                *self._servers.values(),
+                *(self._peers[name] for name in self._servers),
+            ],
+        )
+
+    def _unmanaged_servers(self) -> dict[str, Server]:
+        return {
+            name: server for name, server in self._settings.servers.items() if server.ssh is None
+        }
+
+    def _forward_words(self, public_address: str) -> dict[str, str]:
+        return {
+            name: forward_words(self._settings, name, public_address)
+            for name in self._settings.forwards
+        }
+
+    def _configs(
+        self,
+        machines: Mapping[str, Server | Client],
+        file: Callable[[Machine, Gateway], str],
+    ) -> pulumi.Output[Mapping[str, str]]:
+        """The WireGuard files of machines that nobody logs in to, by name; secret."""
+        return pulumi.Output.secret(
+            pulumi.Output.all(
+                **{name: self._config(name, machine, file) for name, machine in machines.items()}
+            )
+        )
+
+    def _config(
+        self, name: str, machine: Server | Client, file: Callable[[Machine, Gateway], str]
+    ) -> pulumi.Output[str]:
+        network = self._settings.network
+        pair = self._key_pairs.get(name)
+        return pulumi.Output.all(
+            pair.private_key if pair else None, self._keys[VPS], self._dialled
+        ).apply(
+            lambda known: file(
+                Machine(
+                    name,
+                    machine.address,
+                    private_key=known[0],
+                    mtu=self._settings.mtu_of(name),
+                    egress=machine.egress,
+                ),
+                Gateway(known[1], known[2], network.cidr, network.keepalive),
+            )
+        )
