@@ -1,0 +1,13 @@
+"""The internet on one machine: for the demo and for the end-to-end tests.
+
+topology        which hosts there are, and how they are joined
+image, cache    the Debian tree that all hosts start from, made once
+identity        what makes a copy of it one particular host
+requirements    what a machine must have
+sandbox         the namespaces that everything of a lab lives and dies in
+switch, host    the network and the hosts
+operator_host   the host that sees this machine's files and runs Pulumi
+lab             all of it together: `Lab`
+stack, tour     the lab's stack and the demo
+cli             the programs up, down, run, reboot, prepare, demo
+"""

@@ -1,0 +1,89 @@
+"""The cache: what takes long to make is made once, under a name that says what it was made of."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from lab.progress import say
+
+
+def cache_folder() -> Path:
+    """Where everything lies that set-up makes; never inside the checkout."""
+    chosen = os.environ.get("REVERSE_TUNNEL_CACHE")
+    if chosen:
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "reverse-tunnel"
+
+
+def key_of(*pins: str) -> str:
+    """A short name for what a thing is made of: other pins, another name."""
+    return hashlib.sha256("\0".join(pins).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for whoever holds it; the holder may delete it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_at(lock, path):  # deleted while we waited: others use a new one by now
+                continue
+            yield
+            return
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` unless somebody else does; tells whether it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield _is_at(lock, path)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) -> Path:
+    """The cached folder `name`-KEY, made by `make(folder)` if it is not there yet.
+
+    It is made under a temporary name and renamed when complete, so an interrupted build leaves
+    nothing that is ever used; what it left is removed by the next build.
+    """
+    folder = cache_folder() / f"{name}-{key_of(*pins)}"
+    if folder.exists():
+        return folder
+    lock = folder.with_name(f".{folder.name}.lock")
+    with locked_if_free(lock) as held:
+        if not held:
+            say(f"waiting for another program that makes {folder.name}")
+    with locked(lock):
+        if folder.exists():
+            return folder
+        for leftover in folder.parent.glob(f".{folder.name}.making-*"):
+            shutil.rmtree(leftover)
+        making = Path(tempfile.mkdtemp(prefix=f".{folder.name}.making-", dir=folder.parent))
+        making.chmod(0o755)
+        try:
+            make(making)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        making.rename(folder)
+    return folder

@@ -1,0 +1,105 @@
+"""The lab's commands; the programs up, down, run, reboot and prepare beside this file call them."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lab import preparation
+from lab.host import HostError
+from lab.lab import DEFAULT_NAME, Lab, purge
+from lab.operator_host import Operator
+from lab.progress import StepError, say
+from lab.requirements import LabError, require_machine
+from lab.sandbox import SandboxError
+from lab.stack import ensure_stack, remove_stack_file
+
+NO_HOST = 125  # the status of lab/run when it was the lab that failed, not the command
+_WRONG_USAGE = 2
+_INTERRUPTED = 130  # as shells say it
+
+
+def main(command: Callable[[Lab, Sequence[str]], int], failed: int = 1) -> NoReturn:
+    """Run `command` with this program's arguments on the lab that the environment names; exit.
+
+    Args:
+        command: one of the functions below.
+        failed: the exit status when the lab fails.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    lab = Lab(os.environ.get("REVERSE_TUNNEL_LAB") or DEFAULT_NAME)
+    try:
+        status = command(lab, sys.argv[1:])
+    except (HostError, LabError, SandboxError, StepError) as error:
+        say(str(error))
+        status = failed
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    sys.exit(status)
+
+
+def up(lab: Lab, _words: Sequence[str]) -> int:
+    """Start the lab, if it is not up."""
+    lab.up()
+    say("up; try: lab/run --on client ping -c1 203.0.113.10")
+    return 0
+
+
+def prepare(_lab: Lab, _words: Sequence[str]) -> int:
+    """Fill the cache, so that nothing else takes long."""
+    require_machine()
+    preparation.prepare()
+    return 0
+
+
+def down(lab: Lab, _words: Sequence[str]) -> int:
+    """End the lab; with PURGE=1 in the environment remove the cache, too."""
+    lab.down()
+    remove_stack_file(lab)
+    if os.environ.get("PURGE") == "1":
+        purge()
+    return 0
+
+
+def reboot(lab: Lab, words: Sequence[str]) -> int:
+    """Reboot a host."""
+    if len(words) != 1:
+        return _usage("lab/reboot HOST")
+    _require_up(lab)
+    lab.host(words[0]).reboot()
+    return 0
+
+
+def run(lab: Lab, words: Sequence[str]) -> int:
+    """Become a command on a host; see lab/run."""
+    name = "operator"
+    if words[:1] == ["--on"] and words[1:]:
+        name, words = words[1], words[2:]
+    if not words or words[0].startswith("-"):
+        return _usage("lab/run [--on HOST] COMMAND...")
+    _require_up(lab)
+    host = lab.host(name)
+    if isinstance(host, Operator):
+        ensure_stack(lab)
+        # Whoever is somewhere in the project stays there.
+        if not Path.cwd().is_relative_to(host.project):
+            os.chdir(host.project)
+    command = ["bash", "-c", words[0]] if len(words) == 1 else [*words]
+    return _become([*host.prefix(), *command], host.environment())
+
+
+def _become(line: list[str], environment: dict[str, str]) -> NoReturn:
+    os.execvpe(line[0], line, environment)  # noqa: S606  # a shell would change the words
+
+
+def _require_up(lab: Lab) -> None:
+    if not lab.is_up:
+        raise LabError("the lab is not up; start it with lab/up, or with make demo")
+
+
+def _usage(text: str) -> int:
+    print(f"usage: {text}", file=sys.stderr)
+    return _WRONG_USAGE

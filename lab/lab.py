@@ -1,0 +1,210 @@
+"""A lab: all its hosts, the operator's credentials, and their beginning and end."""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import identity, topology
+from lab.cache import cache_folder, locked, locked_if_free
+from lab.host import Host, HostError, Layers, Place
+from lab.image import debian_tree, wireguard_go
+from lab.operator_host import CHECKOUT, Operator, lay_project
+from lab.requirements import LabError, require_machine, require_room
+from lab.sandbox import Sandbox
+from lab.switch import Switch
+
+DEFAULT_NAME = "lab"
+
+
+class Lab:
+    """The lab called `name` (letters, digits, `-`). Labs of different names never meet.
+
+    Attributes:
+        state: the folder of everything that this lab writes; it goes when the lab ends.
+    """
+
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
+        self.name = name
+        self.state = cache_folder() / "labs" / name
+        self._sandbox = Sandbox(self.state)
+        self._complete = self.state / "complete"
+        self._lock = self.state.with_name(f".{name}.lock")
+        self._hosts: dict[str, Host] = {}
+
+    # ---- beginning and end ----
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the lab stands, with all its hosts started."""
+        return self._sandbox.pid is not None and self._complete.exists()
+
+    def up(self, *, survives: bool = True) -> None:
+        """Start the lab; nothing happens if it stands.
+
+        Args:
+            survives: whether it outlives the calling thread. If not, the kernel ends it with the
+                thread, however that ends; its folder then goes with the next `up` of any lab.
+
+        Raises:
+            LabError: this machine lacks something, see requirements.py.
+            StepError, SandboxError, HostError: something failed; nothing of the lab is left.
+        """
+        require_machine()
+        with locked(self._lock):
+            if self.is_up:
+                return
+            self._end()
+            for lab in _all_labs():
+                lab.end_if_dead()
+            require_room()
+            tree, wireguard = debian_tree(), wireguard_go()
+            try:
+                self._lay_folders(tree, wireguard)
+                self._sandbox.start(survives=survives)
+                self._switch.build()
+                _at_once(lambda host: host.start(), self.hosts())
+                self._complete.touch()
+            except BaseException:
+                self._end()
+                self._lock.unlink()
+                raise
+
+    def down(self) -> None:
+        """End the lab and remove what it wrote; nothing happens if there is none."""
+        if self._lock.exists():
+            with locked(self._lock):
+                self._end()
+                self._lock.unlink()
+
+    def end_if_dead(self) -> None:
+        """Remove what the lab has left if its program was killed."""
+        with locked_if_free(self._lock) as held:  # not a lab that is just starting
+            if held and self._sandbox.pid is None:
+                self._end()
+                self._lock.unlink()
+
+    def _end(self) -> None:
+        self._hosts.clear()
+        if self.state.exists():
+            self._sandbox.end()
+            shutil.rmtree(self.state)
+
+    def _lay_folders(self, tree: Path, wireguard: Path | None) -> None:
+        self.state.mkdir(parents=True, mode=0o700)
+        # A lab keeps the image it was started with, whatever the checkout says later.
+        (self.state / "tree").symlink_to(tree)
+        identity.lay_common(self.state / "common", wireguard)
+        key = identity.new_key(self.ssh_key, tree, "the lab's operator")
+        for facts in topology.HOSTS:
+            identity.lay_identity(facts, self._layers(facts).identity, tree, key)
+        (self.state / "passphrase").write_text(secrets.token_hex(16))
+        (self.state / "pulumi").mkdir()
+        if not self._is_in_checkout:
+            lay_project(self.project)
+
+    # ---- hosts ----
+
+    def host(self, name: str) -> Host:
+        """The host called `name`, see `topology.HOSTS`.
+
+        Raises:
+            HostError: there is no such host.
+        """
+        for host in self.hosts():
+            if host.name == name:
+                return host
+        raise HostError(f"no host is called {name!r}; there are {', '.join(self._hosts)}")
+
+    def hosts(self) -> list[Host]:
+        """All hosts."""
+        if not self._hosts:
+            for facts in topology.HOSTS:
+                folder = self.state / "hosts" / facts.name
+                place = Place(self._sandbox, self._switch, folder, self._layers(facts))
+                self._hosts[facts.name] = (
+                    Operator(facts, place, self.state, self.project)
+                    if facts.name == "operator"
+                    else Host(facts, place)
+                )
+        return [*self._hosts.values()]
+
+    @property
+    def operator(self) -> Operator:
+        """The host whose commands run on this machine's file system."""
+        operator = self.host("operator")
+        assert isinstance(operator, Operator)  # noqa: S101  # as made above
+        return operator
+
+    def reset(self, *names: str) -> None:
+        """Put hosts back to the image, all at once; see `Host.reset`."""
+        _at_once(lambda host: host.reset(), [self.host(name) for name in names])
+
+    def cut(self, host: str, interface: str | None = None) -> None:
+        """Pull the cable of an interface, by default of the one towards the internet."""
+        self._switch.set_link(self.host(host).facts, up=False, interface=interface)
+
+    def heal(self, host: str, interface: str | None = None) -> None:
+        """Plug the cable in again."""
+        self._switch.set_link(self.host(host).facts, up=True, interface=interface)
+
+    def set_mapping_life(self, seconds: int) -> None:
+        """How long the carrier keeps an idle UDP mapping, from now on, also after its reboot."""
+        carrier, path = self.host("carrier"), identity.MAPPING_LIFE_FILE
+        carrier.write(path, identity.mapping_life_settings(seconds))
+        carrier.run(["sysctl", "-q", "-p", path])
+
+    # ---- the operator's things ----
+
+    @property
+    def ssh_key(self) -> Path:
+        """The private key with which the operator logs in; made when the lab starts."""
+        return self.state / "ssh-key"
+
+    @property
+    def project(self) -> Path:
+        """The project folder: the checkout, or for a lab of another name a folder of its own.
+
+        The latter shares the program with the checkout, but has other stack files.
+        """
+        return CHECKOUT if self._is_in_checkout else self.state / "project"
+
+    @property
+    def _is_in_checkout(self) -> bool:
+        return self.name == DEFAULT_NAME
+
+    @property
+    def _switch(self) -> Switch:
+        return Switch(self._sandbox, self._tree, self.state)
+
+    @property
+    def _tree(self) -> Path:
+        return (self.state / "tree").resolve()
+
+    def _layers(self, facts: topology.Host) -> Layers:
+        own = self.state / "hosts" / facts.name / "identity"
+        return Layers(own, self.state / "common", self._tree)
+
+
+def purge() -> None:
+    """Remove the whole cache.
+
+    Raises:
+        LabError: a lab stands that was started from it.
+    """
+    standing = [lab.name for lab in _all_labs() if lab.is_up]
+    if standing:
+        raise LabError(f"these labs are still up: {', '.join(standing)}")
+    shutil.rmtree(cache_folder(), ignore_errors=True)
+
+
+def _all_labs() -> list[Lab]:
+    return [Lab(folder.name) for folder in (cache_folder() / "labs").glob("[!.]*")]
+
+
+def _at_once(action: Callable[[Host], None], hosts: Iterable[Host]) -> None:
+    """Do something to several hosts in parallel; the first error is raised when all are done."""
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(action, host) for host in hosts]:
+            done.result()

@@ -1,0 +1,29 @@
+"""What takes minutes on a new machine and is in the cache afterwards: the engine and the image."""
+
+import subprocess
+
+from lab.host import HostError
+from lab.image import debian_tree, wireguard_go
+from lab.operator_host import CHECKOUT
+
+_ENGINE = "lab/environment >/dev/null; lab/engine/ensure >/dev/null"
+
+
+def prepare() -> None:
+    """Make whatever is missing, with progress on stderr; the engine and the image side by side.
+
+    Raises:
+        HostError: the Python environment or the engine can't be made.
+        StepError: the image can't be made.
+    """
+    command = ["bash", "-euo", "pipefail", "-c", _ENGINE]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL) as engine:
+        try:
+            debian_tree()
+            wireguard_go()
+            status = engine.wait()
+        except BaseException:
+            engine.terminate()
+            raise
+    if status:
+        raise HostError("the operator has no engine; the lines above say why")

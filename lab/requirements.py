@@ -1,0 +1,54 @@
+"""What a machine must be and have for a lab to stand on it."""
+
+import os
+import shutil
+from pathlib import Path
+
+# Five for the systemd of each of the three hosts that boot, one for each wireguard-go.
+_INOTIFY_INSTANCES = 20
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+class LabError(Exception):
+    """The lab cannot do this on this machine; the message is one sentence for the user."""
+
+
+def require_machine() -> None:
+    """Check that a lab can stand here.
+
+    Raises:
+        LabError: it can't, with the reason.
+    """
+    if not Path("/etc/debian_version").exists() or not shutil.which("apt-get"):
+        raise LabError("the lab needs a Debian 12 machine (make test-fast runs anywhere)")
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root, for network namespaces (make test-fast does not)")
+
+
+def require_room(limit: int | None = None) -> None:
+    """Check that the hosts will get their inotify instances, of which a user has few (128).
+
+    Without them systemd and wireguard-go fail in ways that nobody understands.
+
+    Args:
+        limit: how many root may have; default: what the kernel says.
+
+    Raises:
+        LabError: there are not enough left.
+    """
+    if limit is None:
+        limit = int(_INOTIFY_LIMIT.read_text())
+    used = sum(_is_roots_inotify(entry) for entry in Path("/proc").glob("[0-9]*/fd/*"))
+    if used + _INOTIFY_INSTANCES > limit:
+        raise LabError(
+            f"root uses {used} of {limit} inotify instances and the lab needs"
+            f" {_INOTIFY_INSTANCES}: end another lab, or raise fs.inotify.max_user_instances"
+        )
+
+
+def _is_roots_inotify(entry: Path) -> bool:
+    try:
+        is_inotify = entry.readlink() == Path("anon_inode:inotify")
+        return is_inotify and entry.parents[1].stat().st_uid == 0
+    except OSError:  # the process is gone
+        return False

@@ -1,0 +1,83 @@
+"""A stream of 50 UDP packets a second to an echo service: stream.py ADDRESS PORT.
+
+Prints `flowing` once a first packet has come back. When standard input ends, it waits for what is
+still under way and prints one line of JSON: `sent`, the number of packets; `lost`, the numbers of
+those that never came back; `seen_as`, the addresses that the service saw.
+"""
+
+import json
+import selectors
+import socket
+import sys
+import time
+from contextlib import suppress
+
+_PAUSE = 0.02  # seconds between two packets: 50 a second
+_FIRST = 0.2  # seconds between two attempts to get through at all
+_LATE = 2.0  # seconds after which a packet that has not come back counts as lost
+_MOST = 65535
+
+
+class Stream:
+    """One stream. Packet 0 is the one that tries to get through, and does not count."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect((address, port))
+        self._events = selectors.DefaultSelector()
+        self._events.register(self._socket, selectors.EVENT_READ)
+        self._sent = 0
+        self._missing: set[int] = set()
+        self._seen_as: set[str] = set()
+
+    def run(self) -> dict[str, object]:
+        """Flow until standard input ends."""
+        while not self._seen_as:
+            self._send(0)
+            self._receive_until(time.monotonic() + _FIRST)
+        print("flowing", flush=True)
+        self._events.register(sys.stdin, selectors.EVENT_READ)
+        following = time.monotonic()
+        while not self._receive_until(following):
+            self._sent += 1
+            self._missing.add(self._sent)
+            self._send(self._sent)
+            following += _PAUSE
+        self._events.unregister(sys.stdin)
+        end = time.monotonic() + _LATE
+        while self._missing and time.monotonic() < end:
+            self._receive_until(min(end, time.monotonic() + _PAUSE))
+        seen_as, lost = sorted(self._seen_as), sorted(self._missing)
+        return {"sent": self._sent, "lost": lost, "seen_as": seen_as}
+
+    def _send(self, number: int) -> None:
+        with suppress(ConnectionError):  # the answer to an earlier one: nobody listens there
+            self._socket.send(str(number).encode())
+
+    def _receive_until(self, moment: float) -> bool:
+        """Take in what comes until then; true at once when standard input has ended."""
+        while True:
+            ready = self._events.select(max(0.0, moment - time.monotonic()))
+            if not ready:
+                return False
+            for key, _events in ready:
+                if key.fileobj is not self._socket:
+                    return True
+                self._receive()
+
+    def _receive(self) -> None:
+        try:
+            seen_as, _, number = self._socket.recv(_MOST).decode().partition("\n")
+        except ConnectionError:
+            return
+        self._seen_as.add(seen_as.split()[0])
+        self._missing.discard(int(number))
+
+
+def main() -> None:
+    """Stream, and tell."""
+    print(json.dumps(Stream(sys.argv[1], int(sys.argv[2])).run()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
