@@ -1,0 +1,539 @@
+"""The VPS's firewall: what gets in and what does not; and that it cannot lock anybody out."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.host.guarded import INSIDE, LAPTOP, PROXY_PORT, VPS6, Guarded, guarded, guards, serve
+from tests.host.machine import Machine
+from tests.host.snapshot import snapshot
+from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.world import CLIENT, SERVER, VPS, Call, call
+from tests.support import eventually
+
+DENY = "default-deny\n"
+ALLOW = (
+    f"{DENY}"
+    f"allow dns udp {LAPTOP} -> {INSIDE}:9000\n"
+    f"allow mount tcp {SERVER},{LAPTOP} -> {SERVER}:9000-9000\n"
+)
+OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
+
+SHORT = 2  # seconds of a trial whose end a test waits for
+LONG = 30  # seconds; only a broken run needs them
+NOBODY = {"-", "closed", "refused"}
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Guarded]:
+    """One for all tests, each of which leaves it without a firewall."""
+    with guarded() as made:
+        yield made
+
+
+@pytest.fixture
+def open_vps(house: Guarded) -> Iterator[Guarded]:
+    """The VPS without a firewall."""
+    yield house
+    house.vps.call("remove-firewall")
+    assert guards(house.vps.machine) == []
+
+
+@pytest.fixture
+def guarded_vps(open_vps: Guarded) -> Guarded:
+    """The VPS with a firewall that is kept."""
+    open_vps.guard(ALLOW)
+    return open_vps
+
+
+def healed(house: Guarded) -> None:
+    """Wait until nothing is on trial, and no guard is left."""
+    eventually(
+        lambda: house.state() != "pending" and not guards(house.vps.machine),
+        LONG,
+        "the firewall was not taken back",
+    )
+
+
+# ---- what gets in ----
+
+
+def test_from_outside_only_ssh_and_forwards_get_in(open_vps: Guarded) -> None:
+    client, vps = open_vps.client, open_vps.vps.machine
+    for protocol in ("tcp", "udp"):
+        assert call(client, protocol, VPS, 9000) == CLIENT
+    open_vps.guard(ALLOW)
+    for protocol in ("tcp", "udp"):
+        assert call(client, protocol, VPS, 9000) == "-"
+        assert call(client, protocol, VPS, PROXY_PORT) == "-"
+    assert open_vps.lets_in()
+    assert call(client, "tcp", VPS, 80) == CLIENT
+    client.run(f"ping -c 1 -W 2 {VPS}")
+    # Out of the VPS everything goes as before, and what it asked for comes back.
+    vps.run("ping -c 1 -W 2 203.0.113.1")
+    serve(open_vps.world.internet, 9000)
+    for protocol in ("tcp", "udp"):
+        assert call(vps, protocol, "203.0.113.1", 9000) == VPS
+
+
+def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
+    """Docker translates before any rule of INPUT is asked; a container stands for the VPS here."""
+    vps, client = open_vps.vps.machine, open_vps.client
+    with Machine() as container:
+        vps.join(container, "docker0 172.17.0.1/16", "eth0 172.17.0.2/16")
+        container.run("ip route add default via 172.17.0.1")
+        serve(container, 53)
+        vps.run("sysctl -qw net.ipv4.ip_forward=1; iptables -I FORWARD -o docker0 -j ACCEPT")
+        for protocol in ("tcp", "udp"):
+            vps.run(
+                f"iptables -t nat -A PREROUTING -p {protocol} --dport 53 -j DNAT --to 172.17.0.2"
+            )
+        assert call(client, "udp", VPS, 53) == CLIENT
+        open_vps.guard(f"{DENY}allow dns udp {LAPTOP} -> {INSIDE}:53\n")
+        assert call(client, "udp", VPS, 53) == "-"
+        assert call(open_vps.laptop, "udp", INSIDE, 53) == LAPTOP
+        assert call(open_vps.laptop, "tcp", INSIDE, 53) == "-"
+        assert call(open_vps.world.server.machine, "udp", INSIDE, 53) == "-"
+        # The container's own way out is not touched.
+        container.run("ping -c 1 -W 2 172.17.0.1; ping -c 1 -W 2 203.0.113.10")
+        vps.run("iptables -D FORWARD -o docker0 -j ACCEPT; ip link del docker0")
+        vps.run("iptables -t nat -F PREROUTING; sysctl -qw net.ipv4.ip_forward=0")
+        open_vps.vps.call("up")
+
+
+def test_pings_are_answered_by_a_rate(guarded_vps: Guarded) -> None:
+    said = guarded_vps.client.run(f"ping -f -q -c 400 -W 1 {VPS}", check=False).stdout
+    assert " 0% packet loss" not in said
+    assert " 0 received" not in said
+
+
+def test_answers_of_dhcp_get_in(guarded_vps: Guarded) -> None:
+    """They may come to an address that the host has not got yet, so nothing knows of a question."""
+    vps, internet = guarded_vps.vps.machine, guarded_vps.world.internet
+    listener = vps.start("exec timeout 20 nc -u -l -W 1 68")
+    assert listener.stdout is not None
+    vps.run("until ss -Hlun sport = :68 | grep -q .; do :; done")
+    internet.run(f"echo no | nc -u -w 1 -p 6767 {VPS} 68", check=False)
+    internet.run(f"echo yes | nc -u -w 1 -p 67 {VPS} 68", check=False)
+    assert listener.communicate()[0] == "yes\n"
+
+
+def test_ipv6_is_no_hole(open_vps: Guarded) -> None:
+    outside, vps = open_vps.world.internet, open_vps.vps.machine
+    listener = vps.start("exec nc -6 -l -k 9100")
+    vps.run("until ss -Hltn sport = :9100 | grep -q .; do :; done")
+    outside.run(f"nc -z -w 2 {VPS6} 9100")
+    open_vps.guard(DENY)
+    assert outside.run(f"nc -z -w 1 {VPS6} 9100", check=False).status != 0
+    # Neighbours must find each other anew.
+    outside.run("ip -6 neigh flush dev vps")
+    vps.run("ip -6 neigh flush dev ens6")
+    outside.run(f"ping -c 1 -W 2 {VPS6}")
+    assert open_vps.login("echo in", to=f"root@{VPS6}", by=outside).stdout == "in\n"
+    listener.kill()
+    listener.communicate()
+
+
+def test_peers_reach_only_what_is_allowed(open_vps: Guarded) -> None:
+    laptop, server = open_vps.laptop, open_vps.world.server.machine
+    ways = {
+        (laptop, "udp", INSIDE, 9000): LAPTOP,  # allowed: dns
+        (laptop, "tcp", INSIDE, 9000): "-",
+        (laptop, "udp", INSIDE, 9001): "-",
+        (server, "udp", INSIDE, 9000): "-",
+        (laptop, "tcp", SERVER, 9000): LAPTOP,  # allowed: mount
+        (laptop, "udp", SERVER, 9000): "-",
+        (laptop, "tcp", SERVER, 9001): "-",
+        (server, "tcp", LAPTOP, 9000): "-",
+    }
+    for who, protocol, address, port in ways:
+        assert call(who, protocol, address, port) not in NOBODY
+    open_vps.guard(ALLOW)
+    for (who, protocol, address, port), answer in ways.items():
+        assert call(who, protocol, address, port) == answer, (protocol, address, port)
+    assert laptop.run(f"ping -c 1 -W 1 {SERVER}", check=False).status != 0
+    # The VPS reaches them all; and at its public address a peer is a visitor like any other.
+    assert call(open_vps.vps.machine, "tcp", LAPTOP, 9000) == INSIDE
+    assert call(laptop, "tcp", VPS, 80) == "192.0.3.10"
+    assert open_vps.login("echo in", by=laptop).stdout == "in\n"
+    assert open_vps.login("true", by=laptop, to=f"root@{INSIDE}", check=False).status != 0
+
+
+def test_any_protocol_means_pings_too(open_vps: Guarded) -> None:
+    laptop, server = open_vps.laptop, open_vps.world.server.machine
+    open_vps.guard(OTHER)
+    laptop.run(f"ping -c 1 -W 2 {SERVER}")
+    assert call(laptop, "udp", SERVER, 9001) == LAPTOP
+    assert call(server, "udp", LAPTOP, 9000) == "-"
+
+
+def test_what_peers_had_open_is_judged_anew(open_vps: Guarded) -> None:
+    """A UDP flow never ends by itself; what is allowed goes on."""
+    refused = Call(open_vps.world.server.machine, "udp", LAPTOP, 9000)
+    allowed = Call(open_vps.laptop, "tcp", SERVER, 9000)
+    visitor = Call(open_vps.client, "tcp", VPS, 80)
+    assert (refused.ask(), allowed.ask(), visitor.ask()) == (SERVER, LAPTOP, CLIENT)
+    open_vps.guard(ALLOW)
+    assert (refused.ask(), allowed.ask(), visitor.ask()) == ("-", LAPTOP, CLIENT)
+    for one in (refused, allowed, visitor):
+        one.end()
+
+
+# ---- beside others ----
+
+
+def test_it_only_refuses_and_touches_nobody_elses_rules(open_vps: Guarded) -> None:
+    """What it lets by is judged by the others, so a ban of fail2ban's goes on banning."""
+    vps = open_vps.vps.machine
+    vps.run(
+        "iptables -P FORWARD DROP; iptables -A INPUT -p tcp --dport 22 -s 198.51.100.0/24 -j DROP;"
+        " iptables -t mangle -A INPUT -p tcp --dport 1 -j ACCEPT; ip6tables -P INPUT ACCEPT"
+    )
+    theirs = rules_without_ours(vps)
+    outside = open_vps.world.internet
+    for verb in ("put-firewall", "confirm-firewall"):
+        open_vps.login(open_vps.verb(verb), stdin=ALLOW, by=outside)
+    assert rules_without_ours(vps) == theirs
+    assert not open_vps.lets_in()
+    assert open_vps.login("echo in", by=outside).stdout == "in\n"
+    assert guards(vps)[0] == "-A INPUT -j RT-wg0-in"
+    open_vps.vps.call("remove-firewall")
+    assert rules_without_ours(vps) == theirs
+    vps.run("iptables -P FORWARD ACCEPT; iptables -F INPUT; iptables -t mangle -F INPUT")
+
+
+def rules_without_ours(machine: Machine) -> list[str]:
+    saved = machine.run("iptables-save; ip6tables-save").stdout.splitlines()
+    ours = ("RT-wg0-in", "RT-wg0-through")
+    lines = (line.split(" [")[0] for line in saved if not line.startswith("#"))
+    return [line for line in lines if not any(name in line for name in ours)]
+
+
+def test_another_tunnel_of_the_host_gets_in(guarded_vps: Guarded) -> None:
+    """Also one that comes later or changes its port, of which the first stack knows nothing."""
+    other = Tunnel(guarded_vps.vps.machine, "wg-game", "reverse-tunnel/game")
+
+    def let_in() -> list[str]:
+        lines = guards(other.machine)
+        return [line.split("--dport ")[1].split()[0] for line in lines if "--dport 518" in line]
+
+    assert let_in() == ["51820"] * 2
+    other.set_up_vps("10.8.0.1/24", 51821)
+    assert let_in() == ["51820", "51821"] * 2
+    assert "-A RT-wg0-through -o wg-game -m conntrack --ctstate DNAT -j RETURN" in guards(
+        other.machine
+    )
+    other.call("interface", stdin=other.vps_settings("10.8.0.1/24", 51822))
+    assert let_in() == ["51820", "51822"] * 2
+    other.call("uninstall reverse-tunnel/game")
+    assert let_in() == ["51820"] * 2
+    assert guarded_vps.state() == "kept"
+
+
+# ---- nobody is locked out ----
+
+
+def test_a_lock_out_heals_by_itself(open_vps: Guarded) -> None:
+    """The login's port is another program's that only passes on to sshd: no host can see that."""
+    assert open_vps.lets_in(PROXY_PORT)
+    text, put = ALLOW, open_vps.verb("put-firewall", wait=6)
+    open_vps.login(put, stdin=text, port=PROXY_PORT)
+    assert not open_vps.lets_in(PROXY_PORT)
+    eventually(lambda: open_vps.lets_in(PROXY_PORT), LONG, "the lock-out did not heal")
+    assert guards(open_vps.vps.machine) == []
+    late = open_vps.login(open_vps.verb("confirm-firewall"), stdin=text, check=False)
+    assert late.status == REFUSED
+    assert "was taken back" in late.stderr
+
+
+def test_a_lock_out_by_a_change_brings_back_the_one_before(guarded_vps: Guarded) -> None:
+    before = guards(guarded_vps.vps.machine)
+    guarded_vps.login(guarded_vps.verb("put-firewall", wait=SHORT), stdin=OTHER)
+    assert guards(guarded_vps.vps.machine) != before
+    eventually(lambda: guarded_vps.state() == "kept", LONG, "the trial went on")
+    eventually(
+        lambda: guards(guarded_vps.vps.machine) == before, LONG, "the old one did not come back"
+    )
+
+
+def test_ports_of_ssh_are_those_of_the_running_server_and_of_the_login(open_vps: Guarded) -> None:
+    """Whatever the settings say, and although sudo forgets by which port one came."""
+    vps = open_vps.vps.machine
+    vps.run("/usr/sbin/sshd -o UsePAM=no -o Port=2200 -o Port=2201 -o PidFile=/run/second.pid")
+    put = open_vps.verb("put-firewall", wait=60)
+    open_vps.login(f"sudo -n env {put}", stdin=DENY, to=f"hex@{VPS}", port=2201)
+    ports = {
+        line.split("--dport ")[1].split()[0] for line in guards(vps) if "-p tcp -m tcp" in line
+    }
+    assert ports == {"22", "2200", "2201"}
+    confirm = open_vps.verb("confirm-firewall")
+    open_vps.login(f"sudo -n env {confirm}", stdin=DENY, to=f"hex@{VPS}", port=2201)
+    assert open_vps.state() == "kept"
+    vps.run("kill $(cat /run/second.pid)")
+
+
+def test_a_login_through_the_tunnel_must_be_allowed(open_vps: Guarded) -> None:
+    """It would be refused its own next login: said before anything is done."""
+    to = f"root@{INSIDE}"
+    put, confirm = (open_vps.verb(verb) for verb in ("put-firewall", "confirm-firewall"))
+    refused = open_vps.login(put, stdin=ALLOW, to=to, by=open_vps.laptop, check=False)
+    assert refused.status == REFUSED
+    assert f"from {LAPTOP}, which the firewall keeps out" in refused.stderr
+    assert guards(open_vps.vps.machine) == []
+    allowing = f"{DENY}allow ssh tcp {LAPTOP} -> {INSIDE}:22\n"
+    for words in (put, confirm):
+        open_vps.login(words, stdin=allowing, to=to, by=open_vps.laptop)
+    assert open_vps.state() == "kept"
+
+
+def test_only_a_login_that_came_later_can_keep_it(open_vps: Guarded) -> None:
+    put, confirm = (open_vps.verb(verb) for verb in ("put-firewall", "confirm-firewall"))
+    same = f"{put} <<<'{DENY.strip()}' && {confirm} <<<'{DENY.strip()}'"
+    refused = open_vps.login(same, check=False)
+    assert refused.status == REFUSED
+    assert "this login is older than the firewall" in refused.stderr
+    # Another connection, but from before: it passes as a known one, whatever the rules say.
+    early = f"until grep -q since /run/reverse-tunnel/wg0.firewall; do :; done; {confirm}"
+    open_vps.vps.call("remove-firewall")
+    waiting = open_vps.client.start(
+        f"ssh -F none -i /root/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        f" root@{VPS} 'echo ready; {early} 2>&1' <<<'{DENY.strip()}'"
+    )
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "ready\n"
+    open_vps.login(put, stdin=DENY)
+    assert "this login is older than the firewall" in waiting.communicate()[0]
+    # Nobody's login at all.
+    console = open_vps.vps.call("confirm-firewall", stdin=DENY, check=False)
+    assert console.status == REFUSED
+    assert "did not come by a login" in console.stderr
+    assert open_vps.state() == "pending"
+    open_vps.login(confirm, stdin=DENY)
+    assert open_vps.state() == "kept"
+    open_vps.login(confirm, stdin=DENY)
+
+
+def test_another_text_than_the_one_on_trial_is_not_kept(open_vps: Guarded) -> None:
+    put, confirm = (open_vps.verb(verb) for verb in ("put-firewall", "confirm-firewall"))
+    open_vps.login(put, stdin=ALLOW)
+    open_vps.login(put, stdin=OTHER)
+    refused = open_vps.login(confirm, stdin=ALLOW, check=False)
+    assert refused.status == REFUSED
+    assert "another firewall than this is on trial" in refused.stderr
+    open_vps.login(confirm, stdin=OTHER)
+    assert open_vps.state() == "kept"
+    # One timer at most is left over by all that.
+    assert "revert-firewall" not in open_vps.vps.machine.run("ps ax").stdout
+
+
+def test_the_first_trials_timer_does_not_end_the_second(open_vps: Guarded) -> None:
+    """Killed, a run leaves its timer, which finds another trial when it fires."""
+    put = open_vps.verb("put-firewall", wait=SHORT, crash_at="wrote-trial")
+    assert open_vps.login(put, stdin=ALLOW, check=False).status != 0
+    open_vps.vps.machine.run("rm /run/reverse-tunnel/wg0.firewall")
+    open_vps.login(open_vps.verb("put-firewall", wait=60), stdin=ALLOW)
+    open_vps.vps.machine.run(f"sleep {SHORT + 1}")
+    assert open_vps.state() == "pending"
+    assert guards(open_vps.vps.machine)
+
+
+def test_a_kept_one_is_not_put_on_trial_again(guarded_vps: Guarded) -> None:
+    before = guards(guarded_vps.vps.machine)
+    guarded_vps.login(guarded_vps.verb("put-firewall"), stdin=ALLOW)
+    assert guarded_vps.state() == "kept"
+    assert guards(guarded_vps.vps.machine) == before
+    # From a trial back to it, too.
+    guarded_vps.login(guarded_vps.verb("put-firewall"), stdin=OTHER)
+    guarded_vps.login(guarded_vps.verb("put-firewall"), stdin=ALLOW)
+    assert guarded_vps.state() == "kept"
+    assert guards(guarded_vps.vps.machine) == before
+
+
+def test_a_trial_killed_at_any_step_is_taken_back(open_vps: Guarded) -> None:
+    for step in range(1, 30):
+        put = open_vps.verb("put-firewall", wait=SHORT, crash_at=step)
+        status = open_vps.login(put, stdin=ALLOW, check=False).status
+        if status == 0:
+            assert step > 6
+            return
+        healed(open_vps)
+        # What is left over of it is in nobody's way.
+        assert open_vps.lets_in()
+    raise AssertionError("there is no end of steps")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["computed-guards-4", "synced-guards-4", "synced-guards-6", "ended-trial", "removed-trial"],
+)
+def test_taking_it_back_killed_at_any_step_is_done_by_the_next(
+    open_vps: Guarded, step: str
+) -> None:
+    open_vps.login(open_vps.verb("put-firewall", wait=1), stdin=ALLOW)
+    eventually(
+        # It says that it is too early until then; or its timer was faster.
+        lambda: open_vps.vps.call("revert-firewall", crash_at=step, check=False).status != 1,
+        LONG,
+        "the trial did not end",
+    )
+    healed(open_vps)
+
+
+@pytest.mark.parametrize("step", ["staged-firewall", "kept-firewall", "ended-trial"])
+def test_keeping_it_killed_at_any_step_is_done_or_not(open_vps: Guarded, step: str) -> None:
+    """By the next run; and without one it is either kept, by a file, or will be taken back."""
+    vps = open_vps.vps.machine
+    put, confirm = (open_vps.verb(verb) for verb in ("put-firewall", "confirm-firewall"))
+    killing = open_vps.verb("confirm-firewall", crash_at=step)
+    open_vps.login(put, stdin=ALLOW)
+    rules = guards(vps)
+    assert open_vps.login(killing, stdin=ALLOW, check=False).status != 0
+    open_vps.login(confirm, stdin=ALLOW)
+    assert (open_vps.state(), guards(vps)) == ("kept", rules)
+    open_vps.vps.call("remove-firewall")
+    open_vps.login(put, stdin=ALLOW)
+    open_vps.login(killing, stdin=ALLOW, check=False)
+    reboot(vps)
+    kept = step != "staged-firewall"
+    assert (open_vps.state(), guards(vps)) == (("kept", rules) if kept else ("none", []))
+
+
+def test_it_is_taken_back_although_the_lock_is_held(open_vps: Guarded) -> None:
+    """By a run that hangs: one must get in to end it."""
+    vps = open_vps.vps.machine
+    open_vps.login(open_vps.verb("put-firewall", wait=SHORT), stdin=ALLOW)
+    holder = vps.start("exec flock --no-fork /usr/local/lib/reverse-tunnel sleep 60")
+    hung = "grep -c . <(iptables-save -t mangle | grep -e '-j RT-wg0-in')"
+    eventually(lambda: vps.run(hung, check=False).stdout == "0\n", LONG, "it was not taken back")
+    holder.kill()
+    holder.communicate()
+    healed(open_vps)
+
+
+def test_it_is_taken_back_although_the_disk_is_full(open_vps: Guarded) -> None:
+    vps = open_vps.vps.machine
+    files = open_vps.vps.files
+    vps.run(
+        f"cp -a {files} /root/copy; mount -t tmpfs -o size=64k full {files};"
+        f" cp -a /root/copy/. {files}; rm -r /root/copy"
+    )
+    vps.run(f"dd if=/dev/zero of={files}/big bs=4k", check=False)
+    open_vps.login(open_vps.verb("put-firewall", wait=4), stdin=ALLOW)
+    full = open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW, check=False)
+    assert full.status != 0
+    assert "the disk is full" in full.stderr
+    healed(open_vps)
+    vps.run(f"umount {files}")
+
+
+def test_a_reboot_takes_back_what_is_on_trial_and_keeps_what_is_kept(open_vps: Guarded) -> None:
+    vps = open_vps.vps.machine
+    before = guards(vps)
+    open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW)
+    reboot(vps)
+    assert (open_vps.state(), guards(vps)) == ("none", before)
+    open_vps.guard(ALLOW)
+    kept = guards(vps)
+    open_vps.login(open_vps.verb("put-firewall"), stdin=OTHER)
+    reboot(vps)
+    assert (open_vps.state(), guards(vps)) == ("kept", kept)
+
+
+def reboot(machine: Machine) -> None:
+    """What of a reboot matters here: no rules, nothing in /run, no timer, and the tunnel starts."""
+    machine.run("ip link del wg0")
+    machine.run("kill $(pgrep -f revert-firewall)", check=False)
+    machine.run("rm -rf /run/reverse-tunnel")
+    for tool in ("iptables", "ip6tables"):
+        for table in ("mangle", "filter", "nat"):
+            machine.run(f"{tool} -t {table} -F; {tool} -t {table} -X")
+    machine.run("wg-quick up wg0")
+
+
+# ---- its life ----
+
+
+def test_it_stays_when_the_tunnel_goes_down(guarded_vps: Guarded) -> None:
+    """Else a restart of the tunnel, or one that fails, would open the VPS for a while."""
+    vps = guarded_vps.vps.machine
+    kept = guards(vps)
+    vps.run("wg-quick down wg0")
+    assert guards(vps) == kept
+    assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
+    vps.run("wg-quick up wg0")
+    assert guards(vps) == kept
+
+
+def test_nothing_is_left_of_it(open_vps: Guarded) -> None:
+    machine = open_vps.vps.machine
+    before = sorted(snapshot(machine))
+    open_vps.guard(ALLOW)
+    assert sorted(snapshot(machine)) != before
+    open_vps.vps.call("remove-firewall")
+    assert sorted(snapshot(machine)) == before
+    open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW)
+    open_vps.vps.call("remove-firewall")
+    open_vps.vps.call("remove-firewall")
+    assert sorted(snapshot(machine)) == before
+    assert "revert-firewall" not in machine.run("ps ax").stdout
+
+
+def test_uninstall_takes_it_away(machine: Machine) -> None:
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    # Without an SSH server nobody could log in.
+    refused = tunnel.call("put-firewall", stdin=DENY, check=False)
+    assert refused.status == REFUSED
+    assert "no SSH server is found" in refused.stderr
+    machine.run("mkdir -p /run/sshd; ssh-keygen -qA; /usr/sbin/sshd -o UsePAM=no")
+    tunnel.call("put-firewall", stdin=DENY)
+    assert guards(machine)
+    tunnel.call("uninstall reverse-tunnel/home")
+    machine.run("rm -r /run/sshd /run/sshd.pid /etc/ssh/ssh_host_*")
+    assert snapshot(machine) == before
+    assert guards(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "its first line must be default-deny"),
+        ("allow x any 172.16.0.4 -> 172.16.0.1\n", "its first line must be default-deny"),
+        (f"{DENY}allow x any 172.16.0.4 -> 172.16.0.1:22\n", "protocol any has no ports"),
+        (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1:70000\n", "ports are 1-65535"),
+        (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1:9-8\n", "ports are 1-65535"),
+        (f"{DENY}allow x tcp 172.16.0.400 -> 172.16.0.1\n", "is not an IPv4 address"),
+        (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1; id\n", "is not known to this helper"),
+        (f"{DENY}deny x\n", "is not known to this helper"),
+    ],
+)
+def test_a_text_that_is_not_understood_changes_nothing(
+    standing_vps: Tunnel, text: str, words: str
+) -> None:
+    before = snapshot(standing_vps.machine)
+    refused = standing_vps.call("put-firewall", stdin=text, check=False)
+    assert refused.status == REFUSED
+    assert words in refused.stderr
+    assert snapshot(standing_vps.machine) == before
+
+
+def test_a_host_without_ip6tables_is_guarded_if_it_has_no_ipv6(open_vps: Guarded) -> None:
+    """With an address of IPv6 a firewall for IPv4 alone would only look like one."""
+    vps = open_vps.vps.machine
+    put = open_vps.verb("put-firewall")
+    try:
+        for word in ("save", "restore"):
+            vps.run(f"mv /usr/sbin/ip6tables-{word} /usr/sbin/was-{word}")
+        refused = open_vps.login(put, stdin=DENY, check=False)
+        assert refused.status == REFUSED
+        assert "does not take the firewall for IPv6" in refused.stderr
+        assert open_vps.state() == "none"
+        vps.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+        open_vps.login(put, stdin=DENY)
+        assert call(open_vps.client, "tcp", VPS, 9000) == "-"
+        open_vps.vps.call("remove-firewall")
+    finally:
+        vps.run(f"sysctl -qw net.ipv6.conf.all.disable_ipv6=0; ip addr add {VPS6}/64 dev ens6")
+        for word in ("save", "restore"):
+            vps.run(f"mv /usr/sbin/was-{word} /usr/sbin/ip6tables-{word}")

@@ -1,0 +1,266 @@
+"""Forwards on a VPS: one changes, and only its rules change.
+
+Real iptables; no traffic (test_traffic.py), no crashes (test_crashes.py).
+"""
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.tunnel import REFUSED, Tunnel, rules_of
+
+HTTPS = "tcp 443 -> 172.16.0.4:8081"
+
+# What others have on a VPS: in every chain that we hang our own into, with counters.
+FOREIGN_RULES = """\
+*filter
+:DOCKER-USER - [0:0]
+:ufw-before-forward - [0:0]
+[7:420] -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+[5:300] -A FORWARD -j DOCKER-USER
+[3:180] -A FORWARD -m comment --comment "somebody's, with \\"quotes\\"" -j ufw-before-forward
+[3:180] -A DOCKER-USER -j RETURN
+COMMIT
+*mangle
+[1:60] -A PREROUTING -s 198.51.100.99/32 -j MARK --set-xmark 0x1/0xffffffff
+[1:60] -A FORWARD -o eth9 -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
+COMMIT
+*nat
+:DOCKER - [0:0]
+[2:120] -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+[2:120] -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+[9:540] -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8888 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+"""
+
+
+def foreign(machine: Machine) -> list[str]:
+    """Every rule, counter and chain that is not of reverse-tunnel, in its order."""
+    saved = machine.run("iptables-save -c").stdout
+    return [line for line in rules_of(saved) if "RT-" not in line]
+
+
+def test_a_forward_is_one_rule_as_iptables_prints_it(vps: Tunnel) -> None:
+    """What is compared with the files is the text, so it must be what iptables-save prints."""
+    vps.put("https", HTTPS)
+    vps.put("dns", "udp 53 -> 172.16.0.6:5353")
+    saved = vps.machine.run("iptables-save -t nat").stdout.splitlines()
+    ours = [line for line in saved if line.startswith("-A RT-wg0-DNAT")]
+    wanted = [vps.rule("https", HTTPS), vps.rule("dns", "udp 53 -> 172.16.0.6:5353")]
+    assert ours == wanted
+
+
+def test_the_same_put_again_touches_nothing(vps: Tunnel) -> None:
+    """Not even the rule's counter: Pulumi runs creates again, and nobody should notice."""
+    vps.put("https", HTTPS)
+    vps.machine.run("iptables-save -t nat | sed 's/^-A RT-wg0-DNAT/[4:240] &/' >/tmp/counted")
+    vps.machine.run("iptables-restore -c </tmp/counted")
+    before = vps.machine.run("iptables-save -c -t nat | grep ^.[0-9]").stdout
+    assert "[4:240] -A RT-wg0-DNAT" in before
+    vps.put("https", HTTPS)
+    assert vps.machine.run("iptables-save -c -t nat | grep ^.[0-9]").stdout == before
+
+
+def test_a_change_replaces_that_forward_alone(vps: Tunnel) -> None:
+    vps.put("http", "tcp 80 -> 172.16.0.4:8080")
+    vps.put("https", HTTPS)
+    vps.put("https", "tcp 8443 -> 172.16.0.6:443")
+    assert vps.forwards() == [
+        ("http", "tcp 80 -> 172.16.0.4:8080"),
+        ("https", "tcp 8443 -> 172.16.0.6:443"),
+    ]
+
+
+def test_a_removed_forward_is_gone_and_removing_it_again_succeeds(vps: Tunnel) -> None:
+    vps.put("http", "tcp 80 -> 172.16.0.4:8080")
+    vps.put("https", HTTPS)
+    vps.remove("https")
+    vps.remove("https")
+    vps.remove("never-was")
+    assert vps.forwards() == [("http", "tcp 80 -> 172.16.0.4:8080")]
+    assert vps.machine.run(f"ls -A {vps.files}/forwards.d").stdout == "http\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("", "first line must be such as"),
+        ("tcp 443 172.16.0.4:8081", "first line must be such as"),
+        ("tcp 0 -> 172.16.0.4:8081", "ports are 1-65535"),
+        ("tcp 65536 -> 172.16.0.4:8081", "ports are 1-65535"),
+        ("tcp 0443 -> 172.16.0.4:8081", "ports are 1-65535"),
+        ("tcp 443 -> 172.16.0.256:8081", "172.16.0.256 is not an IPv4 address"),
+        ("sctp 443 -> 172.16.0.4:8081", "first line must be such as"),
+        ("tcp 443 -> 172.16.0.4:8081 -j ACCEPT", "first line must be such as"),
+        ("tcp 443 -> 172.16.0.4:8081\nfast", "line 'fast' is not known"),
+        ("tcp 443 -> 172.16.0.4:8081\nfrom everywhere", "everywhere is not a network"),
+        ("tcp 443 -> 172.16.0.4:8081\nfrom 198.51.100.7/24", "198.51.100.7/24 is not a network"),
+        ("tcp 443 -> 172.16.0.4:8081\nfrom 0.0.0.0/0", "0.0.0.0/0 is not a network"),
+        ("tcp 443 -> 172.16.0.4:8081\nlimit-new 0", "1-10000 a second are allowed"),
+        ("tcp 443 -> 172.16.0.4:8081\nlimit-new 10001", "1-10000 a second are allowed"),
+        ("tcp 443 -> 172.16.0.4:8081\nlimit-concurrent 1;reboot", "1-65535 at once are allowed"),
+        ("tcp 443 -> 172.16.0.4:8081\nsource-address client", "is not known to this helper"),
+        ("tcp 9000-9003 -> 172.16.0.4:80-82", "both ranges must be of the same length"),
+        ("tcp 9003-9000 -> 172.16.0.4:9003-9000", "ports are 1-65535, or a range"),
+        ("udp 65535-65536 -> 172.16.0.4:1-2", "ports are 1-65535, or a range"),
+        ("tcp 443 -> $(touch /tmp/run):8081", "first line must be such as"),
+    ],
+)
+def test_a_forward_that_is_not_valid_is_refused_and_changes_nothing(
+    standing_vps: Tunnel, lines: str, words: str
+) -> None:
+    """The stack checks before; the helper is the last that can, with root's rights in its hands."""
+    vps = standing_vps
+    vps.put("https", HTTPS)
+    before = vps.machine.run(f"iptables-save; find {vps.files} /tmp -type f").stdout
+    result = vps.put("https", lines, check=False)
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert result.stderr.startswith("reverse-tunnel: wg0: put-forward https: ")
+    after = vps.machine.run(f"iptables-save; find {vps.files} /tmp -type f").stdout
+    assert rules_of(after) == rules_of(before)
+    assert vps.read_forward("https") == HTTPS + "\n"
+
+
+@pytest.mark.parametrize("name", ["../x", "-f", "a b", "", "x" * 64, "ä", ".hidden"])
+def test_a_name_that_is_not_a_slug_is_refused(standing_vps: Tunnel, name: str) -> None:
+    before = standing_vps.forwards()
+    result = standing_vps.call(f"put-forward '{name}'", stdin=HTTPS, check=False)
+    assert result.status == REFUSED
+    assert "is not a forward's name" in result.stderr
+    assert standing_vps.forwards() == before
+
+
+def test_others_rules_and_counters_stay_byte_for_byte(machine: Machine) -> None:
+    """In every chain that we hang our own into, through a tunnel's whole life."""
+    machine.run("iptables-restore -c --noflush", stdin=FOREIGN_RULES)
+    machine.run("iptables -P FORWARD DROP")
+    before = foreign(machine)
+    assert len(before) > 9
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.put("https", HTTPS)
+    assert foreign(machine) == before
+    tunnel.put("https", "tcp 444 -> 172.16.0.4:8081")
+    tunnel.remove("https")
+    assert foreign(machine) == before
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert foreign(machine) == before
+    assert "RT-" not in machine.run("iptables-save").stdout
+
+
+def test_our_jump_comes_before_what_others_end_their_chain_with(machine: Machine) -> None:
+    """A cloud's image ends FORWARD with REJECT, and Docker puts its own first when it restarts."""
+    machine.run("iptables -A FORWARD -j REJECT")
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    chain = machine.run("iptables -S FORWARD").stdout.splitlines()
+    assert chain[1] == "-A FORWARD -j RT-wg0-FWD"
+    machine.run("iptables -I FORWARD -i docker0 -j DROP")
+    tunnel.put("https", HTTPS)
+    chain = machine.run("iptables -S FORWARD").stdout.splitlines()
+    assert chain[1:] == [
+        "-A FORWARD -j RT-wg0-FWD",
+        "-A FORWARD -i docker0 -j DROP",
+        "-A FORWARD -j REJECT --reject-with icmp-port-unreachable",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "steps", "after"),
+    [
+        pytest.param({"old": HTTPS}, [("new", HTTPS), ("old", None)], {"new": HTTPS}, id="renamed"),
+        pytest.param(
+            {"a": "tcp 80 -> 172.16.0.4:1", "b": "tcp 443 -> 172.16.0.4:2"},
+            [("a", "tcp 443 -> 172.16.0.4:1"), ("b", "tcp 80 -> 172.16.0.4:2")],
+            {"a": "tcp 443 -> 172.16.0.4:1", "b": "tcp 80 -> 172.16.0.4:2"},
+            id="ports swapped",
+        ),
+        pytest.param(
+            {"a": "tcp 80 -> 172.16.0.4:1"},
+            [("b", "tcp 80 -> 172.16.0.6:1"), ("a", None)],
+            {"b": "tcp 80 -> 172.16.0.6:1"},
+            id="moved under another name",
+        ),
+    ],
+)
+def test_overlaps_end_in_exactly_the_final_rules(
+    vps: Tunnel,
+    before: dict[str, str],
+    steps: list[tuple[str, str | None]],
+    after: dict[str, str],
+) -> None:
+    """Pulumi creates the new before it deletes the old."""
+    for name, line in before.items():
+        vps.put(name, line)
+    for name, new in steps:
+        if new is None:
+            vps.remove(name)
+        else:
+            vps.put(name, new)
+    assert vps.forwards() == sorted(after.items())
+
+
+def test_parallel_runs_wait_for_each_other(vps: Tunnel) -> None:
+    names = [f"f{number}" for number in range(12)]
+    lines = {name: f"tcp {1000 + index} -> 172.16.0.4:80" for index, name in enumerate(names)}
+    running = [vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward {n}") for n in names]
+    for name, process in zip(names, running, strict=True):
+        process.communicate(lines[name] + "\n")
+    assert [process.returncode for process in running] == [0] * len(names)
+    assert vps.forwards() == sorted(lines.items())
+
+
+def test_what_somebody_did_to_our_rules_is_mended_by_the_next_put(vps: Tunnel) -> None:
+    vps.put("http", "tcp 80 -> 172.16.0.4:8080")
+    vps.put("https", HTTPS)
+    vps.machine.run("iptables -t nat -A RT-wg0-DNAT -p tcp -j DNAT --to-destination 9.9.9.9")
+    vps.machine.run("iptables -D FORWARD -j RT-wg0-FWD")
+    vps.machine.run("iptables -t nat -D " + vps.rule("https", HTTPS).removeprefix("-A "))
+    vps.machine.run("iptables -F RT-wg0-FWD")
+    vps.put("https", HTTPS)
+    assert vps.forwards() == [("http", "tcp 80 -> 172.16.0.4:8080"), ("https", HTTPS)]
+    facts = vps.call("facts").stdout
+    assert "differs" not in facts
+    assert "missing" not in facts
+
+
+def test_the_legacy_backend_of_iptables_serves_as_well(machine: Machine) -> None:
+    """An older host may have chosen it; its iptables-save must read the same."""
+    machine.run("update-alternatives --set iptables /usr/sbin/iptables-legacy")
+    machine.run("iptables-restore -c --noflush", stdin=FOREIGN_RULES)
+    before = foreign(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.put("http", "tcp 80 -> 172.16.0.4:8080")
+    tunnel.put("https", HTTPS)
+    rules = rules_of(machine.run("iptables-save").stdout)
+    tunnel.call("up")
+    tunnel.put("https", HTTPS)
+    assert rules_of(machine.run("iptables-save").stdout) == rules
+    assert "differs" not in tunnel.call("facts").stdout
+    tunnel.remove("http")
+    assert tunnel.forwards() == [("https", HTTPS)]
+    tunnel.call("uninstall")
+    assert foreign(machine) == before
+
+
+def test_a_damaged_file_of_one_forward_keeps_no_other_down(vps: Tunnel) -> None:
+    """After a power cut, say; at boot nobody is there to mend it."""
+    vps.put("http", "tcp 80 -> 172.16.0.4:8080")
+    vps.put("https", HTTPS)
+    vps.machine.run(f": >{vps.files}/forwards.d/http; wg-quick down wg0; wg-quick up wg0")
+    assert vps.forwards() == [("https", HTTPS)]
+
+
+def test_a_thousand_forwards_are_one_commit_at_boot(vps: Tunnel) -> None:
+    """And a change among them is still that of one rule."""
+    vps.machine.run(
+        f"cd {vps.files}/forwards.d && for n in $(seq 1000); do"
+        " echo tcp $((10000 + n)) '->' 172.16.0.4:$n >f$n; done"
+    )
+    vps.machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert len(vps.forwards()) == 1000
+    vps.put("f500", "tcp 9 -> 172.16.0.4:9")
+    found = dict(vps.forwards())
+    assert len(found) == 1000
+    assert found["f500"] == "tcp 9 -> 172.16.0.4:9"

@@ -1,0 +1,206 @@
+"""Installing on hosts of every kind, and leaving them as they were."""
+
+import re
+
+import pytest
+
+from tests.host.machine import Machine, helper_text
+from tests.host.snapshot import snapshot
+from tests.host.tunnel import REFUSED, Tunnel
+
+HTTPS = "tcp 443 -> 172.16.0.4:8081"
+
+
+def test_a_tunnel_leaves_no_trace(machine: Machine) -> None:
+    """Files, rules, routes, switches, interfaces, units: all as before. The packages stay."""
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.put("https", HTTPS)
+    assert snapshot(machine) != before
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert snapshot(machine) == before
+
+
+def test_a_server_leaves_no_trace(machine: Machine) -> None:
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    key = tunnel.set_key()
+    lines = tunnel.server_settings("172.16.0.4/24", key, "203.0.113.1:51820")
+    tunnel.call("interface", stdin=lines)
+    assert machine.run("ip rule show | grep -c fwmark").stdout == "1\n"
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert snapshot(machine) == before
+
+
+def test_visitors_flows_end_with_the_tunnel_and_no_others(vps: Tunnel) -> None:
+    """They would linger on as if their forwards were there."""
+    visitor = "conntrack -I -s 198.51.100.7 -d 203.0.113.10 -p udp --sport 4000 --timeout 600"
+    vps.machine.run(
+        f"{visitor} --dport 443 --dst-nat 172.16.0.4:81;"
+        f"{visitor} --dport 80 --dst-nat 172.17.0.2:81;"
+        "conntrack -I -s 172.16.0.1 -d 172.16.0.4 -p udp --sport 4000 --dport 53 --timeout 600"
+    )
+    assert vps.machine.run("conntrack -C").stdout == "3\n"
+    vps.call("uninstall reverse-tunnel/home")
+    left = vps.machine.run("conntrack -L").stdout
+    assert left.count("src=") == 4
+    assert "172.17.0.2" in left
+    assert "172.16.0.1" in left
+
+
+def test_uninstalling_succeeds_whatever_is_left(vps: Tunnel) -> None:
+    """A host that somebody tidied by hand, or that is half gone."""
+    machine = vps.machine
+    machine.run("systemctl stop wg-quick@wg0; rm -r /etc/reverse-tunnel; ip link del wg0 || true")
+    vps.call("uninstall reverse-tunnel/home")
+    assert machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
+    assert "RT-" not in machine.run("iptables-save").stdout
+
+
+def test_secrets_are_roots_alone(vps: Tunnel) -> None:
+    found = vps.machine.run(
+        f"stat -c '%a %U %n' /etc/reverse-tunnel {vps.files} {vps.files}/private.key"
+        f" /etc/wireguard/wg0.conf {vps.folder} {vps.folder}/reverse-tunnel"
+    ).stdout.split("\n")
+    assert [line.split(" ")[0] for line in found if line] == ["700", "700", "600", "600"] + [
+        "700"
+    ] * 2
+    loose = vps.machine.run(f"find {vps.files} {vps.folder} -perm /077").stdout
+    assert loose == ""
+
+
+def test_the_key_is_never_an_argument_nor_printed(vps: Tunnel) -> None:
+    """Anybody on the host may read the arguments of every process."""
+    private = vps.machine.read(f"{vps.files}/private.key").strip()
+    vps.machine.run(
+        "for p in wg wg-quick iptables-restore sed; do real=$(command -v $p);"
+        ' printf \'#!/bin/bash\\necho "$0 $*" >>/tmp/said\\nexec %s "$@"\\n\' $real'
+        " >/usr/local/sbin/$p; chmod +x /usr/local/sbin/$p; done"
+    )
+    said = [vps.call("key", stdin=private), vps.call("interface", stdin=vps.vps_settings())]
+    said.append(vps.call("facts"))
+    said.append(vps.call("key", stdin=f"{private}\n{private}\n", check=False))
+    said.append(vps.call("interface", stdin=f"{private}\n", check=False))
+    assert private not in vps.machine.read("/tmp/said")
+    assert [result.status for result in said] == [0, 0, 0, REFUSED, REFUSED]
+    assert all(private not in result.stdout + result.stderr for result in said[:4])
+
+
+def test_only_what_is_missing_is_installed(machine: Machine) -> None:
+    machine.run("dpkg --purge --force-depends conntrack wireguard-tools 2>&1")
+    machine.run("mkdir -p /var/log/apt /var/cache/apt/archives/partial")
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    assert machine.run("command -v conntrack wg").stdout.count("\n") == 2
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert machine.run("command -v conntrack wg").stdout.count("\n") == 2
+
+
+def test_packages_that_cannot_be_installed_are_named(machine: Machine) -> None:
+    """And nothing is left: neither the copy of the helper nor a folder."""
+    machine.run("dpkg --purge --force-depends conntrack 2>&1; : >/etc/apt/sources.list")
+    before = snapshot(machine)
+    result = Tunnel(machine).install(check=False)
+    assert result.status == 1
+    assert "apt-get could not install conntrack" in result.stderr
+    assert "packages: manual" in result.stderr
+    assert [line for line in snapshot(machine) if "var/lib" not in line] == [
+        line for line in before if "var/lib" not in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preparation", "packages", "words"),
+    [
+        ("rm /usr/sbin/conntrack", "manual", "missing on this host: conntrack; install them by"),
+        (
+            """rm /usr/sbin/conntrack /usr/bin/apt-get
+            echo 'PRETTY_NAME="Alpine 3"' >/etc/os-release""",
+            "install",
+            "this system (Alpine 3) has no apt-get: install conntrack by hand, set 'packages: man",
+        ),
+        ("rmdir /run/systemd/system", "install", "does not run systemd"),
+        (
+            "umount /dev/net/tun; rm /dev/net/tun",
+            "install",
+            "neither the kernel's WireGuard nor /dev/net/tun can be used",
+        ),
+        (
+            "mount -t tmpfs -o size=512k small /usr/local/lib",
+            "install",
+            "too little room on the disk of /usr/local/lib/reverse-tunnel",
+        ),
+    ],
+)
+def test_a_host_that_cannot_carry_a_tunnel_is_refused_and_left_as_it_was(
+    machine: Machine, preparation: str, packages: str, words: str
+) -> None:
+    machine.run(preparation)
+    before = snapshot(machine)
+    result = Tunnel(machine).install(packages, check=False)
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert snapshot(machine) == before
+
+
+def test_a_full_disk_is_said_and_nothing_is_changed(vps: Tunnel) -> None:
+    """At any write: the file that was there before stays whole."""
+    machine = vps.machine
+    vps.put("https", HTTPS)
+    machine.run(
+        f"cp -a {vps.files} /tmp/files; mount -t tmpfs -o size=64k,mode=0700 full {vps.files};"
+        f" cp -a /tmp/files/. {vps.files}/; cat /dev/zero >{vps.files}/filler 2>/dev/null || true"
+    )
+    before = snapshot(machine)
+    for result in (
+        vps.put("more", "tcp 80 -> 172.16.0.4:80", check=False),
+        vps.put("https", "tcp 444 -> 172.16.0.4:80", check=False),
+        vps.call("key", stdin=machine.run("wg genkey").stdout, check=False),
+        vps.call("interface", stdin=vps.vps_settings("10.1.0.1/24"), check=False),
+    ):
+        assert result.status == 1
+        assert "the disk is full" in result.stderr
+        assert "make room" in result.stderr
+    assert snapshot(machine) == before
+    machine.run(f"rm {vps.files}/filler")
+    vps.put("more", "tcp 80 -> 172.16.0.4:80")
+    assert len(vps.forwards()) == 2
+
+
+def test_a_copy_that_was_cut_short_does_nothing_and_says_so(machine: Machine) -> None:
+    """A connection may break at any byte, also between two functions."""
+    text = helper_text()
+    ends = [text.index("\nfail() {"), len(text) // 2, text.index("\nmain() {"), len(text) - 12]
+    for end in ends:
+        result = Tunnel(machine).install(text=text[:end], check=False)
+        assert result.status != 0
+        assert result.stderr
+        assert machine.run("ls -d /etc/reverse-tunnel", check=False).status != 0
+
+
+def test_a_newer_protocol_is_refused_and_an_unknown_verb_too(vps: Tunnel) -> None:
+    newer = vps.machine.run(f"{vps.folder}/reverse-tunnel 2 put-forward x", check=False)
+    assert newer.status == REFUSED
+    assert "protocol '2' is not known to this helper" in newer.stderr
+    assert vps.call("dance", check=False).status == REFUSED
+
+
+def test_a_newer_helper_replaces_the_old_and_touches_no_forward(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    before = vps.machine.run("iptables-save -c; wg show wg0 dump").stdout.splitlines()
+    newer = helper_text().replace("HELPER_VERSION=1", "HELPER_VERSION=2", 1)
+    vps.install(text=newer)
+    after = vps.machine.run("iptables-save -c; wg show wg0 dump").stdout.splitlines()
+    assert [x for x in after if x[:1] != "#"] == [x for x in before if x[:1] != "#"]
+    assert "helper=2" in vps.call("facts").stdout
+
+
+def test_what_a_newer_helper_sees_another_way_is_brought_about_at_once(vps: Tunnel) -> None:
+    """Else it would wait for the next reboot to surprise somebody."""
+    newer = helper_text().replace("-i $IFACE -o $IFACE -j ACCEPT", "-i $IFACE -o $IFACE -j DROP")
+    assert newer != helper_text()
+    vps.install(text=newer)
+    rules = vps.machine.run("iptables-save -t filter").stdout
+    assert re.search("^-A RT-wg0-FWD .*-i wg0 -o wg0 -j DROP$", rules, re.MULTILINE)

@@ -1,0 +1,263 @@
+"""The interface: set up once, then changed while it runs, never by taking it down."""
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.snapshot import snapshot
+from tests.host.tunnel import REFUSED, Tunnel
+
+HTTPS = "tcp 443 -> 172.16.0.4:8081"
+KEY = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="  # snake oil
+PUBLIC = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="
+
+
+def link_number(tunnel: Tunnel) -> str:
+    """A link that was taken down and up has another."""
+    return tunnel.machine.run(f"cat /sys/class/net/{tunnel.name}/ifindex").stdout
+
+
+def test_a_change_is_made_on_the_running_interface(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    before = link_number(vps)
+    vps.call("interface", stdin=vps.vps_settings("10.9.0.1/16", 443).replace("1420", "1380"))
+    machine = vps.machine
+    assert link_number(vps) == before
+    assert "inet 10.9.0.1/16 " in machine.run("ip addr show wg0").stdout
+    assert "172.16.0.1" not in machine.run("ip addr show wg0").stdout
+    assert "mtu 1380" in machine.run("ip link show wg0").stdout
+    assert machine.run("wg show wg0 listen-port").stdout == "443\n"
+    assert "-d 10.9.0.0/16 ! -i wg0" in machine.run("iptables-save").stdout
+    assert vps.forwards() == [("https", HTTPS)]
+    machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert "inet 10.9.0.1/16 " in machine.run("ip addr show wg0").stdout
+
+
+def test_another_address_of_the_same_network_takes_effect(vps: Tunnel) -> None:
+    """Deleting the first address of a network takes the others of it along."""
+    vps.call("interface", stdin=vps.vps_settings("172.16.0.2/24"))
+    assert "inet 172.16.0.2/24 " in vps.machine.run("ip addr show wg0").stdout
+    assert "172.16.0.1/" not in vps.machine.run("ip addr show wg0").stdout
+
+
+def test_a_new_key_takes_effect_without_losing_peers(vps: Tunnel) -> None:
+    vps.call("put-peer laptop", stdin=f"public-key {PUBLIC}\nallowed-ips 172.16.0.9/32\n")
+    before = link_number(vps)
+    vps.call("key", stdin=KEY)
+    wanted = vps.machine.run("wg pubkey", stdin=KEY).stdout
+    assert vps.machine.run("wg show wg0 public-key").stdout == wanted
+    assert vps.machine.run("wg show wg0 allowed-ips").stdout == f"{PUBLIC}\t172.16.0.9/32\n"
+    assert link_number(vps) == before
+
+
+@pytest.mark.parametrize("key", ["", "short", KEY + "x", KEY[:-2] + "B=", KEY + "\n" + KEY])
+def test_a_key_that_is_none_is_refused_without_being_repeated(vps: Tunnel, key: str) -> None:
+    """An empty key, taken by wg, would cut off every peer."""
+    before = snapshot(vps.machine)
+    result = vps.call("key", stdin=key, check=False)
+    assert result.status == REFUSED
+    assert not key or key not in result.stderr
+    assert snapshot(vps.machine) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("mtu 1420", "mtu 99", "'mtu 99' is not valid (allowed: 576-65535)"),
+        ("role vps", "role router", "allowed: vps, server"),
+        ("mtu 1420", "", "setting 'mtu' is missing"),
+        ("mtu 1420", "mtu 1420\nmtu 1420", "given twice"),
+        ("mtu 1420", "mtu 1420\ncolour red", "'colour red' is not valid"),
+        ("172.16.0.1/24", "172.16.0.1", "an IPv4 address with its network's prefix length"),
+        ("172.16.0.1/24", "172.16.0.1/33", "an IPv4 address with its network's prefix length"),
+        ("ens6", "ens7", "this host has no interface ens7 (it has: ens6 lo wg0)"),
+        ("ens6", "ens6;reboot", "an interface's name, or auto"),
+        ("mtu 1420", "mtu 1420\negress own", "allowed: tunnel"),
+        ("mtu 1420", "mtu 1420\nnetwork 192.168.1.20/24", "an IPv4 network such as"),
+        ("role vps", "role server", "setting 'peer-public-key' is missing"),
+    ],
+)
+def test_settings_that_are_not_valid_are_refused_and_change_nothing(
+    standing_vps: Tunnel, old: str, new: str, words: str
+) -> None:
+    before = snapshot(standing_vps.machine)
+    lines = standing_vps.vps_settings().replace(old, new)
+    result = standing_vps.call("interface", stdin=lines, check=False)
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert snapshot(standing_vps.machine) == before
+
+
+def test_the_public_interface_is_that_of_the_default_route(machine: Machine) -> None:
+    """And what was found is used at a boot where the route comes later than the tunnel."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    tunnel.call("interface", stdin=tunnel.vps_settings().replace("ens6", "auto"))
+    tunnel.put("https", HTTPS)
+    assert tunnel.forwards() == [("https", HTTPS)]
+    machine.run("ip route del default; wg-quick down wg0; wg-quick up wg0")
+    assert "-i ens6" in machine.run("iptables-save -t nat").stdout
+
+
+def test_without_a_default_route_the_public_interface_must_be_named(machine: Machine) -> None:
+    machine.run("ip route del default")
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    lines = tunnel.vps_settings().replace("ens6", "auto")
+    result = tunnel.call("interface", stdin=lines, check=False)
+    assert result.status == REFUSED
+    assert "set vps.publicInterface" in result.stderr
+
+
+def test_an_interface_that_does_not_start_leaves_the_host_as_before(machine: Machine) -> None:
+    """The first time; its message has what wg-quick said, the next run can succeed."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    before = snapshot(machine)
+    machine.run("mv /usr/local/bin/wireguard-go /tmp/; rm /usr/bin/wireguard-go")
+    result = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
+    assert result.status == 1
+    assert "wg-quick@wg0.service did not start" in result.stderr
+    machine.run("mv /tmp/wireguard-go /usr/local/bin/")
+    assert snapshot(machine) == before
+    tunnel.call("interface", stdin=tunnel.vps_settings())
+    assert "chain.RT-wg0-FWD=ok" in tunnel.call("facts").stdout
+
+
+def test_an_endpoint_that_cannot_be_resolved_is_refused_before_anything(machine: Machine) -> None:
+    """wg-quick would wait for the name server for ever."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    before = snapshot(machine)
+    lines = tunnel.server_settings("172.16.0.4/24", PUBLIC, "vps.invalid:51820")
+    result = tunnel.call("interface", stdin=lines, check=False)
+    assert result.status == REFUSED
+    assert "cannot resolve vps.invalid" in result.stderr
+    assert snapshot(machine) == before
+
+
+def test_a_deleted_link_comes_back_with_the_next_run(vps: Tunnel) -> None:
+    """The unit still counts as running: starting it would do nothing."""
+    vps.put("https", HTTPS)
+    vps.machine.run("ip link del wg0")
+    vps.call("interface", stdin=vps.vps_settings())
+    assert "wg0" in vps.machine.run("wg show interfaces").stdout
+    assert vps.forwards() == [("https", HTTPS)]
+
+
+def test_rules_come_and_go_with_the_tunnel_each_once(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    up = snapshot(vps.machine)
+    for _ in range(2):
+        vps.machine.run("wg-quick down wg0")
+        assert "RT-" not in vps.machine.run("iptables-save").stdout
+        vps.machine.run("wg-quick up wg0")
+        assert snapshot(vps.machine) == up
+    vps.call("up")
+    vps.call("up")
+    assert snapshot(vps.machine) == up
+
+
+def test_a_forward_that_is_put_while_the_tunnel_is_down_comes_with_it(vps: Tunnel) -> None:
+    vps.machine.run("wg-quick down wg0")
+    vps.put("https", HTTPS)
+    assert "RT-" not in vps.machine.run("iptables-save").stdout
+    vps.machine.run("wg-quick up wg0")
+    assert vps.forwards() == [("https", HTTPS)]
+
+
+PEER = f"public-key {PUBLIC}\nallowed-ips 172.16.0.9/32\n"
+FORWARDING = "cat /proc/sys/net/ipv4/conf/{ens6,wg0}/forwarding"
+
+
+@pytest.mark.parametrize(
+    ("verb", "stdin"), [("put-forward https", HTTPS), ("put-peer laptop", PEER)]
+)
+def test_a_public_interface_that_was_made_anew_forwards_again(
+    vps: Tunnel, verb: str, stdin: str
+) -> None:
+    """It comes with its switch off. With the tunnel down nothing is forwarded by us."""
+    machine = vps.machine
+    away = "ip link set ens6 down; ip link set ens6 name ens6-old"
+    address = "ip addr add 203.0.113.10/24 dev ens6 && ip link set ens6 up"
+    machine.run(f"{away}; ip addr flush dev ens6-old")
+    machine.run(f"ip link add ens6 type veth peer ens6-peer && {address}")
+    assert machine.run(FORWARDING).stdout == "0\n1\n"
+    vps.call(verb, stdin=stdin)
+    assert machine.run(FORWARDING).stdout == "1\n1\n"
+    machine.run("wg-quick down wg0")
+    vps.call(verb, stdin=stdin)
+    assert machine.run(FORWARDING, check=False).stdout == "0\n"
+
+
+def test_a_start_that_fails_leaves_no_rules(vps: Tunnel) -> None:
+    """Half of them would let packets through a tunnel that is not there."""
+    vps.machine.run("wg-quick down wg0")
+    clean = vps.machine.run("iptables-save | grep RT-", check=False).stdout
+    vps.machine.run("printf '#!/bin/bash\\nexit 1\\n' >/usr/local/sbin/iptables-restore")
+    vps.machine.run("chmod +x /usr/local/sbin/iptables-restore")
+    assert vps.machine.run("wg-quick up wg0", check=False).status != 0
+    assert vps.machine.run("iptables-save | grep RT-", check=False).stdout == clean == ""
+    assert vps.machine.run("wg show interfaces").stdout.strip() == ""
+    assert vps.machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "0\n"
+
+
+JUNK = "colour red\n"
+
+
+def spoil(tunnel: Tunnel) -> None:
+    """As a newer helper leaves the settings, whose stack was then rolled back, or a person."""
+    settings = tunnel.machine.read(f"{tunnel.files}/settings")
+    tunnel.machine.write(f"{tunnel.files}/settings", settings + JUNK)
+
+
+def test_settings_that_are_not_understood_are_no_obstacle_to_uninstall(machine: Machine) -> None:
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.put("https", HTTPS)
+    spoil(tunnel)
+    tunnel.call(f"uninstall {tunnel.owner}")
+    assert snapshot(machine) == before
+
+
+def test_settings_that_are_not_understood_are_written_anew(vps: Tunnel) -> None:
+    """By the next run, on the running interface; until then nothing is changed by them."""
+    vps.put("https", HTTPS)
+    before, link = snapshot(vps.machine), link_number(vps)
+    spoil(vps)
+    spoiled = snapshot(vps.machine)
+    for result in (
+        vps.put("https", "tcp 80 -> 172.16.0.4:80", check=False),
+        vps.remove("https", check=False),
+        vps.call("remove-peer laptop", check=False),
+    ):
+        assert result.status == REFUSED
+        assert "settings: setting 'colour red' is not valid" in result.stderr
+        assert "run 'pulumi up'" in result.stderr
+    vps.install()
+    assert snapshot(vps.machine) == spoiled
+    # Failing must not take the tunnel for one that was never there.
+    vps.machine.run("mv /usr/bin/wg /usr/bin/wg-away; ln -s /bin/false /usr/bin/wg")
+    assert vps.call("interface", stdin=vps.vps_settings(), check=False).status != 0
+    vps.machine.run("mv /usr/bin/wg-away /usr/bin/wg")
+    assert link_number(vps) == link
+    spoil(vps)
+    vps.call("interface", stdin=vps.vps_settings())
+    assert snapshot(vps.machine) == before
+    assert link_number(vps) == link
+
+
+def test_settings_that_are_not_understood_let_the_tunnel_go_down(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    spoil(vps)
+    vps.machine.run("wg-quick down wg0")
+    assert "RT-" not in vps.machine.run("iptables-save").stdout
+    assert vps.machine.run("wg show interfaces").stdout.strip() == ""
+    assert vps.machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "0\n"
+    assert vps.machine.run("wg-quick up wg0", check=False).status != 0
+    vps.call("interface", stdin=vps.vps_settings())
+    assert vps.forwards() == [("https", HTTPS)]

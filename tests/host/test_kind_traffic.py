@@ -1,0 +1,370 @@
+"""Packets through every kind of forward: who gets through, whom the service sees, and who does not.
+
+client 198.51.100.10 ---- internet ---- 203.0.113.10 vps .. tunnel .. server 192.0.2.20
+                    (another: 203.0.113.1)                              | lan0
+                                                      nas 192.168.1.30 -+
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+
+ANOTHER = "203.0.113.1"
+NAS = "192.168.1.30"
+LAN = "192.168.1.0/24"
+GONE = {"-", "closed"}  # of a connection that was open
+SHUT = {"-", "closed", "refused"}  # of one that never was
+BEHIND = f"network {LAN}\n"
+
+
+@pytest.fixture(scope="module")
+def ends() -> Iterator[World]:
+    """One world for all: each test uses ports of its own."""
+    with world() as made:
+        # Not all of the range 8078-8081, to see which port is which.
+        for port in (8078, 8081, 27000, 27003):
+            made.serve(port)
+        yield made
+
+
+@contextmanager
+def forward(ends: World, lines: str, name: str = "web") -> Iterator[None]:
+    """A forward for a while."""
+    ends.vps.put(name, lines)
+    try:
+        yield
+    finally:
+        ends.vps.remove(name)
+
+
+def calls(machine: Machine, protocol: str, port: int, number: int) -> list[Call]:
+    """Connections at the same time, each asked once."""
+    made = [Call(machine, protocol, VPS, port) for _ in range(number)]
+    for each in made:
+        if each.state == "connected":
+            each.state = each.ask()
+    return made
+
+
+def end(made: list[Call]) -> None:
+    for each in made:
+        each.end()
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_range_goes_to_the_same_ports(ends: World, protocol: str) -> None:
+    with forward(ends, f"{protocol} 27000-27003 -> {SERVER}:27000-27003"):
+        assert call(ends.client, protocol, VPS, 27000) == CLIENT
+        assert call(ends.client, protocol, VPS, 27003) == CLIENT
+        assert call(ends.client, protocol, VPS, 27001) in SHUT  # nobody there
+        assert call(ends.client, protocol, VPS, 8078) in SHUT  # not of the range
+    assert call(ends.client, protocol, VPS, 27000) in SHUT
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_remapped_range_goes_port_by_port(ends: World, protocol: str) -> None:
+    """The kernel would take any port that is free, were it not told where the range begins."""
+    with forward(ends, f"{protocol} 9000-9003 -> {SERVER}:8078-8081"):
+        for _ in range(4):
+            assert call(ends.client, protocol, VPS, 9000) == CLIENT
+            assert call(ends.client, protocol, VPS, 9003) == CLIENT
+            assert call(ends.client, protocol, VPS, 9001) in SHUT
+            assert call(ends.client, protocol, VPS, 9002) in SHUT
+
+
+def test_both_protocols_in_one(ends: World) -> None:
+    with forward(ends, f"tcp+udp 443 -> {SERVER}:8081"):
+        assert call(ends.client, "tcp", VPS, 443) == CLIENT
+        assert call(ends.client, "udp", VPS, 443) == CLIENT
+    assert call(ends.client, "tcp", VPS, 443) in SHUT
+    assert call(ends.client, "udp", VPS, 443) in SHUT
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_paused_forward_lets_nobody_in_and_ends_its_connections(
+    ends: World, protocol: str
+) -> None:
+    line = f"{protocol} 1000 -> {SERVER}:8081"
+    with forward(ends, line), forward(ends, f"{protocol} 1001 -> {SERVER}:8081", "other"):
+        paused, other = (Call(ends.client, protocol, VPS, port) for port in (1000, 1001))
+        assert (paused.ask(), other.ask()) == (CLIENT, CLIENT)
+        ends.vps.put("web", f"{line}\npaused")
+        assert paused.ask() in GONE
+        assert other.ask() == CLIENT
+        assert call(ends.client, protocol, VPS, 1000) in SHUT
+        assert "forward.web=paused" in ends.vps.call("facts").stdout
+        ends.vps.put("web", line)
+        assert call(ends.client, protocol, VPS, 1000) == CLIENT
+        end([paused, other])
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "tcp+udp"])
+def test_only_those_on_the_list_get_in(ends: World, protocol: str) -> None:
+    """And others do not reach what the VPS itself has on that port: they are dropped."""
+    serve(ends.vps.machine, 1002)
+    for one in protocol.split("+"):
+        with forward(ends, f"{protocol} 1002 -> {SERVER}:8081\nfrom 192.0.2.0/24,{CLIENT}/32"):
+            assert call(ends.client, one, VPS, 1002) == CLIENT
+            assert call(ends.internet, one, VPS, 1002) == "-"
+        assert call(ends.internet, one, VPS, 1002) == ANOTHER  # the VPS's own
+    ends.vps.machine.run("kill $(ss -Hlntp sport = 1002 | grep -o 'pid=[0-9]*' | cut -d= -f2)")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_shorter_list_ends_the_connections_of_those_who_left_it(
+    ends: World, protocol: str
+) -> None:
+    line = f"{protocol} 1003 -> {SERVER}:8081"
+    with forward(ends, f"{line}\nfrom {CLIENT}/32,{ANOTHER}/32"):
+        mine, others = (
+            Call(ends.client, protocol, VPS, 1003),
+            Call(ends.internet, protocol, VPS, 1003),
+        )
+        assert (mine.ask(), others.ask()) == (CLIENT, ANOTHER)
+        ends.vps.put("web", f"{line}\nfrom {CLIENT}/32")
+        assert others.ask() in GONE
+        assert mine.ask() == CLIENT
+        ends.vps.put("web", line)
+        assert mine.ask() == CLIENT
+        assert call(ends.internet, protocol, VPS, 1003) == ANOTHER
+        end([mine, others])
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_connections_at_once_are_limited_for_each_visitor(ends: World, protocol: str) -> None:
+    with forward(ends, f"{protocol} 1004 -> {SERVER}:8081\nlimit-concurrent 2"):
+        made = calls(ends.client, protocol, 1004, 3)
+        assert [each.state for each in made] == [CLIENT, CLIENT, "-"]
+        another = calls(ends.internet, protocol, 1004, 1)
+        assert another[0].state == ANOTHER
+        end(made + another)
+
+
+def test_both_protocols_count_together(ends: World) -> None:
+    with forward(ends, f"tcp+udp 1005 -> {SERVER}:8081\nlimit-concurrent 2"):
+        made = calls(ends.client, "tcp", 1005, 1) + calls(ends.client, "udp", 1005, 1)
+        assert [each.state for each in made] == [CLIENT, CLIENT]
+        assert call(ends.client, "udp", VPS, 1005) == "-"
+        end(made)
+
+
+def test_new_connections_a_second_are_limited_for_each_visitor(ends: World) -> None:
+    """A change of the limit counts at once: the kernel keeps a table, and its rate, by its name."""
+    line = f"udp 1006 -> {SERVER}:8081"
+    burst = (
+        "python3 -c 'import socket\nfor n in range(40):\n"
+        " s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f' s.connect(("{VPS}", 1006)); s.send(b"?")\'; '
+        "true"
+    )
+    counter = "iptables -t mangle -vnxL RT-wg0-GATE | awk '/hashlimit|limit:/ {print $1}'"
+    dropped = {}
+    for limit in (1, 1000):
+        with forward(ends, f"{line}\nlimit-new {limit}"):
+            ends.client.run(burst)
+            dropped[limit] = int(ends.vps.machine.run(counter).stdout)
+            assert call(ends.internet, "udp", VPS, 1006) == ANOTHER
+    assert dropped[1] >= 30
+    assert dropped[1000] == 0
+
+
+def test_as_the_tunnel_the_service_sees_the_vps(ends: World) -> None:
+    for protocol in ("tcp", "udp"):
+        line = f"{protocol} 1007 -> {SERVER}:8081"
+        with forward(ends, f"{line}\nsource-address tunnel"):
+            assert call(ends.client, protocol, VPS, 1007) == "172.16.0.1"
+            flow = Call(ends.client, "udp", VPS, 1007)
+            if protocol == "udp":
+                assert flow.ask() == "172.16.0.1"
+                # A long-lived flow follows at once.
+                ends.vps.put("web", line)
+                assert flow.ask() == CLIENT
+            flow.end()
+
+
+@pytest.fixture(scope="module")
+def nas(ends: World) -> Iterator[Machine]:
+    """A host behind the server, with a router of its own; the server has it as its network."""
+    with Machine() as made:
+        ends.server.machine.join(made, "lan0 192.168.1.20/24", f"eth0 {NAS}/24")
+        ends.internet.join(made, "nas 192.0.3.1/24", "line 192.0.3.30/24")
+        made.run("ip route add default via 192.0.3.1")
+        serve(made, 22)
+        serve(made, 23)
+        settings = ends.server.machine.read(f"{ends.server.files}/settings")
+        ends.server.call("interface", stdin=settings + BEHIND)
+        key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
+        peer = f"public-key {key}\nallowed-ips {SERVER}/32,{LAN}\n"
+        ends.vps.call("put-peer homelab", stdin=peer)
+        yield made
+        ends.vps.call("put-peer homelab", stdin=peer.replace(f",{LAN}", ""))
+        ends.server.call("interface", stdin=settings)
+        assert ends.server.machine.read("/proc/sys/net/ipv4/conf/lan0/forwarding") == "0\n"
+        assert LAN not in ends.vps.machine.run("ip route").stdout
+
+
+@contextmanager
+def opening(ends: World, lines: str, name: str = "web") -> Iterator[None]:
+    """What lets a forward through to a host behind the server, for a while."""
+    ends.server.call(f"put-opening {name}", stdin=lines)
+    try:
+        yield
+    finally:
+        ends.server.call(f"remove-opening {name}")
+
+
+@pytest.mark.usefixtures("nas")
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_host_with_a_router_of_its_own_is_reached_as_the_server(
+    ends: World, protocol: str
+) -> None:
+    """Or not at all: its answers to the visitor's own address leave by that router."""
+    with forward(ends, f"{protocol} 2222 -> {NAS}:22"):
+        assert call(ends.client, protocol, VPS, 2222) in SHUT
+        with opening(ends, f"{protocol} {NAS}:22"):
+            assert call(ends.client, protocol, VPS, 2222) == "-"
+            with opening(ends, f"{protocol} {NAS}:22\nsource-address tunnel"):
+                assert call(ends.client, protocol, VPS, 2222) == "192.168.1.20"
+        assert call(ends.client, protocol, VPS, 2222) in SHUT
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_host_whose_default_route_is_the_server_sees_the_visitor(
+    ends: World, nas: Machine, protocol: str
+) -> None:
+    """A container, too. Its connection ends when the forward is paused, by the server as well."""
+    nas.run("ip route replace default via 192.168.1.20")
+    with forward(ends, f"{protocol} 2222 -> {NAS}:22"), opening(ends, f"{protocol} {NAS}:22"):
+        open_call = Call(ends.client, protocol, VPS, 2222)
+        assert open_call.ask() == CLIENT
+        ends.server.call("put-opening web", stdin=f"{protocol} {NAS}:22\npaused\n")
+        assert open_call.ask() in GONE
+        assert "opening.web=paused" in ends.server.call("facts").stdout
+        open_call.end()
+    nas.run("ip route replace default via 192.0.3.1")
+
+
+def test_what_is_behind_the_server_is_open_as_far_as_was_said(ends: World, nas: Machine) -> None:
+    """A broken-into VPS reaches the opened port, and nothing else of the home network."""
+    nas.run("ip route replace default via 192.168.1.20")
+    with opening(ends, f"tcp {NAS}:22"):
+        assert call(ends.vps.machine, "tcp", NAS, 22) == "172.16.0.1"
+        assert call(ends.vps.machine, "tcp", NAS, 23) == "-"
+        assert call(ends.vps.machine, "udp", NAS, 22) == "-"
+        assert ends.vps.machine.run(f"ping -c 1 -W 1 {NAS}", check=False).status != 0
+    assert call(ends.vps.machine, "tcp", NAS, 22) == "-"
+    nas.run("ip route replace default via 192.0.3.1")
+
+
+def test_the_home_network_does_not_get_into_the_tunnel_by_the_server(
+    ends: World, nas: Machine
+) -> None:
+    """The server passes on what comes in from there, now, but for answers alone."""
+    serve(ends.vps.machine, 1008)
+    nas.run("ip route add 172.16.0.0/24 via 192.168.1.20")
+    assert call(nas, "tcp", "172.16.0.1", 1008) == "-"
+    ends.server.machine.run("iptables -F RT-wg0-FWD")
+    assert call(nas, "tcp", "172.16.0.1", 1008) == NAS
+    ends.server.call("up")
+    nas.run("ip route del 172.16.0.0/24 via 192.168.1.20")
+
+
+def peer_of(ends: World, more: str = "") -> str:
+    key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
+    return f"public-key {key}\nallowed-ips {SERVER}/32\n{more}"
+
+
+@contextmanager
+def way_out(ends: World) -> Iterator[None]:
+    """The server's own traffic leaves by the VPS, for a while."""
+    settings = ends.server.machine.read(f"{ends.server.files}/settings")
+    keepalive, *behind = settings.partition("keepalive 25\n")[1:]
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
+    ends.server.call(
+        "interface",
+        stdin=settings.replace(keepalive, f"{keepalive}egress tunnel\n") if behind else settings,
+    )
+    try:
+        yield
+    finally:
+        ends.server.call("interface", stdin=settings)
+        ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+
+
+def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) -> None:
+    serve(ends.client, 1009)
+    server = ends.server.machine
+    port = server.run("wg show wg0 listen-port").stdout
+    assert call(server, "tcp", CLIENT, 1009) == "192.0.2.20"
+    with way_out(ends):
+        assert call(server, "tcp", CLIENT, 1009) == VPS
+        assert call(server, "udp", CLIENT, 1009) == VPS
+        open_call = Call(server, "udp", CLIENT, 1009)
+        assert open_call.ask() == VPS
+        # The tunnel's own packets did not go round in circles, visitors get their answers as
+        # before, and those who come by the server's own line theirs by that.
+        with forward(ends, f"tcp 1010 -> {SERVER}:8081"):
+            assert call(ends.client, "tcp", VPS, 1010) == CLIENT
+        assert call(ends.client, "tcp", "192.0.2.20", 8081) == CLIENT
+        ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+        assert open_call.ask() in GONE
+        assert call(server, "tcp", CLIENT, 1009) == "-"
+        open_call.end()
+    assert call(server, "tcp", CLIENT, 1009) == "192.0.2.20"
+    # Another one would cut everybody off until the next keepalive.
+    assert server.run("wg show wg0 listen-port").stdout == port
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_server_reaches_its_own_forward_by_the_public_address(ends: World, protocol: str) -> None:
+    """By its own line as any visitor; by the tunnel masqueraded, lest it hears its own address."""
+    with forward(ends, f"{protocol} 1011 -> {SERVER}:8081"):
+        # Home is behind a router that translates.
+        translate = "POSTROUTING -t nat -s 192.0.2.20 -j MASQUERADE"
+        ends.internet.run(f"iptables -A {translate}")
+        assert call(ends.server.machine, protocol, VPS, 1011) == ANOTHER
+        ends.internet.run(f"iptables -D {translate}")
+        with way_out(ends):
+            assert call(ends.server.machine, protocol, VPS, 1011) == "172.16.0.1"
+            ends.vps.machine.run("iptables -t nat -F RT-wg0-HAIR")
+            assert call(ends.server.machine, protocol, VPS, 1011) in SHUT
+
+
+def test_the_list_of_those_who_may_counts_for_peers_too(ends: World) -> None:
+    with way_out(ends), forward(ends, f"tcp 1012 -> {SERVER}:8081\nfrom {CLIENT}/32"):
+        assert call(ends.server.machine, "tcp", VPS, 1012) == "-"
+        ends.vps.put("web", f"tcp 1012 -> {SERVER}:8081\nfrom {CLIENT}/32,172.16.0.0/24")
+        assert call(ends.server.machine, "tcp", VPS, 1012) == "172.16.0.1"
+
+
+def test_a_peer_with_a_smaller_mtu_is_told_to_visitors(ends: World) -> None:
+    """By the clamped segment size, which looks at the route."""
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends, "mtu 1280\n"))
+    route = ends.vps.machine.run(f"ip route get {SERVER}").stdout
+    assert "mtu 1280" in route
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+    assert "mtu" not in ends.vps.machine.run(f"ip route get {SERVER}").stdout
+
+
+def test_a_flow_that_a_range_swallows_follows_it_at_once(ends: World) -> None:
+    """From a single port to a range, and to another target: those of its ports alone."""
+    with (
+        forward(ends, f"udp 1013 -> {SERVER}:9999"),
+        forward(ends, f"udp 1099 -> {SERVER}:8078", "b"),
+    ):
+        flow, other = Call(ends.client, "udp", VPS, 1013), Call(ends.client, "udp", VPS, 1099)
+        assert flow.ask() in GONE
+        assert other.ask() == CLIENT
+        look = "iptables -t nat -nvxL RT-wg0-DNAT | grep rt:wg0:b; "
+        look += "conntrack -L -p udp --orig-port-dst 1099 2>/dev/null | grep -o 'sport=[0-9]*'"
+        before = ends.vps.machine.run(look).stdout
+        ends.vps.put("web", f"udp 1012-1014 -> {SERVER}:8080-8082")
+        assert flow.ask() == CLIENT
+        assert other.ask() == CLIENT
+        after = ends.vps.machine.run(look).stdout
+        assert after == before
+        end([flow, other])

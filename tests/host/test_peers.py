@@ -1,0 +1,123 @@
+"""Peers on a VPS: one changes, and the others' sessions run on."""
+
+import pytest
+
+from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.world import SERVER, VPS, world
+
+LAPTOP = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="
+PHONE = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="
+
+
+def put(tunnel: Tunnel, name: str, key: str, address: str) -> None:
+    """Create or change a peer."""
+    lines = f"public-key {key}\nallowed-ips {address}/32\n"
+    tunnel.call(f"put-peer {name}", stdin=lines)
+
+
+def peers(tunnel: Tunnel) -> dict[str, str]:
+    """Public keys and addresses, as the running interface has them and as its file has them."""
+    lines = tunnel.machine.run("wg show wg0 allowed-ips").stdout.splitlines()
+    running = dict(line.split("\t") for line in lines)
+    listed = tunnel.machine.run("grep -E '^(PublicKey|AllowedIPs)' /etc/wireguard/wg0.conf || true")
+    words = [line.split(" = ")[1] for line in listed.stdout.splitlines()]
+    assert dict(zip(words[::2], words[1::2], strict=True)) == running
+    return running
+
+
+def test_add_change_remove_each_twice(vps: Tunnel) -> None:
+    put(vps, "laptop", LAPTOP, "172.16.0.9")
+    put(vps, "laptop", LAPTOP, "172.16.0.9")
+    assert peers(vps) == {LAPTOP: "172.16.0.9/32"}
+    put(vps, "laptop", PHONE, "172.16.0.10")
+    assert peers(vps) == {PHONE: "172.16.0.10/32"}
+    vps.call("remove-peer laptop")
+    vps.call("remove-peer laptop")
+    vps.call("remove-peer never-was")
+    assert peers(vps) == {}
+
+
+def test_a_renamed_peer_keeps_its_key_and_swapped_ones_end_right(vps: Tunnel) -> None:
+    """Pulumi creates the new before it deletes the old."""
+    put(vps, "old", LAPTOP, "172.16.0.9")
+    put(vps, "new", LAPTOP, "172.16.0.9")
+    vps.call("remove-peer old")
+    assert peers(vps) == {LAPTOP: "172.16.0.9/32"}
+    put(vps, "phone", PHONE, "172.16.0.10")
+    put(vps, "new", LAPTOP, "172.16.0.10")
+    put(vps, "phone", PHONE, "172.16.0.9")
+    assert peers(vps) == {LAPTOP: "172.16.0.10/32", PHONE: "172.16.0.9/32"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("public-key x\nallowed-ips 172.16.0.4/32", "32 bytes in base64"),
+        (f"public-key {LAPTOP}\nallowed-ips everything", "not a network such as"),
+        (f"public-key {LAPTOP}", "both needed"),
+        (
+            f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32\nendpoint x",
+            "'endpoint x' is not known",
+        ),
+        (f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32\nmtu 99", "576-65535 are allowed"),
+        (f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32\negress own", "is not known"),
+        (
+            f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32,203.0.113.0/28",
+            "overlaps 203.0.113.0/24, which this host reaches by ens6",
+        ),
+    ],
+)
+def test_a_peer_that_is_not_valid_is_refused(standing_vps: Tunnel, lines: str, words: str) -> None:
+    result = standing_vps.call("put-peer a", stdin=lines, check=False)
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert peers(standing_vps) == {}
+
+
+def test_no_session_is_lost_when_another_peer_comes_and_goes() -> None:
+    with world() as ends:
+        before = ends.vps.machine.run("wg show wg0 latest-handshakes").stdout
+        put(ends.vps, "laptop", LAPTOP, "172.16.0.9")
+        ends.vps.call("interface", stdin=ends.vps.vps_settings())
+        ends.vps.call("remove-peer laptop")
+        assert ends.vps.machine.run(f"ping -c 1 -W 2 {SERVER}").status == 0
+        assert ends.vps.machine.run("wg show wg0 latest-handshakes").stdout == before
+
+
+def test_a_vps_that_starts_calls_its_peers_by_where_they_were() -> None:
+    """A server notices only minutes later that the VPS has forgotten it (a reboot, a power cut)."""
+    with world() as ends:
+        key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
+        ends.vps.machine.run("wg-quick down wg0; wg-quick up wg0")
+        ends.vps.call("wait-handshake", stdin=f"peer homelab {key}\n")
+        assert ends.vps.machine.run(f"ping -c 1 -W 2 {SERVER}").status == 0
+
+
+def test_a_session_from_before_a_change_of_port_does_not_count() -> None:
+    """It lives on, by its age, while nobody gets through any more."""
+    with world() as ends:
+        key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
+        ends.vps.call("interface", stdin=ends.vps.vps_settings(port=443))
+        helper = f"{ends.vps.folder}/reverse-tunnel"
+        ends.vps.machine.run(f"sed -i 's/HANDSHAKE_WAIT=20/HANDSHAKE_WAIT=1/' {helper}")
+        asked = f"peer homelab {key}\n"
+        assert ends.vps.call("wait-handshake", stdin=asked, check=False).status == 1
+        vps_key = ends.vps.machine.run("wg show wg0 public-key").stdout.strip()
+        lines = ends.server.server_settings(f"{SERVER}/24", vps_key, f"{VPS}:443")
+        ends.server.call("interface", stdin=lines)
+        ends.vps.call("wait-handshake", stdin=asked)
+
+
+def test_silence_is_explained(vps: Tunnel) -> None:
+    """The likely causes in their order, and how to check each: nobody can look inside the panel."""
+    put(vps, "homelab", LAPTOP, SERVER)
+    # Its patience is the one number that the test cannot wait for.
+    vps.machine.run(f"sed -i 's/HANDSHAKE_WAIT=20/HANDSHAKE_WAIT=1/' {vps.folder}/reverse-tunnel")
+    asked = f"peer homelab {LAPTOP}\nendpoint {VPS}:51820\n"
+    result = vps.call("wait-handshake", stdin=asked, check=False)
+    assert result.status == 1
+    words = ["no handshake from homelab", "panel", "51820/udp", "IONOS", "iptables -S INPUT"]
+    words += [f"{VPS}:51820 is this VPS", "UDP is blocked", "clock", "systemctl status"]
+    places = [result.stderr.find(word) for word in words]
+    assert -1 not in places
+    assert places == sorted(places)

@@ -1,0 +1,69 @@
+"""The probe: facts about a host, read only, also where nearly everything is missing."""
+
+from pathlib import Path
+
+from tests.host.machine import Machine
+from tests.host.snapshot import snapshot
+from tests.host.tunnel import Tunnel
+
+PROBE = (Path(__file__).parents[2] / "host" / "probe.sh").read_text()
+
+
+def probe(machine: Machine) -> dict[str, list[str]]:
+    """The facts by their keys; every probe is complete, and says nothing on stderr."""
+    result = machine.run("sh -s", stdin=PROBE)
+    assert result.stderr == ""
+    facts: dict[str, list[str]] = {}
+    for line in result.stdout.splitlines():
+        key, _, value = line.partition("=")
+        facts.setdefault(key, []).append(value)
+    assert list(facts)[-1] == "end"
+    return facts
+
+
+def test_a_plain_host(machine: Machine) -> None:
+    before = snapshot(machine)
+    facts = probe(machine)
+    assert facts["os-id"] == ["debian"]
+    assert facts["os-version"] == ["12"]
+    assert facts["missing"] == [""]
+    assert facts["apt"] == facts["tun"] == facts["systemd"] == ["yes"]
+    assert int(facts["disk"][0]) > 0
+    assert facts["default-interface"] == ["ens6"]
+    assert facts["interfaces"] == ["ens6 lo"]
+    assert facts["routes"] == ["203.0.113.0/24@ens6"]
+    assert facts["udp-ports"] == [""]
+    assert "tunnel" not in facts
+    assert snapshot(machine) == before
+
+
+def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
+    second = Tunnel(vps.machine, "wg-game", "reverse-tunnel/game")
+    second.install()
+    listener = vps.machine.start("exec nc -lu 53")
+    facts = probe(vps.machine)
+    while "53:nc" not in facts["udp-ports"][0]:
+        facts = probe(vps.machine)
+    listener.kill()
+    listener.communicate()
+    assert sorted(facts["udp-ports"][0].split()) == ["51820:wg0", "53:nc"]
+    assert sorted(facts["tunnel"]) == [
+        "wg-game reverse-tunnel/game - -",
+        "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
+    ]
+    assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
+
+
+def test_a_host_without_anything(machine: Machine) -> None:
+    """A system of another family has neither the packages nor apt, and maybe no iproute2."""
+    machine.run(
+        "echo 'ID=alpine' >/etc/os-release; rmdir /run/systemd/system; umount /dev/net/tun;"
+        "rm /dev/net/tun /usr/bin/wg /sbin/iptables-save /sbin/conntrack /usr/bin/apt-get"
+        " /usr/bin/wireguard-go /usr/local/bin/wireguard-go /bin/ss /sbin/ip /bin/ip || true"
+    )
+    facts = probe(machine)
+    missing = "wireguard-tools iptables iproute2 conntrack wireguard-go"
+    assert facts["missing"] == [missing]
+    assert facts["os-id"] == ["alpine"]
+    assert facts["apt"] == facts["tun"] == facts["systemd"] == ["no"]
+    assert facts["default-interface"] == ["ens6"]

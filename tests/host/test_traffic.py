@@ -1,0 +1,261 @@
+"""Packets: through a forward to the server and back, with the visitor's address; no others."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+
+
+@pytest.fixture(scope="module")
+def ends() -> Iterator[World]:
+    """One world for all: each test uses ports of its own."""
+    with world() as made:
+        for port in (8080, 8081):
+            made.serve(port)
+        yield made
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_the_service_sees_the_visitors_own_address(ends: World, protocol: str) -> None:
+    """And the answer finds back through the tunnel, although the server has a line of its own."""
+    ends.vps.put("web", f"{protocol} 80 -> {SERVER}:8080")
+    assert call(ends.client, protocol, VPS, 80) == CLIENT
+    ends.vps.remove("web")
+    assert call(ends.client, protocol, VPS, 80) in {"refused", "closed"}
+
+
+def test_a_udp_service_that_is_bound_to_the_tunnels_address_answers_too(ends: World) -> None:
+    """It answers from that address by itself; one bound to any address needs help, see above."""
+    ends.serve(8082, address=SERVER)
+    ends.vps.put("bound", f"udp 82 -> {SERVER}:8082")
+    assert call(ends.client, "udp", VPS, 82) == CLIENT
+    ends.vps.remove("bound")
+
+
+def give_line(ends: World, address: str) -> None:
+    """The server's own line gets an address, as by DHCP; the tunnel goes on by it."""
+    words = f"ip addr flush dev eth0; ip addr add {address}/24 dev eth0"
+    ends.server.machine.run(f"{words}; ip route add default via 192.0.2.1")
+    # WireGuard would find out by itself, in 15 s.
+    ends.server.machine.run(f"wg set wg0 peer $(wg show wg0 peers) endpoint {VPS}:51820")
+    ends.server.machine.run("ping -c 1 -w 20 -i 0.2 172.16.0.1")
+
+
+def test_visitors_do_not_reach_who_has_the_servers_old_address_by_now(ends: World) -> None:
+    """By UDP, which is sent to that, and would be passed on where a server forwards for Docker."""
+    server, stranger = ends.server.machine, ends.internet
+    server.run("sysctl -qw net.ipv4.ip_forward=1")
+    ends.vps.put("web", f"udp 83 -> {SERVER}:8080")
+    flow = Call(ends.client, "udp", VPS, 83)
+    assert flow.ask() == CLIENT
+    stranger.run("ip addr add 192.0.2.20/32 dev home")
+    give_line(ends, "192.0.2.21")
+    stranger.run("iptables -t raw -A PREROUTING -i home -d 192.0.2.20 -p udp --dport 8080")
+    count = "iptables -t raw -nvxL PREROUTING | awk '/dpt:8080/ {print $1}'"
+    assert flow.ask() == "-"
+    assert call(ends.client, "udp", VPS, 83) == "-"
+    assert stranger.run(count).stdout == "0\n"
+    server.run("iptables -D RT-wg0-FWD 1")
+    assert flow.ask() == "-"
+    assert call(ends.client, "udp", VPS, 83) == "-"
+    assert stranger.run(count).stdout == "2\n"
+    ends.server.call("up")
+    assert call(ends.client, "udp", VPS, 83) == CLIENT
+    flow.end()
+    stranger.run("iptables -t raw -F; ip addr del 192.0.2.20/32 dev home")
+    give_line(ends, "192.0.2.20")
+    ends.server.call("up")
+    assert call(ends.client, "udp", VPS, 83) == CLIENT
+    ends.vps.remove("web")
+    server.run("sysctl -qw net.ipv4.ip_forward=0")
+
+
+def test_without_the_mark_the_answer_leaves_by_the_wrong_line(ends: World) -> None:
+    """Shows that the test above can fail."""
+    ends.vps.put("web", f"tcp 80 -> {SERVER}:8080")
+    ends.server.machine.run("ip rule del lookup $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)")
+    assert call(ends.client, "tcp", VPS, 80) == "-"
+    ends.server.call("up")
+    assert call(ends.client, "tcp", VPS, 80) == CLIENT
+    ends.vps.remove("web")
+
+
+def test_the_servers_own_traffic_stays_on_its_own_line(ends: World) -> None:
+    route = ends.server.machine.run(f"ip route get {CLIENT}").stdout
+    assert "via 192.0.2.1 dev eth0" in route
+    ends.server.machine.run(f"ping -c 1 -W 2 {CLIENT}")
+
+
+def test_tunnel_addresses_reach_the_service_without_a_forward(ends: World) -> None:
+    assert call(ends.vps.machine, "tcp", SERVER, 8081) == "172.16.0.1"
+
+
+def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(ends: World) -> None:
+    """The VPS forwards, and a provider's network is shared: only the rules keep neighbours out."""
+    neighbour = ends.internet
+    neighbour.run(f"ip route add 172.16.0.0/24 via {VPS}")
+    assert call(neighbour, "tcp", SERVER, 8080) == "-"
+    assert call(neighbour, "udp", SERVER, 8080) == "-"
+    assert neighbour.run("ping -c 1 -W 1 172.16.0.1", check=False).status != 0
+    # The guards are what keeps them out; the server's mark would even bring the answers back.
+    ends.vps.machine.run("iptables -t mangle -F RT-wg0-PRE; iptables -F RT-wg0-FWD")
+    assert call(neighbour, "tcp", SERVER, 8080) == "203.0.113.1"
+    ends.vps.call("up")
+    neighbour.run(f"ip route del 172.16.0.0/24 via {VPS}")
+
+
+def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: World) -> None:
+    """Whatever the server sends into the tunnel; with the rules gone it is seen outside."""
+    server, internet = ends.server.machine, ends.internet
+    internet.run("iptables -I FORWARD -s 172.16.0.0/24")
+
+    def leaked() -> int:
+        server.run(f"ping -I {SERVER} -c 2 -i 0.2 -W 1 {CLIENT}", check=False)
+        return int(internet.run("iptables -vxnL FORWARD").stdout.splitlines()[2].split()[0])
+
+    server.run(f"ip route add {CLIENT}/32 dev wg0")
+    assert leaked() == 0
+    ends.vps.machine.run("iptables -F RT-wg0-FWD")
+    assert leaked() > 0
+    ends.vps.call("up")
+    server.run(f"ip route del {CLIENT}/32 dev wg0")
+    internet.run("iptables -F FORWARD")
+
+
+def test_the_vps_reaches_the_server_but_not_what_lies_behind_it(ends: World) -> None:
+    """A broken-into VPS must not be a way into the home, even if the server forwards (Docker)."""
+    server, vps = ends.server.machine, ends.vps.machine
+    server.run("sysctl -qw net.ipv4.ip_forward=1")
+    vps.run("wg set wg0 peer $(wg show wg0 peers) allowed-ips 172.16.0.4/32,192.0.2.0/24")
+    vps.run("ip route add 192.0.2.1/32 dev wg0")
+    assert vps.run("ping -c 1 -W 1 192.0.2.1", check=False).status != 0
+    server.run("iptables -F RT-wg0-FWD; iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE")
+    assert vps.run("ping -c 1 -W 2 192.0.2.1", check=False).status == 0
+    server.run("iptables -t nat -F POSTROUTING")
+    ends.server.call("up")
+    server.run("sysctl -qw net.ipv4.ip_forward=0")
+    vps.run("ip route del 192.0.2.1/32 dev wg0")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_connection_dies_with_its_forward_and_others_live_on(ends: World, protocol: str) -> None:
+    ends.vps.put("going", f"{protocol} 1080 -> {SERVER}:8080")
+    ends.vps.put("staying", f"{protocol} 1081 -> {SERVER}:8081")
+    going, staying = (Call(ends.client, protocol, VPS, port) for port in (1080, 1081))
+    assert (going.ask(), staying.ask()) == (CLIENT, CLIENT)
+    ends.vps.remove("going")
+    assert going.ask() in {"-", "closed"}
+    assert staying.ask() == CLIENT
+    ends.vps.remove("staying")
+    assert staying.ask() in {"-", "closed"}
+    going.end()
+    staying.end()
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_connection_is_known_on_a_host_that_counts_its_packets(
+    ends: World, protocol: str
+) -> None:
+    """conntrack then prints more of each."""
+    vps = ends.vps.machine
+    vps.run("sysctl -qw net.netfilter.nf_conntrack_acct=1")
+    ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080")
+    counted = Call(ends.client, protocol, VPS, 1086)
+    assert counted.ask() == CLIENT
+    assert "packets=" in vps.run(f"conntrack -L -p {protocol} --orig-port-dst 1086").stdout
+    ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080\nfrom {CLIENT}/32")
+    assert counted.ask() == CLIENT
+    ends.vps.remove("counted")
+    assert counted.ask() in {"-", "closed"}
+    counted.end()
+    vps.run("sysctl -qw net.netfilter.nf_conntrack_acct=0")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_connection_survives_the_renaming_of_its_forward(ends: World, protocol: str) -> None:
+    """New before old, and the entry is claimed by the new when the old goes."""
+    ends.vps.put("old", f"{protocol} 1082 -> {SERVER}:8080")
+    open_call = Call(ends.client, protocol, VPS, 1082)
+    assert open_call.ask() == CLIENT
+    ends.vps.put("new", f"{protocol} 1082 -> {SERVER}:8080")
+    ends.vps.remove("old")
+    assert open_call.ask() == CLIENT
+    ends.vps.remove("new")
+    open_call.end()
+
+
+def test_a_udp_flow_follows_its_forward_at_once(ends: World) -> None:
+    """NAT rules are asked on the first packet only; a game's flow would stay at the old target."""
+    ends.vps.put("game", f"udp 1083 -> {SERVER}:9999")  # nobody there
+    flow = Call(ends.client, "udp", VPS, 1083)
+    assert flow.ask() in {"-", "closed"}
+    ends.vps.put("game", f"udp 1083 -> {SERVER}:8081")
+    assert flow.ask() == CLIENT
+    ends.vps.remove("game")
+    flow.end()
+
+
+def test_a_udp_flow_from_before_the_forward_gets_to_it(ends: World) -> None:
+    vps = ends.vps.machine
+    vps.run("iptables -I INPUT -p udp --dport 1084 -j DROP")
+    flow = Call(ends.client, "udp", VPS, 1084)
+    assert flow.ask() == "-"
+    ends.vps.put("late", f"udp 1084 -> {SERVER}:8081")
+    assert flow.ask() == CLIENT
+    ends.vps.remove("late")
+    flow.end()
+    vps.run("iptables -D INPUT -p udp --dport 1084 -j DROP")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_what_calls_the_vps_itself_does_not_end_with_a_new_forward(
+    ends: World, protocol: str
+) -> None:
+    """At its tunnel address and its loopback, which no forward translates."""
+    vps = ends.vps.machine
+    serve(vps, 1088)
+    mark = f"PREROUTING -p {protocol} --dport 1088 -j CONNMARK --set-mark 7"
+    vps.run(f"iptables -t mangle -A {mark}")
+    flows = [
+        Call(ends.server.machine, protocol, "172.16.0.1", 1088),
+        Call(vps, protocol, "127.0.0.1", 1088),
+        Call(ends.client, protocol, VPS, 1088),
+    ]
+    assert [flow.ask() for flow in flows] == [SERVER, "127.0.0.1", CLIENT]
+    # A mark tells them from what would come back as another entry.
+    vps.run(f"iptables -t mangle -D {mark}")
+    marked = f"conntrack -L -p {protocol} --orig-port-dst 1088 --mark 7"
+    assert vps.run(marked).stdout.count(" mark=7 ") == 3
+    ends.vps.put("own", f"{protocol} 1088 -> {SERVER}:8080")
+    kept = vps.run(marked).stdout
+    assert kept.count(" mark=7 ") == 2
+    assert f"dst={VPS}" not in kept
+    assert [flow.ask() for flow in flows[:2]] == [SERVER, "127.0.0.1"]
+    ends.vps.remove("own")
+    for flow in flows:
+        flow.end()
+    vps.run("kill $(ss -Hlntp sport = 1088 | grep -o 'pid=[0-9]*' | cut -d= -f2)")
+
+
+def first_packet(machine: Machine, interface: str, expression: str) -> subprocess.Popen[str]:
+    """A listener that prints the first packet that fits, and is listening by now."""
+    words = f"exec timeout 10 tcpdump -c 1 -nni {interface} '{expression}' 2>&1"
+    listener = machine.start(words)
+    assert listener.stdout is not None
+    while "listening on" not in listener.stdout.readline():
+        pass
+    return listener
+
+
+def test_the_largest_segment_fits_the_tunnel_in_both_directions(ends: World) -> None:
+    """Lowering the MTU alone leaves black holes: the far ends must be told."""
+    ends.vps.put("web", f"tcp 1085 -> {SERVER}:8080")
+    answer = first_packet(ends.client, "eth0", "tcp[13] = 18")
+    question = first_packet(ends.server.machine, "wg0", "tcp[13] = 2")
+    assert call(ends.client, "tcp", VPS, 1085) == CLIENT
+    assert "mss 1380" in answer.communicate()[0]
+    assert "mss 1380" in question.communicate()[0]
+    ends.vps.remove("web")

@@ -1,0 +1,160 @@
+"""Two stacks on one host: neither sees the other, and the last to leave closes the door."""
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.snapshot import snapshot
+from tests.host.tunnel import REFUSED, Tunnel, rules_of
+
+HTTPS = "tcp 443 -> 172.16.0.4:8081"
+GAME = "udp 27015 -> 10.8.0.2:27015"
+
+FORWARDING = "/proc/sys/net/ipv4/conf/ens6/forwarding"
+
+
+@pytest.fixture
+def other(machine: Machine) -> Tunnel:
+    """The second stack's tunnel, not yet there."""
+    return Tunnel(machine, "wg-game", "reverse-tunnel/game")
+
+
+def of_one(tunnel: Tunnel) -> list[str]:
+    """All rules that carry the tunnel's name, with their counters, and its files."""
+    rules = rules_of(tunnel.machine.run("iptables-save -c").stdout)
+    files = tunnel.machine.run(f"grep -r '' {tunnel.files} {tunnel.folder}").stdout
+    peers = tunnel.machine.run(f"wg show {tunnel.name} dump").stdout
+    return [*(rule for rule in rules if f"RT-{tunnel.name}-" in rule), files, peers]
+
+
+def test_neither_notices_the_other(vps: Tunnel, other: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    first = of_one(vps)
+    other.set_up_vps("10.8.0.1/24", 51821)
+    other.put("https", GAME)
+    assert of_one(vps) == first
+    second = of_one(other)
+    vps.put("https", "tcp 80 -> 172.16.0.4:80")
+    vps.remove("https")
+    assert of_one(other) == second
+    vps.call("uninstall reverse-tunnel/home")
+    assert of_one(other) == second
+    assert other.forwards() == [("https", GAME)]
+
+
+def test_a_name_that_begins_with_the_others_name_is_another(vps: Tunnel) -> None:
+    """RT-wg0-... must not be taken for a chain of a tunnel named "wg0-x", or the reverse."""
+    longer = Tunnel(vps.machine, "wg0-FWD", "reverse-tunnel/long")
+    longer.set_up_vps("10.8.0.1/24", 51821)
+    longer.put("game", GAME)
+    second = of_one(longer)
+    vps.put("https", HTTPS)
+    vps.call("uninstall reverse-tunnel/home")
+    assert of_one(longer) == second
+
+
+def test_the_last_to_leave_restores_forwarding(vps: Tunnel, other: Tunnel) -> None:
+    machine = vps.machine
+    other.set_up_vps("10.8.0.1/24", 51821)
+    vps.call("uninstall reverse-tunnel/home")
+    assert machine.read(FORWARDING) == "1\n"
+    other.call("uninstall reverse-tunnel/game")
+    assert machine.read(FORWARDING) == "0\n"
+    assert machine.run("ls -d /run/reverse-tunnel", check=False).status != 0
+
+
+def test_what_docker_needs_by_then_stays(vps: Tunnel) -> None:
+    """Docker, started after us, switches ip_forward on; our leaving must not cut its containers."""
+    machine = vps.machine
+    machine.run("sysctl -qw net.ipv4.ip_forward=1")
+    vps.call("uninstall reverse-tunnel/home")
+    assert machine.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
+    assert machine.read(FORWARDING) == "1\n"
+
+
+def test_a_host_that_forwarded_before_goes_on(machine: Machine) -> None:
+    """And what else hangs on the global switch is not changed by ours."""
+    machine.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0")
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert snapshot(machine) == before
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "words"),
+    [
+        ("172.16.0.9/16", 51821, "network.cidr 172.16.0.0/16 overlaps 172.16.0.0/24 of the tunnel"),
+        ("10.8.0.1/24", 51820, "network.listenPort 51820 is taken by the tunnel wg0"),
+        ("203.0.113.77/28", 51821, "overlaps 203.0.113.0/24, which this host reaches by ens6"),
+        ("10.8.0.1/24", 53, "network.listenPort 53 (udp) is in use on this host by"),
+    ],
+)
+def test_a_second_stack_that_would_collide_is_refused_by_the_others_name(
+    vps: Tunnel, other: Tunnel, address: str, port: int, words: str
+) -> None:
+    first = of_one(vps)
+    listener = vps.machine.start("exec nc -lu 53")
+    other.install()
+    other.set_key()
+    other_files = vps.machine.run(f"grep -r '' {other.files}").stdout
+    result = other.call("interface", stdin=other.vps_settings(address, port), check=False)
+    listener.kill()
+    listener.communicate()
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert port != 51820 or "belongs to the stack reverse-tunnel/home" in result.stderr
+    assert of_one(vps) == first
+    assert vps.machine.run(f"grep -r '' {other.files}").stdout == other_files
+
+
+def test_a_second_stack_with_the_same_interface_is_refused_and_harms_nothing(vps: Tunnel) -> None:
+    """Neither by its install, nor by its destroy, which runs the claim's delete all the same."""
+    vps.put("https", HTTPS)
+    before = snapshot(vps.machine)
+    rival = Tunnel(vps.machine, "wg0", "reverse-tunnel/rival")
+    result = rival.install(check=False)
+    assert result.status == REFUSED
+    assert "belongs to the stack reverse-tunnel/home" in result.stderr
+    assert snapshot(vps.machine) == before
+    gone = rival.call("uninstall reverse-tunnel/rival")
+    assert "nothing was removed" in gone.stderr
+    assert snapshot(vps.machine) == before
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_somebodys_own_wireguard_of_that_name_is_refused(machine: Machine, *, link: bool) -> None:
+    if link:
+        machine.run("ip link add wg0 type veth peer wg0-peer")
+    else:
+        machine.run("echo '[Interface]' >/etc/wireguard/wg0.conf")
+    before = snapshot(machine)
+    result = Tunnel(machine).install(check=False)
+    assert result.status == REFUSED
+    assert "not from reverse-tunnel" in result.stderr
+    assert "network.interface" in result.stderr
+    assert snapshot(machine) == before
+
+
+def test_marks_of_two_tunnels_on_one_server_differ(machine: Machine) -> None:
+    """And of others' rules: a bit that somebody matches is not taken."""
+    machine.run("iptables -t mangle -A OUTPUT -m mark --mark 0x3000000/0x3000000 -j RETURN")
+    machine.run("ip rule add fwmark 0x4000000/0x4000000 lookup 99")
+    marks = []
+    for number in range(4):
+        tunnel = Tunnel(machine, f"wg{number}", f"reverse-tunnel/s{number}")
+        tunnel.install()
+        key = tunnel.set_key()
+        lines = tunnel.server_settings(f"10.{number}.0.4/24", key, "203.0.113.1:51820")
+        tunnel.call("interface", stdin=lines)
+        marks.append(tunnel.machine.read(f"{tunnel.files}/mark").split()[0])
+    assert len(set(marks)) == 4
+    assert not {0x1000000, 0x2000000, 0x4000000} & {int(mark, 16) for mark in marks}
+    tunnel = Tunnel(machine, "wg9", "reverse-tunnel/s9")
+    tunnel.install()
+    key = tunnel.set_key()
+    lines = tunnel.server_settings("10.9.0.4/24", key, "203.0.113.1:51820")
+    result = tunnel.call("interface", stdin=lines, check=False)
+    assert result.status == REFUSED
+    assert "no firewall mark is free" in result.stderr
+    assert "wg2 of reverse-tunnel/s2" in result.stderr

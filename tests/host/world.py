@@ -1,0 +1,146 @@
+"""A small internet: a visitor, a VPS and a server at home, and a router that translates nothing.
+
+    client 198.51.100.10 ---- internet ---- 203.0.113.10 vps (ens6)
+                                 |                 .. tunnel 172.16.0.0/24
+                                 +--------- 192.0.2.20 server
+
+The server could answer the client directly, by its own line: whether it does is what is tested.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.host.machine import Machine
+from tests.host.tunnel import Tunnel
+
+CLIENT = "198.51.100.10"
+VPS = "203.0.113.10"
+SERVER = "172.16.0.4"
+
+# A service that tells each caller the address it sees, by both protocols, and says who called.
+_ECHO = """
+import socket, sys, threading
+port, address = int(sys.argv[1]), "".join(sys.argv[2:])
+def tcp():
+    listener = socket.create_server((address, port))
+    listener.listen(50)
+    while True:
+        threading.Thread(target=serve, args=listener.accept(), daemon=True).start()
+def serve(peer, address):
+    with peer:
+        while peer.recv(100):
+            peer.sendall(f"{address[0]}\\n".encode())
+threading.Thread(target=tcp, daemon=True).start()
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind((address, port))
+print("ready", flush=True)
+while True:
+    _, peer = udp.recvfrom(100)
+    udp.sendto(f"{peer[0]}\\n".encode(), peer)
+"""
+
+# One caller: a line in, a line out, "-" if no answer came in time.
+_CALLER = """
+import socket, sys
+protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+caller = socket.socket(socket.AF_INET, kind)
+caller.settimeout(2)
+try:
+    caller.connect((host, port))
+except OSError as error:
+    print("refused" if isinstance(error, ConnectionRefusedError) else "-", flush=True)
+    sys.exit()
+print("connected", flush=True)
+for line in sys.stdin:
+    try:
+        caller.send(b"?")
+        answer = caller.recv(100).decode().strip()
+        print(answer or "closed", flush=True)
+    except TimeoutError:
+        print("-", flush=True)
+    except OSError:
+        print("closed", flush=True)
+"""
+
+
+class Call:
+    """A connection that stays open, from a machine to an address."""
+
+    def __init__(self, machine: Machine, protocol: str, host: str, port: int) -> None:
+        words = f"exec python3 -c '{_CALLER}' {protocol} {host} {port}"
+        self._process = machine.start(words)
+        self.state = self._line()
+
+    def ask(self) -> str:
+        """Whom the far end sees; "-" without an answer, "closed" if it ended the connection."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> None:
+        """Hang up."""
+        self._process.communicate()
+
+
+def call(machine: Machine, protocol: str, host: str, port: int) -> str:
+    """One question and its answer; the state if there was no connection."""
+    caller = Call(machine, protocol, host, port)
+    answer = caller.ask() if caller.state == "connected" else caller.state
+    caller.end()
+    return answer
+
+
+def serve(machine: Machine, port: int, address: str = "") -> None:
+    """Start the service on a machine, with which it ends; on all its addresses or this one."""
+    process = machine.start(f"exec python3 -c '{_ECHO}' {port} {address}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+
+
+@dataclass(frozen=True)
+class World:
+    """The machines, and the tunnel's two ends."""
+
+    client: Machine
+    internet: Machine
+    vps: Tunnel
+    server: Tunnel
+
+    def serve(self, port: int, address: str = "") -> None:
+        """Start the service on the server, on all its addresses or this one."""
+        serve(self.server.machine, port, address)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """The world with its tunnel up and no forward yet."""
+    with ExitStack() as stack:
+        client, internet, vps, server = (stack.enter_context(Machine()) for _ in range(4))
+        vps.join(internet, f"ens6 {VPS}/24", "vps 203.0.113.1/24")
+        client.join(internet, f"eth0 {CLIENT}/24", "client 198.51.100.1/24")
+        server.join(internet, "eth0 192.0.2.20/24", "home 192.0.2.1/24")
+        internet.run("sysctl -qw net.ipv4.ip_forward=1")
+        for machine, router in (
+            (client, "198.51.100.1"),
+            (vps, "203.0.113.1"),
+            (server, "192.0.2.1"),
+        ):
+            machine.run(f"ip route add default via {router}")
+        ends = World(client, internet, Tunnel(vps), Tunnel(server))
+        vps_key = ends.vps.set_up_vps()
+        ends.server.install()
+        server_key = ends.server.set_key()
+        # The peer before its server, whose first try would else be lost, and the next 5 s later.
+        peer = f"public-key {server_key}\nallowed-ips {SERVER}/32\n"
+        ends.vps.call("put-peer homelab", stdin=peer)
+        lines = ends.server.server_settings(f"{SERVER}/24", vps_key, f"{VPS}:51820")
+        ends.server.call("interface", stdin=lines)
+        ends.vps.call("wait-handshake", stdin=f"peer homelab {server_key}\nendpoint {VPS}:51820\n")
+        yield ends
