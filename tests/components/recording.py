@@ -1,0 +1,199 @@
+"""Runs a program against mocks that record what it registers, as the engine would be told.
+
+Mocks know no diff and no provider: what an update does, and in which order, the lab's tests show.
+An assertion inside `apply` would pass even when it is false; so a test gets its values from here,
+after the program has ended, and asserts on them then.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
+from pulumi.runtime.stack import run_pulumi_func
+
+SEED = "a seed of sixty-four letters, as the random provider makes them."
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource as the engine is told of it. Secrets in `inputs` are unwrapped."""
+
+    type: str
+    name: str
+    parent: str
+    inputs: Mapping[str, Any]
+    secrets: frozenset[str]
+    deleted_with: str
+    depends_on: frozenset[str]
+    secret_outputs: frozenset[str]
+
+    @property
+    def end(self) -> str:
+        """The end of its URN. Parts of one name differ in their type, their commands may not."""
+        return f"{self.type}::{self.name}"
+
+
+@dataclass
+class Recording:
+    """What a program registered and returned."""
+
+    registrations: list[Registration] = field(default_factory=list)
+    component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: set[str] = field(default_factory=set)
+    unknown_outputs: set[str] = field(default_factory=set)
+    log: list[str] = field(default_factory=list)
+
+    def of_type(self, token: str) -> dict[str, Registration]:
+        return {each.name: each for each in self.registrations if each.type == token}
+
+    def command(self, name: str, parent: str) -> Registration:
+        (found,) = [
+            each
+            for each in self.registrations
+            if (each.type, each.name) == (COMMAND, name) and each.parent.endswith(f"::{parent}")
+        ]
+        return found
+
+    def changes_since(self, before: "Recording") -> set[str]:
+        """The ends of what is new, gone or different; the order of registration is chance."""
+        new, old = self._by_urn(), before._by_urn()
+        return {
+            urn.rpartition("|")[2]
+            for urn in new.keys() | old.keys()
+            if new.get(urn) != old.get(urn)
+        }
+
+    def _by_urn(self) -> dict[str, Registration]:
+        return {f"{each.parent}|{each.end}": each for each in self.registrations}
+
+    @property
+    def commands(self) -> list[Registration]:
+        return [each for each in self.registrations if each.type == COMMAND]
+
+
+COMMAND = "command:remote:Command"
+
+
+class _Provider(mocks.Mocks):
+    def __init__(self, *, preview: bool) -> None:
+        self._preview = preview
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"nothing here calls functions: {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        if args.typ == "random:index/randomPassword:RandomPassword":
+            # Nobody knows a seed before it is made. Each is another one.
+            if self._preview:
+                return "", dict(args.inputs)
+            return "none", {**args.inputs, "result": f"{args.name}:{SEED}"}
+        return f"{args.name}-id", dict(args.inputs)
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, recording: Recording, provider: _Provider) -> None:
+        super().__init__(provider)
+        self._recording = recording
+
+    def RegisterResource(  # noqa: N802 - the engine's name
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> object:
+        if request.type == "pulumi:pulumi:Stack":
+            return self._registered(request)
+        raw = rpc.deserialize_properties(request.object)
+        self._recording.registrations.append(
+            Registration(
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                inputs={key: rpc.unwrap_rpc_secret(value) for key, value in raw.items()},
+                secrets=frozenset(key for key, value in raw.items() if rpc.is_rpc_secret(value)),
+                deleted_with=request.deletedWith,
+                depends_on=frozenset(request.dependencies),
+                secret_outputs=frozenset(request.additionalSecretOutputs),
+            )
+        )
+        return self._registered(request)
+
+    def _registered(self, request: resource_pb2.RegisterResourceRequest) -> object:
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call] # theirs
+
+    def RegisterResourceOutputs(  # noqa: N802 - the engine's name
+        self, request: resource_pb2.RegisterResourceOutputsRequest
+    ) -> object:
+        self._recording.component_outputs[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call] # theirs
+
+
+class _Log(logging.Handler):
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._recording.log.append(f"{record.levelname}: {record.getMessage()}")
+
+
+def deploy(
+    program: Callable[[], Mapping[str, pulumi.Output[Any]]],
+    *,
+    preview: bool = False,
+    recording: Recording | None = None,
+) -> Recording:
+    """Runs `program` to its end; what it returns is in the recording's `outputs`, resolved.
+
+    A test whose program fails gives its own recording, to see what had been registered by then.
+    """
+    # The runtime keeps its state in context variables; a context of its own keeps runs apart.
+    return contextvars.copy_context().run(
+        _deploy, program, Recording() if recording is None else recording, preview=preview
+    )
+
+
+def _deploy(
+    program: Callable[[], Mapping[str, pulumi.Output[Any]]], recording: Recording, *, preview: bool
+) -> Recording:
+    logger = logging.Logger("pulumi")  # noqa: LOG001 - one of this run's own
+    logger.addHandler(_Log(recording))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
+    async def collect(returned: Mapping[str, pulumi.Output[Any]]) -> None:
+        for name, output in returned.items():
+            if await output.is_known():
+                recording.outputs[name] = await output.future()
+            else:
+                recording.unknown_outputs.add(name)
+            if await output.is_secret():
+                recording.secret_outputs.add(name)
+
+    async def run() -> None:
+        returned: dict[str, pulumi.Output[Any]] = {}
+        await run_pulumi_func(lambda: returned.update(program()))
+        await collect(returned)
+
+    provider = _Provider(preview=preview)
+    try:
+        mocks.set_mocks(
+            provider,
+            project="reverse-tunnel",
+            stack="home",
+            preview=preview,
+            logger=logger,
+            monitor=_Monitor(recording, provider),
+        )
+        loop.run_until_complete(run())
+    finally:
+        # What a failed program left waiting would else be waited for by the next one.
+        SETTINGS.outputs.clear()
+        loop.close()
+        asyncio.set_event_loop(None)
+    return recording

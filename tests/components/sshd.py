@@ -1,0 +1,115 @@
+"""A small SSH server on loopback that answers the look-up's probe, truly or as badly as wanted."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import asyncssh
+
+from components import remote
+from components.helper import probe_text
+
+HEALTHY = {
+    "os-id": "debian",
+    "os-version": "12",
+    "os-name": "Debian GNU/Linux 12 (bookworm)",
+    "systemd": "yes",
+    "apt": "yes",
+    "missing": "",
+    "tun": "yes",
+    "disk": "4096",
+    "default-interface": "ens6",
+    "interfaces": "lo ens6",
+    "udp-ports": "",
+    "routes": "203.0.113.0/24@ens6",
+    "clock": "1764290000",
+    "end": "yes",
+}
+
+
+def facts_text(*tunnels: str, **changes: str | None) -> str:
+    """What the probe prints; a change of None takes the line away."""
+    lines = {**HEALTHY, **{key.replace("_", "-"): value for key, value in changes.items()}}
+    texts = [f"{key}={value}" for key, value in lines.items() if value is not None]
+    return "".join(f"{text}\n" for text in [*(f"tunnel={each}" for each in tunnels), *texts])
+
+
+@dataclass
+class Sshd:
+    """The server, and what it shall do.
+
+    `answers` is what the probe prints, with `status`; `silent` never answers; `probed` counts.
+    """
+
+    user: str = "root"
+    answers: str = facts_text()
+    status: int = 0
+    silent: bool = False
+    probed: int = 0
+    port: int = 0
+    key: asyncssh.SSHKey = field(
+        default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519")
+    )
+    client_key: asyncssh.SSHKey = field(
+        default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519")
+    )
+
+    @property
+    def host_key(self) -> str:
+        """As a stack file has it."""
+        return self.key.export_public_key().decode().strip()
+
+    @property
+    def private_key(self) -> str:
+        """The one that may log in."""
+        return self.client_key.export_private_key().decode()
+
+    async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
+        """Takes the probe's script, and does not run it."""
+        assert process.command == remote.probe()
+        assert await process.stdin.read() == probe_text()
+        self.probed += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        process.stdout.write(self.answers)
+        process.exit(self.status)
+
+
+@contextlib.contextmanager
+def running(sshd: Sshd) -> Iterator[Sshd]:
+    """Runs the server in a thread of its own, on a port that the kernel chooses."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="sshd")
+    thread.start()
+
+    async def start() -> asyncssh.SSHAcceptor:
+        users = asyncssh.import_authorized_keys(sshd.client_key.export_public_key().decode())
+
+        class Server(asyncssh.SSHServer):
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                self.connection = conn
+
+            def begin_auth(self, username: str) -> bool:
+                if username == sshd.user:
+                    self.connection.set_authorized_keys(users)
+                return True
+
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=Server,
+            server_host_keys=[sshd.key],
+            process_factory=sshd.answer,
+        )
+
+    try:
+        acceptor = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        sshd.port = acceptor.get_port()
+        yield sshd
+        loop.call_soon_threadsafe(acceptor.close)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

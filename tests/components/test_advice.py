@@ -1,0 +1,170 @@
+"""What is said of a host, from facts: each thing that can be wrong, and silence where it is not."""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from components.advice import Wanted, advise
+from components.facts import parse_facts
+from tests.components.sshd import facts_text
+
+SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
+VPS = replace(SERVER, listen_port=51820)
+
+
+def said(text: str, wanted: Wanted = VPS) -> list[str]:
+    return advise(parse_facts(text), wanted)
+
+
+def only(text: str, wanted: Wanted = VPS) -> str:
+    (advice,) = said(text, wanted)
+    return advice
+
+
+@pytest.mark.parametrize("wanted", [VPS, SERVER, replace(VPS, public_interface="ens6")])
+def test_a_fresh_host_is_fine(wanted: Wanted) -> None:
+    assert said(facts_text(missing="wireguard-tools iptables"), wanted) == []
+
+
+def test_the_stacks_own_running_tunnel_is_fine() -> None:
+    text = facts_text(
+        "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
+        interfaces="lo ens6 wg0",
+        udp_ports="51820:wg0",
+        routes="172.16.0.0/24@wg0 203.0.113.0/24@ens6",
+    )
+    assert said(text) == []
+
+
+def test_the_stacks_own_half_made_tunnel_is_fine() -> None:
+    """The next `up` converges."""
+    assert said(facts_text("wg0 - - -", interfaces="lo ens6 wg0")) == []
+
+
+def test_another_stacks_tunnel_elsewhere_on_the_host_is_fine() -> None:
+    text = facts_text(
+        "wg1 reverse-tunnel/office 51821 172.17.0.1/24",
+        interfaces="lo ens6 wg1",
+        udp_ports="51821:wg1",
+        routes="172.17.0.0/24@wg1",
+    )
+    assert said(text) == []
+
+
+def test_a_system_without_apt_names_the_packages_and_the_setting() -> None:
+    text = facts_text(os_name="Alpine Linux v3.20", apt="no", missing="wireguard-tools iptables")
+    advice = only(text)
+    assert "runs Alpine Linux v3.20" in advice
+    assert "wireguard-tools, iptables" in advice
+    assert "packages: manual" in advice
+
+
+def test_a_system_without_apt_that_has_everything_is_fine() -> None:
+    assert said(facts_text(os_name="Arch Linux", apt="no")) == []
+
+
+def test_manual_packages_that_are_missing_are_named() -> None:
+    manual = replace(VPS, packages="manual")
+    assert "Install there: conntrack." in only(facts_text(missing="conntrack"), manual)
+    assert said(facts_text(), manual) == []
+
+
+def test_a_system_without_systemd_is_said() -> None:
+    assert "without systemd" in only(facts_text(systemd="no"))
+
+
+def test_a_missing_tun_device_is_said() -> None:
+    assert "no TUN device" in only(facts_text(tun="no"))
+
+
+@pytest.mark.parametrize(("disk", "missing"), [("7", ""), ("199", "iptables")])
+def test_a_full_disk_is_said(disk: str, missing: str) -> None:
+    assert f"has {disk} MB of disk space left" in only(facts_text(disk=disk, missing=missing))
+
+
+@pytest.mark.parametrize(("disk", "missing"), [("8", ""), ("200", "iptables")])
+def test_packages_need_more_space_than_files(disk: str, missing: str) -> None:
+    assert said(facts_text(disk=disk, missing=missing)) == []
+
+
+def test_a_name_taken_by_another_stack_is_said_with_its_name() -> None:
+    text = facts_text("wg0 reverse-tunnel/office 51820 172.16.0.1/24", udp_ports="51820:wg0")
+    advice = only(text)
+    assert "tunnel wg0, of the stack reverse-tunnel/office" in advice
+    assert "network.interface" in advice
+
+
+def test_a_name_taken_by_somebody_elses_interface_is_said() -> None:
+    assert "not this project's" in only(facts_text(interfaces="lo ens6 wg0"))
+
+
+def test_a_port_taken_by_another_stack_is_said_with_its_name() -> None:
+    text = facts_text("wg1 reverse-tunnel/office 51820 172.17.0.1/24", udp_ports="51820:wg1")
+    advice = only(text)
+    assert "UDP port 51820 for the tunnel wg1 of the stack reverse-tunnel/office" in advice
+    assert "network.listenPort" in advice
+
+
+def test_a_port_taken_by_a_program_is_said_with_its_name() -> None:
+    assert "another program (openvpn)" in only(facts_text(udp_ports="51820:openvpn"))
+
+
+def test_a_server_listens_on_no_fixed_port() -> None:
+    assert said(facts_text(udp_ports="51820:openvpn"), SERVER) == []
+
+
+def test_a_network_taken_by_another_stack_is_said_with_its_name() -> None:
+    text = facts_text("wg1 reverse-tunnel/office 51821 172.16.0.1/25")
+    advice = only(text)
+    assert "172.16.0.0/25 for the tunnel wg1 of the stack reverse-tunnel/office" in advice
+    assert "network.cidr" in advice
+
+
+def test_a_network_reached_by_another_interface_is_said() -> None:
+    assert "172.16.0.0/16 by its interface eth1" in only(facts_text(routes="172.16.0.0/16@eth1"))
+
+
+BEHIND = replace(VPS, behind=((IPv4Network("172.17.0.0/16"), "homelab"),))
+
+
+@pytest.mark.parametrize("interface", ["docker0", "wg1"])
+def test_a_network_behind_a_server_that_the_vps_has_itself_is_said(interface: str) -> None:
+    """Docker's first network is the same on both hosts; another stack may lead to the same LAN."""
+    advice = only(facts_text(routes=f"172.17.0.0/16@{interface} 10.0.0.0/24@eth1"), BEHIND)
+    assert f"the network 172.17.0.0/16 by its interface {interface}" in advice
+    assert "servers.homelab.networks" in advice
+
+
+def test_a_network_behind_a_server_that_the_vps_reaches_by_the_tunnel_is_fine() -> None:
+    text = facts_text(
+        "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
+        interfaces="lo ens6 wg0",
+        udp_ports="51820:wg0",
+        routes="172.16.0.0/24@wg0 172.17.0.0/16@wg0 172.18.0.0/16@docker0",
+    )
+    assert said(text, BEHIND) == []
+
+
+def test_a_renamed_tunnel_is_told_apart_from_another_stacks() -> None:
+    """A tunnel's name is its identity; the old one still stands when the new one is made."""
+    text = facts_text("wg9 reverse-tunnel/home 51820 172.16.0.1/24", udp_ports="51820:wg9")
+    advice = said(text)
+    assert len(advice) == 2
+    assert all("this stack's own tunnel wg9" in each for each in advice)
+
+
+def test_a_public_interface_that_is_not_there_is_said_with_those_that_are() -> None:
+    wanted = replace(VPS, public_interface="eth0")
+    assert "no interface eth0 (vps.publicInterface). It has: ens6." in only(facts_text(), wanted)
+
+
+def test_a_vps_without_a_default_route_must_name_its_interface() -> None:
+    text = facts_text(default_interface="")
+    assert "vps.publicInterface" in only(text)
+    assert said(text, replace(VPS, public_interface="ens6")) == []
+    assert said(text, SERVER) == []
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    assert len(said(facts_text(tun="no", disk="1", systemd="no", default_interface=""))) == 4

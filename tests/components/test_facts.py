@@ -1,0 +1,64 @@
+"""The probe's lines, read: whole or not at all."""
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from components.facts import TunnelFact, parse_facts
+from tests.components.sshd import facts_text
+
+
+def test_every_line_is_read() -> None:
+    facts = parse_facts(
+        facts_text(
+            "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
+            "wg1 reverse-tunnel/office - 172.17.0.4/24",
+            "wg2 - - -",
+            missing="wireguard-tools conntrack",
+            udp_ports="51820:wg0 53:named 123:",
+            routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0",
+            interfaces="lo eth0 wg0",
+        )
+    )
+    assert facts.system == "Debian GNU/Linux 12 (bookworm)"
+    assert (facts.systemd, facts.apt, facts.tun, facts.disk) == (True, True, True, 4096)
+    assert facts.missing == ("wireguard-tools", "conntrack")
+    assert facts.default_interface == "ens6"
+    assert facts.interfaces == {"lo", "eth0", "wg0"}
+    assert facts.udp_ports == {51820: "wg0", 53: "named", 123: ""}
+    assert facts.routes == (
+        (IPv4Network("192.168.1.0/24"), "eth0"),
+        (IPv4Network("172.16.0.0/24"), "wg0"),
+    )
+    assert facts.tunnels == {
+        "wg0": TunnelFact("reverse-tunnel/home", 51820, IPv4Network("172.16.0.0/24")),
+        "wg1": TunnelFact("reverse-tunnel/office", None, IPv4Network("172.17.0.0/24")),
+        "wg2": TunnelFact(None, None, None),
+    }
+
+
+def test_a_newer_probe_may_say_more() -> None:
+    assert parse_facts(facts_text() + "weather=fine\n") == parse_facts(facts_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no line says 'end'"),
+        (facts_text(end=None), "no line says 'end'"),
+        (facts_text(tun=None), "no line says 'tun'"),
+        (facts_text(disk="much"), "garbled"),
+        (facts_text(udp_ports="http:nginx"), "garbled"),
+        (facts_text(routes="somewhere@eth0"), "garbled"),
+        (facts_text("wg0 home"), "garbled"),
+    ],
+)
+def test_what_is_incomplete_or_garbled_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_facts(text)
+
+
+def test_a_refusal_does_not_repeat_what_the_host_said() -> None:
+    with pytest.raises(ValueError, match="garbled") as refused:
+        parse_facts(facts_text(disk="\x1b[2J; rm -rf /"))
+    assert "rm" not in str(refused.value)

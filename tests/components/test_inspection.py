@@ -1,0 +1,114 @@
+"""When a host is looked at, and what its problems do to a preview and to an `up`."""
+
+from collections.abc import Iterator, Mapping
+
+import pulumi
+import pytest
+
+from components import LookUpError, ReverseTunnel
+from settings import load
+from tests.components.recording import Recording, deploy
+from tests.components.sshd import Sshd, facts_text, running
+from tests.settings.samples import host_key
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    with running(Sshd()) as server:
+        yield server
+
+
+def stack(sshd: Sshd, **ssh: object) -> dict[str, object]:
+    """A VPS alone, at the server on loopback."""
+    connection = {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key, **ssh}
+    return {
+        "vps": {"endpoint": "vps.example.org", "ssh": connection},
+        "sshPrivateKey": sshd.private_key,
+    }
+
+
+def run(
+    values: Mapping[str, object], *, preview: bool, recording: Recording | None = None
+) -> Recording:
+    def program() -> dict[str, pulumi.Output[str]]:
+        tunnel = ReverseTunnel("home", load(values, agent=False))
+        return {"at": tunnel.public_address}
+
+    return deploy(program, preview=preview, recording=recording)
+
+
+def heard(recording: Recording, level: str) -> list[str]:
+    return [line for line in recording.log if line.startswith(level)]
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_healthy_host_is_looked_at_once_in_silence(sshd: Sshd, *, preview: bool) -> None:
+    made = run(stack(sshd), preview=preview)
+    assert sshd.probed == 1
+    assert not heard(made, "WARNING")
+    assert not heard(made, "INFO")
+    assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_problem_ends_preview_and_up_before_anything_is_registered(
+    sshd: Sshd, *, preview: bool
+) -> None:
+    made = Recording()
+    sshd.answers = facts_text(tun="no", disk="1")
+    with pytest.raises(LookUpError) as error:
+        run(stack(sshd), preview=preview, recording=made)
+    head, *lines = str(error.value).splitlines()
+    assert head == "The hosts are not ready, and nothing was changed:"
+    assert len(lines) == 2
+    assert all(line.startswith("  vps (root@127.0.0.1") for line in lines)
+    assert made.registrations == []
+
+
+def test_what_is_behind_servers_is_looked_for_on_the_vps(sshd: Sshd) -> None:
+    """Its own network of that name would swallow what is meant for the server's."""
+    sshd.answers = facts_text(routes="172.17.0.0/16@docker0")
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        ssh = {"host": pulumi.Output.from_input("192.168.1.20"), "hostKey": host_key(2)}
+        homelab = {"address": "172.16.0.4", "networks": ["172.17.0.0/24"], "ssh": ssh}
+        values = {**stack(sshd), "servers": {"homelab": homelab}}
+        return {"at": ReverseTunnel("home", load(values, agent=False)).public_address}
+
+    with pytest.raises(LookUpError, match=r"vps .* servers\.homelab\.networks overlaps"):
+        deploy(program)
+
+
+def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:
+    """A preview only tells; the host may be back when the time comes."""
+    values = stack(sshd, port=1)
+    made = run(values, preview=True)
+    (warning,) = heard(made, "WARNING")
+    assert "vps (root@127.0.0.1:1): the host refuses connections" in warning
+    assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
+
+
+def test_an_unreachable_host_is_an_error_in_an_up(sshd: Sshd) -> None:
+    with pytest.raises(LookUpError, match="refuses connections"):
+        run(stack(sshd, port=1), preview=False)
+
+
+def test_no_host_is_looked_at_where_that_is_switched_off(sshd: Sshd) -> None:
+    made = run({**stack(sshd, port=1), "lookUp": False}, preview=False)
+    assert not heard(made, "WARNING")
+    assert sshd.probed == 0
+
+
+@pytest.mark.parametrize("late", ["host", "port", "user", "hostKey"])
+def test_a_host_whose_connection_is_not_known_yet_is_passed_over_with_one_line(
+    sshd: Sshd, late: str
+) -> None:
+    known = {"host": "127.0.0.1", "port": sshd.port, "user": "root", "hostKey": sshd.host_key}
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        values = stack(sshd, **{late: pulumi.Output.from_input(known[late])})
+        return {"at": ReverseTunnel("home", load(values, agent=False)).public_address}
+
+    made = deploy(program)
+    assert sshd.probed == 0
+    assert heard(made, "INFO") == ["INFO: not looked at, the connection is not known yet: vps"]

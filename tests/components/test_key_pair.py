@@ -1,0 +1,77 @@
+"""Keys: derived from the seed, always in the same way, and what WireGuard itself makes of them."""
+
+import base64
+
+import pulumi
+import pytest
+
+from components.key_pair import KeyPair, private_key, public_key
+from tests.components.recording import SEED, deploy
+
+
+def base64_of(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+@pytest.mark.parametrize(
+    ("private", "public"),
+    [
+        (
+            "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+            "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+        ),
+        (
+            "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+            "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+        ),
+    ],
+)
+def test_public_keys_are_those_of_rfc_7748(private: str, public: str) -> None:
+    """Section 6.1, Alice and Bob."""
+    assert public_key(base64_of(private)) == base64_of(public)
+
+
+def test_the_key_of_a_seed_never_changes() -> None:
+    """Another one would be another key on every host of every stack there is."""
+    assert private_key("a" * 64) == "oM/9D5RNmY5x8RXccWx76ZTjhuZu5hdgdOdr1/Jma3Q="
+
+
+def test_different_seeds_give_different_keys() -> None:
+    assert private_key("a" * 64) != private_key("a" * 63 + "b")
+
+
+@pytest.mark.parametrize("letter", "abcdefgh")
+def test_a_private_key_is_clamped_as_wg_genkey_does(letter: str) -> None:
+    """So that `wg show` on the host says the key that was sent."""
+    raw = base64.b64decode(private_key(letter * 64), validate=True)
+    assert len(raw) == 32
+    assert raw[0] & 7 == 0
+    assert raw[31] & 128 == 0
+    assert raw[31] & 64 == 64
+
+
+@pytest.mark.parametrize("text", ["", "not base64!", base64_of("00" * 31)])
+def test_what_is_no_private_key_has_no_public_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        public_key(text)
+
+
+def test_the_private_key_is_secret_and_the_public_one_is_not() -> None:
+    def program() -> dict[str, pulumi.Output[str]]:
+        pair = KeyPair("laptop")
+        return {"private": pair.private_key, "public": pair.public_key}
+
+    made = deploy(program)
+    assert made.secret_outputs == {"private"}
+    assert made.outputs["private"] == private_key(f"laptop-seed:{SEED}")
+    assert made.outputs["public"] == public_key(made.outputs["private"])
+
+
+def test_before_its_seed_is_made_a_key_is_unknown_and_a_preview_says_so() -> None:
+    """A preview must not show a key that `up` would not make."""
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        pair = KeyPair("unborn")
+        return {"private": pair.private_key, "public": pair.public_key}
+
+    assert deploy(program, preview=True).unknown_outputs == {"private", "public"}

@@ -1,0 +1,116 @@
+"""The package as another program uses it: typed arguments, and values that come from resources."""
+
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi_random import RandomPassword
+
+from components import ArgumentsError, ForwardArgs, ReverseTunnel, ReverseTunnelArgs, VpsArgs
+from settings import SettingsError
+from tests.components.recording import Recording, deploy
+from tests.components.samples import example
+from tests.components.test_reverse_tunnel import made
+from tests.settings.samples import SSH_KEY, host_key, public_key
+
+ARGS: ReverseTunnelArgs = {
+    "network": {"cidr": "172.16.0.0/24", "listen_port": 51820},
+    "vps": {
+        "address": "172.16.0.1",
+        "endpoint": "vps.example.org",
+        "public_interface": "ens6",
+        "ssh": {"host": "203.0.113.10", "host_key": host_key(1)},
+    },
+    "servers": {
+        "homelab": {
+            "address": "172.16.0.4",
+            "ssh": {"host": "192.168.1.20", "host_key": host_key(2)},
+        },
+        "attic": {
+            "address": "172.16.0.6",
+            "ssh": {"host": "192.168.1.21", "user": "hex", "host_key": host_key(3)},
+        },
+        "cabin": {"address": "172.16.0.7"},
+    },
+    "clients": {
+        "laptop": {"address": "172.16.0.10"},
+        "phone": {"address": "172.16.0.11", "public_key": public_key(4)},
+    },
+    "forwards": {
+        "http": {"port": 80, "to": "homelab:8080"},
+        "https": {"port": 443, "to": "homelab:8081"},
+        "game": {"protocol": "udp", "port": "27000-27037", "to": "homelab"},
+    },
+    "ssh_private_key": SSH_KEY,
+    "look_up": False,
+}
+
+
+def test_arguments_say_what_a_stack_file_says() -> None:
+    assert made(ARGS).changes_since(made(example())) == set()
+
+
+def test_wrong_arguments_are_refused_all_at_once_before_anything_is_registered() -> None:
+    forwards: dict[str, ForwardArgs] = {"x": {"port": 1, "to": "nowhere"}}
+    with pytest.raises(ArgumentsError) as error:
+        made({**ARGS, "network": {"listen_port": 0}, "forwards": forwards})
+    assert "network.listenPort" in str(error.value)
+    assert "forwards.x.to" in str(error.value)
+
+
+def test_an_unknown_argument_is_refused_by_name() -> None:
+    with pytest.raises(ArgumentsError, match="listenPrt"):
+        made({**ARGS, "network": {"listen_prt": 1}})  # type: ignore[arg-type] # a slip
+
+
+def from_a_resource() -> Recording:
+    """A VPS that the same program makes hands over its address, its host key and the login."""
+
+    def program() -> dict[str, pulumi.Output[Any]]:
+        machine = RandomPassword("machine", length=8)
+        known = {
+            "address": machine.result.apply(lambda _: "203.0.113.99"),
+            "key": machine.result.apply(lambda _: f"{host_key(5)} comment"),
+        }
+        vps: ReverseTunnelArgs = {
+            **ARGS,
+            "vps": {
+                "endpoint": known["address"],
+                "ssh": {"host": known["address"], "host_key": known["key"], "port": 22},
+            },
+            "ssh_private_key": machine.result.apply(lambda _: SSH_KEY),
+            "look_up": True,
+        }
+        tunnel = ReverseTunnel("home", vps)
+        return {"at": tunnel.public_address, "forwards": tunnel.forwards}
+
+    return deploy(program)
+
+
+def test_a_vps_of_the_same_program_hands_over_its_address_and_host_key() -> None:
+    made = from_a_resource()
+    assert made.outputs["at"] == "203.0.113.99"
+    assert made.outputs["forwards"]["http"] == "tcp 203.0.113.99:80 -> homelab 172.16.0.4:8080"
+    claim = made.command("vps-claim", "vps")
+    assert claim.inputs["connection"]["host"] == "203.0.113.99"
+    # Checked and put into its plain form inside `apply`.
+    assert claim.inputs["connection"]["hostKey"] == host_key(5)
+    assert claim.inputs["connection"]["privateKey"] == SSH_KEY
+
+
+def test_a_late_value_that_is_wrong_ends_the_program_with_the_same_message() -> None:
+    """Pulumi shows such an error without a traceback, and says nothing else."""
+
+    def program() -> dict[str, pulumi.Output[Any]]:
+        machine = RandomPassword("machine", length=8)
+        key = machine.result.apply(lambda _: "ssh-ed25519 nonsense")
+        vps: VpsArgs = {**ARGS["vps"], "ssh": {"host": "203.0.113.10", "host_key": key}}
+        return {"at": ReverseTunnel("home", {**ARGS, "vps": vps}).public_address}
+
+    with pytest.raises(pulumi.RunError, match=r"vps\.ssh\.hostKey"):
+        deploy(program)
+
+
+def test_the_refusal_is_one_that_pulumi_prints_and_one_that_a_program_may_catch() -> None:
+    assert issubclass(ArgumentsError, pulumi.RunError)
+    assert issubclass(ArgumentsError, SettingsError)

@@ -1,0 +1,10 @@
+"""What all tests share: how many random examples a property is tried with."""
+
+import os
+
+from hypothesis import settings
+
+# A property that fails prints a blob that repeats it. No deadline: other work may slow us down.
+settings.register_profile("fast", max_examples=200, deadline=None, print_blob=True)
+settings.register_profile("full", max_examples=10_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

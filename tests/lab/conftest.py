@@ -1,0 +1,43 @@
+"""The lab that all tests here share: one for the whole run, with a name of its own."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from lab.lab import Lab
+from tests.lab.deployment import Deployment
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab that ends with this run, however the run ends."""
+    lab = Lab(f"test-{os.getpid()}")
+    lab.up(survives=False)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="session")
+def deployment(lab: Lab) -> Deployment:
+    """The stack that the tests share, whatever it is like just now."""
+    return Deployment(lab)
+
+
+@pytest.fixture
+def example(deployment: Deployment) -> Deployment:
+    """The example of the design, up; it takes an up only where a test has left something else.
+
+    A test that changes the hosts behind the stack's back puts that right itself.
+    """
+    deployment.configure_as_example()
+    deployment.up_if_changed()
+    return deployment
+
+
+@pytest.fixture
+def fresh(lab: Lab, deployment: Deployment) -> Deployment:
+    """Hosts as the image has them, and a stack, configured as the example, that is not up."""
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+    return deployment

@@ -1,0 +1,57 @@
+"""Single questions to the network, each asked once; `eventually` asks again where that is due."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab.host import Host
+
+VPS = "203.0.113.10"
+
+_PATIENCE = "3"  # seconds until no answer counts as none
+_ASK_BY_UDP = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(float(sys.argv[3]))
+asking.connect((sys.argv[1], int(sys.argv[2])))
+asking.send(b"hello")
+print(asking.recv(1000).decode())
+"""
+_TUNNEL_FILE = "/etc/wireguard/wg0.conf"
+
+
+def page(visitor: Host, address: str) -> str | None:
+    """What the web server at `HOST:PORT` answers; None if nothing answers."""
+    done = visitor.run(
+        ["curl", "--silent", "--max-time", _PATIENCE, f"http://{address}/"], check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def greeting(visitor: Host, address: str, port: int) -> str | None:
+    """The address that an echo service sees, asked by TCP; None if nothing answers."""
+    # -d: nothing is sent; what the service says first is enough.
+    done = visitor.run(f"timeout {_PATIENCE} nc -d {address} {port} | head -n 1", check=False)
+    return done.stdout.split()[0] if done.stdout.strip() else None
+
+
+def udp_greeting(visitor: Host, address: str, port: int) -> str | None:
+    """The address that an echo service sees, asked by one UDP packet; None if nothing answers."""
+    words = ["python3", "-c", _ASK_BY_UDP, address, str(port), _PATIENCE]
+    done = visitor.run(words, check=False)
+    return done.stdout.split()[0] if done.returncode == 0 else None
+
+
+def pings(visitor: Host, address: str) -> bool:
+    """Whether the address answers a ping."""
+    return visitor.run(["ping", "-c1", "-W1", address], check=False).returncode == 0
+
+
+@contextmanager
+def tunnel_of_a_client(client: Host, config: str) -> Iterator[None]:
+    """A client device with its WireGuard file in use, by the usual tool."""
+    client.write(_TUNNEL_FILE, config, 0o600)
+    try:
+        client.run("wg-quick up wg0")
+        yield
+    finally:
+        client.run(f"wg-quick down wg0; rm -f {_TUNNEL_FILE}", check=False)

@@ -1,0 +1,118 @@
+"""What a host is like at one moment, so that two moments can be compared."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lab.host import Host
+from tests.support import eventually
+
+_LOOK = (Path(__file__).parent / "look.py").read_text()
+
+_COUNTED = re.compile(r"\[(\d+):(\d+)\] (.*)")
+_FORWARD = re.compile(
+    r"-p (?P<protocol>\w+) .*--comment \"?rt:\w+:(?P<name>[\w-]+)\"? .*--dport (?P<port>[\d:]+) "
+    r"-j DNAT --to-destination (?P<to>[\d.:/-]+)"
+)
+
+
+class Counter(NamedTuple):
+    """What a rule has seen."""
+
+    packets: int
+    bytes: int
+
+
+class ForwardRule(NamedTuple):
+    """One DNAT rule of a forward."""
+
+    name: str
+    protocol: str
+    port: str
+    to: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What of a host a tunnel could change.
+
+    Attributes:
+        files: by path: kind, mode, owner, and a hash of what is in it. Places that change by
+            themselves (logs, caches, what packages bring) are left out.
+        rules: see `rules`.
+        routes: rules, routes, links and addresses.
+        sysctls: those that do not change by themselves.
+        units: systemd's, with their states.
+        users: with their groups.
+    """
+
+    files: dict[str, str]
+    rules: list[str]
+    routes: list[str]
+    sysctls: dict[str, str]
+    units: dict[str, str]
+    users: list[str]
+
+
+def snapshot(host: Host) -> Snapshot:
+    """What the host is like now, or as soon as its IPv6 addresses are no longer being tried out."""
+    eventually(
+        lambda: not host.run(["ip", "-6", "address", "show", "tentative"]).stdout,
+        30,
+        f"{host.name} does not get its IPv6 addresses",
+    )
+    seen = json.loads(host.run(["python3", "-"], input=_LOOK).stdout)
+    return Snapshot(rules=rules(host), **seen)
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """What is not the same, a line each; empty if nothing."""
+    was, now = _lines(before), _lines(after)
+    return [f"- {line}" for line in sorted(was - now)] + [f"+ {line}" for line in sorted(now - was)]
+
+
+def _lines(one: Snapshot) -> set[str]:
+    return {
+        f"{part}: {line}"
+        for part, seen in asdict(one).items()
+        for line in (seen if isinstance(seen, list) else (f"{k} = {v}" for k, v in seen.items()))
+    }
+
+
+def rules(host: Host) -> list[str]:
+    """The firewall in its order, a line each, with the table before it: `nat -A PREROUTING ...`.
+
+    A built-in chain is there if its policy is not to accept: iptables leaves empty ones behind.
+    """
+    return [line for line, _ in _read_rules(host)]
+
+
+def counters(host: Host) -> dict[str, Counter]:
+    """What each rule has seen so far, by the line that `rules` has for it."""
+    return {line: counter for line, counter in _read_rules(host) if counter}
+
+
+def forward_rules(host: Host) -> list[ForwardRule]:
+    """The rules of the forwards on the VPS, sorted; one that is there twice stands here twice."""
+    found = (_FORWARD.search(line) for line in rules(host) if "-DNAT -i " in line)
+    return sorted(
+        ForwardRule(match["name"], match["protocol"], match["port"], match["to"])
+        for match in found
+        if match
+    )
+
+
+def _read_rules(host: Host) -> Iterator[tuple[str, Counter | None]]:
+    table = ""
+    for line in host.run(["iptables-save", "-c"]).stdout.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            chain, policy = line[1:].split()[:2]
+            if policy != "ACCEPT":
+                yield f"{table} {chain} {policy}", None
+        elif match := _COUNTED.fullmatch(line):
+            yield f"{table} {match[3]}", Counter(int(match[1]), int(match[2]))

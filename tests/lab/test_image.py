@@ -1,0 +1,141 @@
+"""The image comes from the mirror that the machine's own apt is set up for."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab.cache import locked, locked_if_free, made_once
+from lab.image import debian_source
+from lab.progress import StepError, run_step
+
+DEB822 = """\
+# A comment: with a colon
+Types: deb
+URIs: https://mirror.example.org/debian
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: https://mirror.example.org/debian-security
+Suites: bookworm-security
+Components: main
+"""
+ONE_LINE = """\
+deb [arch=amd64 signed-by=/usr/share/other.gpg] https://vendor.example.com/browser stable main
+# deb https://old.example.org/debian bookworm main
+deb-src https://mirror.example.org/debian bookworm main
+deb https://mirror.example.org/debian/ bookworm main non-free
+"""
+DISABLED = DEB822.replace("Types: deb", "Enabled: no\nTypes: deb")
+
+
+def apt(folder: Path, **files: str) -> Path:
+    (folder / "sources.list.d").mkdir()
+    for name, text in files.items():
+        place = "sources.list" if name == "sources_list" else f"sources.list.d/{name}.sources"
+        (folder / place).write_text(text)
+    return folder
+
+
+def test_a_source_in_the_new_style_is_found(tmp_path: Path) -> None:
+    assert debian_source(apt(tmp_path, debian=DEB822)) == {
+        "Types": "deb",
+        "URIs": "https://mirror.example.org/debian",
+        "Suites": "bookworm",
+        "Components": "main",
+        "Signed-By": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    }
+
+
+def test_a_source_in_the_old_style_is_found_behind_a_vendors(tmp_path: Path) -> None:
+    """Vendors, too, call what they offer `stable main`."""
+    source = debian_source(apt(tmp_path, sources_list=ONE_LINE))
+    assert source["URIs"] == "https://mirror.example.org/debian/"
+    assert "Signed-By" not in source
+
+
+@pytest.mark.parametrize(
+    "text", ["", DISABLED, "deb https://x.example.org/debian bookworm contrib"]
+)
+def test_without_a_source_the_message_says_where_one_is_missing(tmp_path: Path, text: str) -> None:
+    name = "sources_list" if text.startswith("deb ") else "debian"
+    with pytest.raises(StepError, match=r"no source of Debian's main archive .*sources\.list"):
+        debian_source(apt(tmp_path, **{name: text}))
+
+
+def test_a_thing_is_made_once_and_anew_when_it_is_made_of_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "thing").write_text(str(len(made)))
+
+    first = made_once("thing", ("1.0",), make)
+    assert made_once("thing", ("1.0",), make) == first
+    second = made_once("thing", ("1.1",), make)
+    assert second != first
+    assert [(folder / "thing").read_text() for folder in (first, second)] == ["1", "2"]
+
+
+def test_a_build_that_fails_or_is_killed_leaves_nothing_that_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(cache))
+
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise StepError("no")
+
+    with pytest.raises(StepError):
+        made_once("thing", ("1.0",), fail)
+    assert [entry.name for entry in cache.iterdir() if entry.is_dir()] == []
+
+    killed = (
+        "import os; from lab.cache import made_once;"
+        "made_once('thing', ('1.0',), lambda folder: os._exit(9))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", killed], cwd=Path(__file__).parents[2], check=False
+    )
+    assert done.returncode == 9
+    assert [entry.name for entry in cache.iterdir() if entry.is_dir()] != []
+
+    thing = made_once("thing", ("1.0",), lambda folder: (folder / "whole").touch())
+    assert [entry.name for entry in thing.iterdir()] == ["whole"]
+    assert [entry for entry in cache.iterdir() if entry.is_dir()] == [thing]
+
+
+def test_a_lock_is_held_by_one_also_when_its_file_is_deleted(tmp_path: Path) -> None:
+    """A lab deletes its lock at its end while another program may wait for it."""
+    path = tmp_path / "lock"
+    entered = threading.Event()
+
+    def wait_for_it() -> None:
+        with locked(path):
+            entered.set()
+
+    with locked(path):
+        with locked_if_free(path) as held:
+            assert not held
+        waiting = threading.Thread(target=wait_for_it)
+        waiting.start()
+        path.unlink()
+    waiting.join()
+    assert entered.is_set()
+    with locked_if_free(path) as held:
+        assert held
+
+
+def test_a_step_that_fails_shows_its_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StepError, match=r"counting failed \(status 3\)(.|\n)*\n  99\n  100$"):
+        run_step("counting", ["sh", "-c", "seq 100; exit 3"])
+    run_step("counting", ["true"])
+    assert "counting: done in 0 s" in capsys.readouterr().err

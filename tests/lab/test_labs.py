@@ -1,0 +1,234 @@
+"""Labs stand side by side, and nothing is left of one, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.lab import Lab
+from lab.requirements import LabError, require_room
+from tests.lab.probes import page
+from tests.support import eventually
+
+CHECKOUT = Path(__file__).parents[2]
+LONG = 30.0  # seconds, for what normally takes one or two
+NAME = f"test-{os.getpid()}-other"
+
+# Starts a lab that shall end with this program, says so, and stays.
+PROGRAM = f"""
+import sys, time
+from lab.lab import Lab
+from lab.requirements import LabError, require_room
+Lab({NAME!r}).up(survives=False)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def other() -> Iterator[Lab]:
+    """Another lab, which the test starts itself."""
+    other = Lab(NAME)
+    yield other
+    other.down()
+
+
+def namespace(process: int | str, kind: str) -> str:
+    return str(Path(f"/proc/{process}/ns/{kind}").readlink())
+
+
+def namespaces(lab: Lab) -> set[str]:
+    """All namespaces that the lab's hosts live in, except those they share with the machine."""
+    found = set()
+    for host in lab.hosts():
+        for kind in ("net", "mnt", "pid", "uts", "ipc"):
+            found.add(namespace(host._leader(), kind))
+    return found - {namespace("self", kind) for kind in ("net", "mnt", "pid")}
+
+
+def living(wanted: set[str]) -> set[str]:
+    """Which of these namespaces a process of this machine is in."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/ns/*"):
+        try:
+            found.add(str(link.readlink()))
+        except OSError:  # the process is gone
+            continue
+    return found & wanted
+
+
+def traces(lab: Lab) -> list[str]:
+    """What can be seen of a lab outside of its namespaces: mounts, groups, names, its folder."""
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if lab.name in line]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{lab.name}*")]
+    lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, lab.name)]
+    files = [str(path) for path in lab.state.parent.glob(f"*{lab.name}*")]
+    return [*mounts, *groups, *map(str, lines), *files]
+
+
+def _names(cmdline: Path, name: str) -> bool:
+    try:
+        return name in cmdline.read_text(errors="replace")
+    except OSError:  # the process is gone
+        return False
+
+
+def test_two_labs_have_the_same_addresses_and_never_meet(lab: Lab, other: Lab) -> None:
+    other.up(survives=False)
+    lab.host("homelab").run("echo one >/srv/whose")
+    assert other.host("homelab").run("cat /srv/whose", check=False).returncode != 0
+    assert lab.host("vps").address == other.host("vps").address
+    assert lab.host("vps").host_key != other.host("vps").host_key
+    assert not namespaces(lab) & namespaces(other)
+
+    lab.cut("carrier")
+    try:
+        assert page(lab.host("homelab"), "198.51.100.10") is None
+        assert page(other.host("homelab"), "198.51.100.10")
+    finally:
+        lab.heal("carrier")
+
+    other.down()
+    assert not other.is_up
+    assert page(lab.host("nas"), "192.168.1.20:8080")
+
+
+def test_down_leaves_nothing(other: Lab) -> None:
+    links_before = sorted(link.name for link in Path("/sys/class/net").iterdir())
+    other.up(survives=False)
+    inside = namespaces(other)
+    daemon = other.operator.popen(["sleep", "600"])
+    assert living(inside) == inside
+    assert traces(other)
+    # Even while it stands the machine's mounts and links are untouched.
+    assert not [line for line in traces(other) if line.startswith(("overlay", "nsfs", "tmpfs"))]
+    assert sorted(link.name for link in Path("/sys/class/net").iterdir()) == links_before
+
+    other.down()
+
+    assert living(inside) == set()
+    assert traces(other) == []
+    assert daemon.wait(LONG) == -signal.SIGKILL
+    other.down()  # and again: nothing to do
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_lab_ends_with_its_program_even_if_that_is_killed(
+    lab: Lab, other: Lab, sent: signal.Signals
+) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=CHECKOUT, stdout=subprocess.PIPE
+    )
+    assert program.stdout
+    assert program.stdout.readline() == b"up\n"
+    inside = namespaces(other)
+    assert other.is_up
+
+    program.send_signal(sent)
+    program.communicate()
+
+    eventually(lambda: not living(inside), LONG, "hosts of the lab live on")
+    assert not other.is_up
+    other.end_if_dead()  # as the next `up` of any lab does
+    assert traces(other) == []
+    assert lab.is_up
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(other: Lab) -> None:
+    program = subprocess.Popen(
+        [CHECKOUT / "lab/up"], env=os.environ | {"REVERSE_TUNNEL_LAB": other.name}
+    )
+    eventually(other.state.joinpath("net/switch").exists, LONG, "the lab does not start")
+    program.terminate()
+    assert program.wait(LONG) == 128 + signal.SIGTERM
+    assert traces(other) == []
+
+
+def test_too_little_room_is_told_before_anything_is_started() -> None:
+    """Else systemd and wireguard-go fail in ways that nobody understands."""
+    require_room(10_000)
+    with pytest.raises(LabError, match=r"inotify instances and the lab needs 20: .*max_user_inst"):
+        require_room(19)
+
+
+def test_up_again_changes_nothing(lab: Lab) -> None:
+    leader = lab.host("vps")._leader()
+    lab.up(survives=False)
+    assert lab.host("vps")._leader() == leader
+
+
+# ---- the commands ----
+
+
+def run(lab: Lab, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"REVERSE_TUNNEL_LAB": lab.name}
+    return subprocess.run(
+        [CHECKOUT / "lab/run", *words],
+        env=environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_lab_run_passes_on_the_exit_status_and_the_streams(lab: Lab) -> None:
+    done = run(lab, "--on", "homelab", "cat; echo no >&2; exit 7", given="yes")
+    assert (done.stdout, done.stderr, done.returncode) == ("yes", "no\n", 7)
+    assert run(lab, "--on", "homelab", "echo", "a b", "$HOME").stdout == "a b $HOME\n"
+
+
+def test_lab_run_tells_its_own_failures_from_the_commands(lab: Lab, other: Lab) -> None:
+    unknown = run(lab, "--on", "fridge", "true")
+    assert unknown.returncode == 125
+    assert "no host is called 'fridge'" in unknown.stderr
+    not_up = run(other, "--on", "vps", "true")
+    assert not_up.returncode == 125
+    assert not_up.stderr == "lab: the lab is not up; start it with lab/up, or with make demo\n"
+    assert run(lab, "--on", "vps").returncode == 2
+
+
+def test_lab_reboot_reboots(lab: Lab) -> None:
+    vps = lab.host("vps")
+    vps.run("touch /run/before")
+    environment = os.environ | {"REVERSE_TUNNEL_LAB": lab.name}
+    subprocess.run([CHECKOUT / "lab/reboot", "vps"], env=environment, check=True)
+    assert vps.run("ls /run/before", check=False).returncode != 0
+
+
+def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "image-1").mkdir(parents=True)
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(cache), "REVERSE_TUNNEL_LAB": "other"}
+    for purge, stays in (("", True), ("1", False)):
+        down = [CHECKOUT / "lab/down"]
+        subprocess.run(down, env=environment | {"PURGE": purge}, check=True)
+        assert (cache / "image-1").exists() is stays
+
+
+def test_without_root_or_debian_one_sentence_says_so(tmp_path: Path) -> None:
+    """Root is given up and the cache lies elsewhere: nothing of a real lab is touched."""
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "cache")}
+    tmp_path.chmod(0o777)
+    done = subprocess.run(
+        [
+            "setpriv",
+            "--reuid=65534",
+            "--clear-groups",
+            "/usr/bin/env",
+            "python3",
+            CHECKOUT / "lab/up",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "lab: the lab needs root, for network namespaces (make test-fast does not)\n"
+    )

@@ -1,0 +1,70 @@
+"""Upgrades: stacks that older versions made go on under this one, whatever it does differently."""
+
+import pytest
+
+from lab.host import Host
+from lab.lab import Lab
+from tests.lab import recorded_stack
+from tests.lab.deployment import Deployment
+from tests.lab.probes import VPS, page
+from tests.lab.snapshots import counters, forward_rules, rules
+from tests.support import eventually
+
+
+@pytest.fixture(params=recorded_stack.names())
+def old(fresh: Deployment, request: pytest.FixtureRequest) -> Deployment:
+    """A stack as an older version left it, with traffic."""
+    recorded_stack.put_back(fresh, request.param)
+    assert traces(fresh.lab.host("vps"))
+    client = fresh.lab.host("client")
+    eventually(lambda: page(client, f"{VPS}:80"), 30, "the old version's forward carries nothing")
+    return fresh
+
+
+def traces(host: Host) -> list[str]:
+    """What of a tunnel is on a host."""
+    folders = "/etc/reverse-tunnel /usr/local/lib/reverse-tunnel /run/reverse-tunnel"
+    found = host.run(f"ls -d {folders} /etc/wireguard/wg0.conf /sys/class/net/wg0", check=False)
+    return [*found.stdout.split(), *(rule for rule in rules(host) if "RT-" in rule)]
+
+
+def changed(deployment: Deployment) -> set[tuple[str, str]]:
+    return {(step.op, step.name) for step in deployment.preview_steps()}
+
+
+def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, vps: Host) -> None:
+    forwards, before = forward_rules(vps), counters(vps)
+    assert not {name for _, name in changed(old)} & {"http", "https", "homelab", "attic", "laptop"}
+    assert {op for op, _ in changed(old)} <= {"update"}
+    old.up()
+    assert forward_rules(vps) == forwards
+    after = counters(vps)
+    # What is not a forward's may be another rule by now.
+    theirs = [rule for rule in before if "rt:wg0:" in rule]
+    assert len(theirs) == len(forwards)
+    assert all(after[rule].packets >= before[rule].packets for rule in theirs)
+    assert page(old.lab.host("client"), f"{VPS}:443")
+    assert changed(old) == set()
+
+
+@pytest.mark.parametrize("upgraded", [True, False], ids=["after an up", "before any up"])
+def test_the_deletes_that_an_older_version_recorded_work(
+    old: Deployment, vps: Host, *, upgraded: bool
+) -> None:
+    """They run from the state, as text of then, by the helper of now or of then."""
+    if upgraded:
+        old.up()
+    old.forwards({"https": old.settings("forwards")["https"]})
+    old.pulumi("up", "--yes", "--skip-preview")
+    assert [rule.name for rule in forward_rules(vps)] == ["https"]
+    assert page(old.lab.host("client"), f"{VPS}:80") is None
+    assert page(old.lab.host("client"), f"{VPS}:443")
+    old.destroy()
+    for name in recorded_stack.MANAGED:
+        assert traces(old.lab.host(name)) == []
+
+
+@pytest.fixture
+def vps(lab: Lab) -> Host:
+    """The host whose rules are looked at."""
+    return lab.host("vps")

@@ -1,0 +1,51 @@
+"""What docs/forwards.md shows is right: its example loads, and no field is missing in its table."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from settings import Client, Forward, Limit, Server, Vps, forward_words, load
+from settings.allow import Allow
+from settings.model import Model
+
+from .samples import example, host_key
+
+DOCS = Path(__file__).parents[2] / "docs" / "forwards.md"
+README = Path(__file__).parents[2] / "README.md"
+TEXT = DOCS.read_text(encoding="utf-8")
+
+KINDS: dict[str, type[Model]] = {
+    "forwards.NAME": Forward,
+    "forwards.NAME.limit": Limit,
+    "vps.allow.NAME": Allow,
+}
+WAYS: dict[str, type[Model]] = {"servers.NAME": Server, "clients.NAME": Client, "vps": Vps}
+
+
+def test_the_example_is_right_and_reads_as_shown() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    written = yaml.safe_load(block.replace("ssh-ed25519 AAAA...", host_key(2)))
+    sections = {key.removeprefix("reverse-tunnel:"): value for key, value in written.items()}
+    settings = load({**example(), "clients": {}, **sections}, agent=False)
+    shown = " ".join(TEXT.split())
+
+    for name in ("https", "rooms", "nas"):
+        words = forward_words(settings, name, "203.0.113.10")
+        assert f" {name} {words} " in shown
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_every_field_of_a_forward_is_in_the_table(path: str) -> None:
+    for name, field in KINDS[path].model_fields.items():
+        place = f"`{path}.{field.alias or name}"
+        assert place in TEXT, place
+
+
+@pytest.mark.parametrize("path", WAYS)
+def test_every_field_of_a_host_is_in_one_of_the_tables(path: str) -> None:
+    both = TEXT + README.read_text(encoding="utf-8")
+    for name, field in WAYS[path].model_fields.items():
+        key = field.alias or name
+        assert any(f"{start}.{key}" in both for start in (path, "*")), f"{path}.{key}"

@@ -1,0 +1,29 @@
+"""Hints: said where a choice was left open that may be wrong, and silent once it is made."""
+
+from settings import hints
+
+from .samples import loaded
+
+LAN = {
+    "servers.homelab.networks": ["192.168.1.0/24"],
+    "forwards.nas": {"port": 2222, "to": "192.168.1.30:22"},
+}
+
+
+def test_a_host_behind_a_server_must_answer_through_it_or_see_the_tunnel() -> None:
+    """Nobody but that host knows its default route; a visitor who hears nothing can't tell why."""
+    (hint,) = hints(loaded(LAN))
+
+    assert hint.startswith("forwards.nas: 192.168.1.30 is behind homelab ")
+    assert "sourceAddress: tunnel" in hint
+    assert "sourceAddress: client" in hint
+    assert hint.isprintable()
+
+
+def test_a_choice_that_is_made_is_not_asked_for() -> None:
+    for choice in ("client", "tunnel"):
+        assert not list(hints(loaded({**LAN, "forwards.nas.sourceAddress": choice})))
+
+
+def test_servers_answer_through_the_tunnel_by_themselves() -> None:
+    assert not list(hints(loaded()))

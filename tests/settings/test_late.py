@@ -1,0 +1,172 @@
+"""Values of other resources are checked when they are known, by the same checks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pydantic.alias_generators import to_snake
+
+from settings import Network, Server, Settings, SettingsError, Ssh, Vps, is_late, load
+
+from .samples import ABSENT, SSH_KEY, errors, example, host_key, loaded, public_key
+
+
+class Unknown(Exception):  # noqa: N818 - it stands for a value
+    """The value is not known yet, as in `pulumi preview`."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A late value, like an Output: what is applied to it happens when it is asked for."""
+
+    get: Callable[[], Any]
+
+    def apply(self, func: Callable[[Any], Any], /) -> "Promise":
+        return Promise(lambda: func(self.get()))
+
+
+def promise(value: object) -> Promise:
+    """Return a promise of that value."""
+    return Promise(lambda: value)
+
+
+def never() -> Promise:
+    """Return a promise that is not kept; asking for it would fail the test."""
+
+    def get() -> object:
+        raise Unknown
+
+    return Promise(get)
+
+
+def field(settings: Settings, path: str) -> Any:  # noqa: ANN401 - fields are of many kinds
+    """Return the field at that dotted path."""
+    place: Any = settings
+    for key in path.split("."):
+        place = place[key] if isinstance(place, dict) else getattr(place, to_snake(key))
+    return place
+
+
+LATE = {
+    "vps.endpoint": "vps.example.org",
+    "vps.ssh.host": "203.0.113.10",
+    "vps.ssh.port": 2222,
+    "vps.ssh.user": "root",
+    "vps.ssh.hostKey": host_key(9),
+    "servers.homelab.ssh.host": "192.168.1.20",
+    "servers.cabin.publicKey": public_key(9),
+    "clients.laptop.publicKey": public_key(9),
+    "sshPrivateKey": SSH_KEY,
+}
+PLAIN = (
+    "network.cidr",
+    "network.listenPort",
+    "network.interface",
+    "vps.address",
+    "vps.publicInterface",
+    "vps.firewall",
+    "servers.homelab.address",
+    "servers.homelab.networks",
+    "servers.homelab.egress",
+    "servers.homelab.mtu",
+    "clients.laptop.address",
+    "forwards.http.port",
+    "forwards.http.to",
+    "forwards.http.protocol",
+    "forwards.http.enabled",
+    "forwards.http.from",
+    "forwards.http.limit",
+    "forwards.http.limit.concurrent",
+    "forwards.http.sourceAddress",
+    "forwards.http.comment",
+    "lookUp",
+)
+
+
+@pytest.mark.parametrize("path", LATE)
+def test_a_late_value_is_checked_once_it_is_known(path: str) -> None:
+    loaded({path: never()})
+    good = field(loaded({path: promise(LATE[path])}), path)
+    bad = field(loaded({path: promise("; reboot")}), path)
+
+    assert good.get() == field(loaded({path: LATE[path]}), path)
+    with pytest.raises(SettingsError, match=rf"^.*\n  {path.rpartition('.')[2]}: .* Allowed: "):
+        bad.get()
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_what_decides_which_resources_exist_is_plain(path: str) -> None:
+    (line,) = errors({path: never()})
+
+    assert line.startswith(f"{path}: a value of type Promise is not ")
+
+
+def test_a_late_value_is_checked_only_once() -> None:
+    """Each `apply` that fails would report the same mistake again."""
+    calls = []
+
+    class Counted:
+        def apply(self, func: Callable[[Any], Any], /) -> "Counted":
+            calls.append(func)
+            return self
+
+    loaded({"vps.ssh.hostKey": Counted()})
+
+    assert len(calls) == 1
+
+
+def test_comparisons_leave_late_values_alone() -> None:
+    """Nobody knows yet whether 22 is the VPS's SSH port; of the default it is known."""
+    forward = {"forwards.ssh": {"port": 22, "to": "homelab"}}
+
+    loaded({**forward, "vps.ssh.port": never()})
+    assert errors(forward)
+
+
+def test_a_late_private_key_becomes_a_secret() -> None:
+    key = loaded({"sshPrivateKey": promise(SSH_KEY)}).ssh_private_key
+
+    assert is_late(key)
+    assert isinstance(key, Promise)
+    assert key.get() == SecretStr(SSH_KEY)
+
+
+def test_the_endpoint_is_that_of_ssh_unless_it_is_given() -> None:
+    late = {"vps.ssh.host": promise("203.0.113.10")}
+    endpoint = loaded({**late, "vps.endpoint": ABSENT}).endpoint
+
+    assert loaded(late).endpoint == "vps.example.org"
+    assert isinstance(endpoint, Promise)
+    assert endpoint.get() == "203.0.113.10"
+
+
+def test_models_of_a_program_are_taken_like_mappings_of_a_file() -> None:
+    values = example()
+    vps = Vps(
+        endpoint="vps.example.org",
+        public_interface="ens6",
+        ssh=Ssh(host="203.0.113.10", host_key=host_key(1)),
+    )
+
+    assert load({**values, "vps": vps, "network": Network()}, agent=False) == loaded(
+        {"vps.address": ABSENT}
+    )
+
+
+def test_a_program_hears_of_conflicts_between_its_models() -> None:
+    homelab = Server.model_validate({"address": "172.16.9.4"})
+    vps = Vps(ssh=Ssh(host="203.0.113.10", host_key=host_key(1)))
+
+    with pytest.raises(SettingsError, match=r"servers\.homelab\.address: .* is not in the network"):
+        load({"vps": vps, "servers": {"homelab": homelab}}, agent=True)
+    with pytest.raises(ValueError, match=r"servers\.homelab\.address: .* is not in the network"):
+        Settings(vps=vps, servers={"homelab": homelab})
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = loaded()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.network.mtu = 1280  # type: ignore[misc]

@@ -1,0 +1,51 @@
+"""What tests of several rooms use."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_PAUSE = 0.05  # seconds between two looks
+
+# A program (its port is the argument) in front of sshd, of which the host cannot know that logins
+# come by it.
+SSH_PROXY = """
+import socket, sys, threading
+listener = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+print("ready", flush=True)
+def pump(one, other):
+    try:
+        while data := one.recv(9000):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+while True:
+    near, _ = listener.accept()
+    far = socket.create_connection(("127.0.0.1", 22))
+    for ends in ((near, far), (far, near)):
+        threading.Thread(target=pump, args=ends, daemon=True).start()
+"""
+
+
+def eventually(condition: Callable[[], T], timeout: float, message: str) -> T:
+    """Wait until `condition()` is true and return its value.
+
+    Args:
+        condition: looked at again and again; an AssertionError counts as not yet.
+        timeout: seconds; it keeps a broken run from hanging and is generous.
+        message: what did not come to be, for the failure.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        reason = ""
+        try:
+            value = condition()
+        except AssertionError as error:
+            value, reason = None, f": {error}"
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{message} (waited {timeout:g} s){reason}")
+        time.sleep(_PAUSE)
