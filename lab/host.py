@@ -273,7 +273,11 @@ class Host:
         """
 
     def _wait_until_up(self) -> None:
-        if not _wait(self._is_up, _BOOT, pause=_BOOT_PAUSE):
+        def decided() -> bool:
+            # Whoever interrupts a start ends the lab, and need not wait for a host that can't come.
+            return self._sandbox.pid is None or self._is_up()
+
+        if not _wait(decided, _BOOT, pause=_BOOT_PAUSE) or self._sandbox.pid is None:
             log = (self._folder / "console.log").read_text(errors="replace")
             raise HostError(f"{self.name} does not come up; its console says:\n{log[-2000:]}")
 

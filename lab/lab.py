@@ -64,7 +64,7 @@ class Lab:
                 self._lay_folders(tree, wireguard)
                 self._sandbox.start(survives=survives)
                 self._switch.build()
-                _at_once(lambda host: host.start(), self.hosts())
+                _at_once(lambda host: host.start(), self.hosts(), otherwise=self._sandbox.end)
                 self._complete.touch()
             except BaseException:
                 self._end()
@@ -203,8 +203,22 @@ def _all_labs() -> list[Lab]:
     return [Lab(folder.name) for folder in (cache_folder() / "labs").glob("[!.]*")]
 
 
-def _at_once(action: Callable[[Host], None], hosts: Iterable[Host]) -> None:
-    """Do something to several hosts in parallel; the first error is raised when all are done."""
+def _at_once(
+    action: Callable[[Host], None],
+    hosts: Iterable[Host],
+    otherwise: Callable[[], None] = lambda: None,
+) -> None:
+    """Do something to several hosts in parallel; the first error is raised when all are done.
+
+    Args:
+        action: what to do.
+        hosts: to whom.
+        otherwise: called on an error or an interruption, before the wait for the rest of them.
+    """
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(action, host) for host in hosts]:
-            done.result()
+        try:
+            for done in [pool.submit(action, host) for host in hosts]:
+                done.result()
+        except BaseException:
+            otherwise()
+            raise

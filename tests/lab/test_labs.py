@@ -142,7 +142,11 @@ def test_a_start_that_is_interrupted_leaves_nothing(other: Lab) -> None:
     program = subprocess.Popen(
         [CHECKOUT / "lab/up"], env=os.environ | {"REVERSE_TUNNEL_LAB": other.name}
     )
-    eventually(other.state.joinpath("net/switch").exists, LONG, "the lab does not start")
+    eventually(lambda: other._sandbox.pid is not None, LONG, "the lab does not start")
+    vps = other.host("vps")._cgroup
+    eventually(vps.exists, LONG, "the VPS does not start")
+    # A host that does not come up, as on a machine that is busy: nobody waits for it.
+    (vps / "cgroup.freeze").write_text("1")
     program.terminate()
     assert program.wait(LONG) == 128 + signal.SIGTERM
     assert traces(other) == []
