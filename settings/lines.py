@@ -67,8 +67,8 @@ def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
     lines = [f"allowed-ips {','.join([f'{peer.address}/32', *map(str, networks)])}"]
     if peer.egress is Egress.TUNNEL:
         lines.append("egress tunnel")
-    if peer.mtu not in {None, settings.network.mtu}:
-        lines.append(f"mtu {peer.mtu}")
+    if (mtu := settings.mtu_of(name)) != settings.network.mtu:
+        lines.append(f"mtu {mtu}")
     return tuple(lines)
 
 

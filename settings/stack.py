@@ -25,6 +25,9 @@ from .switch import Switch
 from .vps import Vps
 
 
+_PADDING = 16  # bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where a forward really leads: a server by name, an address, and its ports.
@@ -112,9 +115,13 @@ class Settings(Model):
         return self.vps_address if name == VPS else self.peers[name].address
 
     def mtu_of(self, peer: str) -> int:
-        """Return the largest packet, in bytes, between the VPS and the peer of that name."""
-        own = self.peers[peer].mtu
-        return self.network.mtu if own is None else own
+        """Return the largest packet, in bytes, between the VPS and the peer of that name.
+
+        WireGuard pads what it carries to a multiple of 16 bytes, up to its interface's MTU. On the
+        VPS that is the network's, so a packet that just fitted a peer's smaller one would no longer.
+        """
+        most, own = self.network.mtu, self.peers[peer].mtu
+        return most if own in {None, most} else own - own % _PADDING
 
     def destination(self, forward: str) -> Destination:
         """Return where the forward of that name leads."""

@@ -160,6 +160,17 @@ def test_peers_in_lines() -> None:
     assert [settings.mtu_of(name) for name in ("homelab", "attic", "phone")] == [1280, 1420, 1420]
 
 
+@pytest.mark.parametrize(("written", "used"), [(1220, 1216), (1216, 1216), (1419, 1408)])
+def test_a_peers_own_mtu_leaves_room_for_what_wireguard_pads(written: int, used: int) -> None:
+    """Both ends take the same, or the one would send what does not fit the other's line."""
+    settings = loaded({"servers.homelab.mtu": written})
+    assert settings.mtu_of("homelab") == used
+    assert f"mtu {used}" in peer_lines(settings, "homelab")
+    whole = loaded({"network.mtu": written, "servers.homelab.mtu": written})
+    assert whole.mtu_of("homelab") == written
+    assert len(peer_lines(whole, "homelab")) == 1
+
+
 def test_the_firewall_in_lines() -> None:
     settings = loaded(
         {
