@@ -1,4 +1,4 @@
-"""Path MTU: a line at home that carries 1,280 bytes, and nobody who says so, since ICMP is blocked."""
+"""Path MTU: a line at home that carries 1,280 bytes, and nobody who says so: ICMP is blocked."""
 
 import json
 from collections.abc import Iterator
