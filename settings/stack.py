@@ -118,7 +118,7 @@ class Settings(Model):
         """Return the largest packet, in bytes, between the VPS and the peer of that name.
 
         WireGuard pads what it carries to a multiple of 16 bytes, up to its interface's MTU. On the
-        VPS that is the network's, so a packet that just fitted a peer's smaller one would no longer.
+        VPS that is the network's, so a packet that just fits a peer's smaller one would not.
         """
         most, own = self.network.mtu, self.peers[peer].mtu
         return most if own in {None, most} else own - own % _PADDING
