@@ -24,7 +24,6 @@ from .server import Server
 from .switch import Switch
 from .vps import Vps
 
-
 _PADDING = 16  # bytes
 
 
