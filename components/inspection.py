@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pulumi
-from pydantic import SecretStr
 
 from components.advice import Wanted
-from components.lookup import Login, Problem, look_up
-from settings import Packages, Settings, Ssh, is_late
+from components.lookup import Problem, look_up
+from reach import Login, login_of
+from settings import Packages, Settings, Ssh
 
 
 class LookUpError(pulumi.RunError):
@@ -36,7 +36,7 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
     known: dict[str, tuple[Login, Wanted]] = {}
     unknown: list[str] = []
     for name, ssh, wanted in _hosts(settings, owner):
-        login = _login(settings, ssh)
+        login = login_of(settings, ssh)
         if login is None:
             unknown.append(name)
         else:
@@ -71,16 +71,6 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
     for name, server in settings.servers.items():
         if server.ssh is not None:
             yield name, server.ssh, wanted(server.packages)
-
-
-def _login(settings: Settings, ssh: Ssh) -> Login | None:
-    """How to reach a host; None where something of it comes from another resource."""
-    key = settings.ssh_private_key
-    match ssh.host, ssh.port, ssh.user, ssh.host_key:
-        case str(host), int(port), str(user), str(host_key) if not is_late(key):
-            text = key.get_secret_value() if isinstance(key, SecretStr) else None
-            return Login(host, port, user, host_key, text)
-    return None
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

@@ -18,18 +18,13 @@ import pulumi
 from pulumi_command import remote
 from pydantic import SecretStr
 
+from reach import LIBRARY, PROTOCOL, helper_call
 from settings import Late, Ssh, is_late
 
 T = TypeVar("T")
 
-PROTOCOL = 1
-"""The version of the helper's command line. Recorded deletes carry it for years."""
-
 DIAL_RETRIES = 3
 """Retries after the first attempt; the look-up has already said why a host can't be reached."""
-
-LIBRARY = "/usr/local/lib/reverse-tunnel"
-"""Folder of the helpers on a host, one sub-folder per tunnel."""
 
 STATE = "/etc/reverse-tunnel"
 """Folder of what the tunnels are, one sub-folder per tunnel."""
@@ -50,6 +45,7 @@ class Texts:
     """
 
     def __init__(self, interface: str) -> None:
+        self._tunnel = interface
         self._interface = shlex.quote(interface)
         self._folder = f"{LIBRARY}/{self._interface}"
         self._helper = f"{self._folder}/reverse-tunnel"
@@ -107,7 +103,7 @@ class Texts:
         return _script(f"$as sh -c {shlex.quote(line)}")
 
     def _call(self, verb: str, *words: str) -> str:
-        return f"$as {self._helper} {shlex.join([str(PROTOCOL), verb, *words])}"
+        return f"$as {helper_call(self._tunnel, verb, *words)}"
 
 
 NOTHING = "true"
@@ -208,22 +204,6 @@ class Remote:
                 additional_secret_outputs=["stdout", "stderr"],
             ),
         )
-
-
-# Statuses of the probe's command that only we give: sudo is missing, sudo wants a password.
-NO_SUDO = 201
-SUDO_ASKS = 202
-
-
-def probe() -> str:
-    """The look-up's command: runs the sh script on stdin as root; closing is the caller's."""
-    line = (
-        '[ "$(id -u)" = 0 ] && exec sh -s;'
-        f" command -v sudo >/dev/null || exit {NO_SUDO};"
-        f" sudo -n true 2>/dev/null || exit {SUDO_ASKS};"
-        " exec sudo -n sh -s"
-    )
-    return f"exec sh -c {shlex.quote(line)}"
 
 
 def _script(line: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
-from components import remote
 from components.helper import probe_text
+from reach import root_shell
 
 HEALTHY = {
     "os-id": "debian",
@@ -68,7 +68,7 @@ class Sshd:
 
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
         """Takes the probe's script, and does not run it."""
-        assert process.command == remote.probe()
+        assert process.command == root_shell()
         assert await process.stdin.read() == probe_text()
         self.probed += 1
         if self.silent:

@@ -8,9 +8,10 @@ from ipaddress import IPv4Network
 import asyncssh
 import pytest
 
-from components import lookup, remote
+from components import lookup
 from components.advice import Wanted
-from components.lookup import Login, Problem, look_up
+from components.lookup import Problem, look_up
+from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
 
@@ -83,12 +84,12 @@ def test_an_unknown_user_is_refused(sshd: Sshd) -> None:
 
 
 def test_a_sudo_that_asks_for_a_password_is_said_with_the_line_that_cures_it(sshd: Sshd) -> None:
-    sshd.user, sshd.status, sshd.answers = "hex", remote.SUDO_ASKS, ""
+    sshd.user, sshd.status, sshd.answers = "hex", SUDO_ASKS, ""
     assert "hex ALL=(ALL) NOPASSWD: ALL" in problem(login(sshd)).text
 
 
 def test_a_host_without_sudo_is_said(sshd: Sshd) -> None:
-    sshd.user, sshd.status, sshd.answers = "hex", remote.NO_SUDO, ""
+    sshd.user, sshd.status, sshd.answers = "hex", NO_SUDO, ""
     assert "there is no sudo" in problem(login(sshd)).text
 
 
@@ -122,7 +123,7 @@ def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The command plugin would hang on it for more than a minute."""
-    monkeypatch.setattr(lookup, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         found = problem(Login("127.0.0.1", port, "root", host_key(1), Sshd().private_key))
@@ -153,7 +154,7 @@ def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
     ],
 )
 def test_errors_of_the_network_have_words(error: OSError, words: str) -> None:
-    assert words in lookup._words(error)
+    assert words in connection._words(error)
 
 
 @pytest.mark.parametrize("sock", ["", "/nowhere/agent"])

@@ -9,8 +9,8 @@ import pulumi
 import pytest
 from pydantic import SecretStr
 
-from components import remote
-from components.remote import LIBRARY, STATE, Texts, as_input, connection
+from components.remote import STATE, Texts, as_input, connection
+from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
 from settings import Ssh
 from tests.components.recording import deploy
 from tests.settings.samples import host_key
@@ -273,14 +273,14 @@ def test_recorded_texts_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("user", "sudo", "status"),
-    [("root", "asks", 0), ("hex", "obeys", 0), ("hex", "asks", remote.SUDO_ASKS)],
+    [("root", "asks", 0), ("hex", "obeys", 0), ("hex", "asks", SUDO_ASKS)],
 )
 def test_the_probe_runs_as_root_or_says_why_not(
     machine: Machine, user: str, sudo: str, status: int
 ) -> None:
     machine.log_in(user, sudo=sudo)
     done = subprocess.run(
-        ["bash", "-c", remote.probe()],
+        ["bash", "-c", root_shell()],
         input="echo ran",
         capture_output=True,
         text=True,
@@ -295,9 +295,9 @@ def test_the_probe_says_that_there_is_no_sudo(machine: Machine) -> None:
     (machine.programs / "sudo").unlink()
     (machine.programs / "sh").symlink_to("/bin/sh")
     done = subprocess.run(
-        ["/bin/bash", "-c", remote.probe()], check=False, env={"PATH": str(machine.programs)}
+        ["/bin/bash", "-c", root_shell()], check=False, env={"PATH": str(machine.programs)}
     )
-    assert done.returncode == remote.NO_SUDO
+    assert done.returncode == NO_SUDO
 
 
 SSH = Ssh(host="203.0.113.10", host_key=host_key(1))

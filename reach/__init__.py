@@ -1,0 +1,23 @@
+"""How hosts are reached: by one SSH connection, with their host key checked. Imports no Pulumi.
+
+The look-up of `components` and the command line of `operate` both come in by here.
+"""
+
+from .connection import CONNECT_SECONDS, ReachError, run_as_root
+from .helper import LIBRARY, PROTOCOL, helper_call
+from .login import Login, login_of
+from .root import NO_SUDO, SUDO_ASKS, root_shell
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "LIBRARY",
+    "NO_SUDO",
+    "PROTOCOL",
+    "SUDO_ASKS",
+    "Login",
+    "ReachError",
+    "helper_call",
+    "login_of",
+    "root_shell",
+    "run_as_root",
+]
