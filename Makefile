@@ -24,8 +24,8 @@ test: lint ## everything, on real hosts in the lab (Debian 12, root)
 	@lab/prepare
 	@$(IN_ENV) .ci/test $(ARGS)
 
-test-fast: ## settings and components: no lab, no root, no engine
-	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/components $(ARGS)
+test-fast: ## settings, components, command line: no lab, no root, no engine
+	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/components tests/operate $(ARGS)
 
 lint: ## ruff, mypy, import-linter, shellcheck, shfmt, yamllint
 	@$(IN_ENV) .ci/lint

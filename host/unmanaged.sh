@@ -1,0 +1,109 @@
+#!/bin/sh
+# Makes this server part of a tunnel by its WireGuard file, which stands at the end, or takes it out
+# again: a server that `pulumi up` does not log in to. Run as root, as often as one likes:
+#
+#   install INTERFACE install|manual     the second word: who installs missing packages
+#   uninstall INTERFACE
+#
+# Nothing is done before the last line, so that a copy that was cut short does nothing.
+
+set -eu
+umask 077
+export LC_ALL=C
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+# Its first line, by which the file is known as one of these.
+MARK="# Written by reverse-tunnel's script for a server without ssh; changes here are overwritten."
+
+say() { printf 'reverse-tunnel: %s: %s\n' "$interface" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+check_owner() {
+  [ "$(head -n 1 "$file")" = "$MARK" ] ||
+    die "$file is somebody else's: nothing was changed. To have this tunnel, take that one down" \
+      "(wg-quick down $interface) and move its file away first"
+}
+
+is_up() { systemctl is-active --quiet "$unit"; }
+
+missing_packages() {
+  if ! has wg || ! has wg-quick; then echo wireguard-tools; fi
+  has iptables || echo iptables
+  has ip || echo iproute2
+  has sysctl || echo procps
+  [ -e /sys/module/wireguard ] || modprobe --dry-run --quiet wireguard 2>/dev/null ||
+    has wireguard-go || echo wireguard-go
+}
+
+install_packages() {
+  missing=$(missing_packages | tr '\n' ' ')
+  [ -n "$missing" ] || return 0
+  { [ "$1" = install ] && has apt-get; } || die "install what is missing, and run this again: $missing"
+  say "installing $missing"
+  # shellcheck disable=SC2086 # one word for each package
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing; } \
+    </dev/null >&2 || die "the packages could not be installed: $missing"
+}
+
+set_up() {
+  [ -d /run/systemd/system ] || die "this system does not run systemd, which starts the tunnel"
+  [ ! -e "/etc/reverse-tunnel/$interface" ] ||
+    die "this tunnel is set up here by \`pulumi up\` already: nothing was changed"
+  [ ! -e "$file" ] || check_owner
+  install_packages "$1"
+  new=$(echo "$MARK" && wireguard_file)
+  if [ -e "$file" ] && [ "$new" = "$(cat "$file")" ] && is_up; then
+    systemctl enable --quiet "$unit"
+    say "all is in place already"
+    return
+  fi
+  # By the old file, which knows what the old one has set up.
+  systemctl stop "$unit" 2>/dev/null || true
+  mkdir -p "${file%/*}"
+  printf '%s\n' "$new" >"$file.new"
+  mv -f "$file.new" "$file"
+  systemctl enable --quiet "$unit"
+  systemctl restart "$unit" || die "it does not start: see \`journalctl -u $unit\`"
+  say "the tunnel is up"
+}
+
+take_away() {
+  if [ ! -e "$file" ]; then
+    say "nothing is here"
+    return
+  fi
+  check_owner
+  systemctl disable --quiet --now "$unit"
+  systemctl reset-failed "$unit" 2>/dev/null || true
+  rm -f "$file" "$file.new"
+  say "the tunnel is gone; packages stay"
+}
+
+main() {
+  verb=$1 interface=$2
+  file=/etc/wireguard/$interface.conf
+  unit=wg-quick@$interface.service
+  [ "$(id -u)" = 0 ] || die "run this as root"
+  # The login may come through the very tunnel that is started anew.
+  trap '' HUP PIPE
+  case $verb in
+    install) set_up "$3" ;;
+    uninstall) take_away ;;
+    *) die "'$verb' is not known (install, uninstall)" ;;
+  esac
+}
+
+wireguard_file() {
+  cat <<'END-OF-FILE'
+@FILE@
+END-OF-FILE
+}
+
+main "$@"
+exit

@@ -1,0 +1,1 @@
+"""The command line for the years after the first `up`: `reverse-tunnel COMMAND`."""

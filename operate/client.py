@@ -1,0 +1,71 @@
+"""`reverse-tunnel client`: what a client device needs to join, for its screen or as a file."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from operate.failure import CommandError
+from operate.secret_file import output_option, write_secret
+from operate.stack import Stack, stack_option
+from operate.wireguard_file import as_png, as_svg, as_terminal, has_private_key
+
+_KINDS: Mapping[str, Callable[[str], bytes]] = {
+    ".conf": str.encode,
+    ".png": as_png,
+    ".svg": as_svg,
+}
+_TEXT = ".conf"
+
+
+@click.command()
+@click.argument("name")
+@output_option("Write it to FILE (mode 0600) instead of showing it: .conf, .png or .svg.")
+@stack_option
+def client(name: str, output: Path | None, stack: Stack) -> None:
+    """Show the QR code by which the client NAME joins; or write its WireGuard file.
+
+    In the WireGuard app of a phone: +, "Scan from QR code". A laptop takes the file:
+    `--output laptop.conf`. Both hold the device's private key: whoever has them is that device.
+
+    A client whose publicKey the stack file gives keeps its private key to itself. It has no QR
+    code; its file has a line where the key is to be put in, on the device.
+    """
+    kind = _kind(output)
+    text = _file_of(name, stack)
+    complete = has_private_key(text)
+    if not complete:
+        if kind != _TEXT and output is not None:
+            raise CommandError(
+                f"{name} keeps its private key to itself, so a QR code of its file would be of no"
+                f" use. Write the file, and put the key in on the device: --output {name}.conf"
+            )
+        click.echo(
+            f"{name} keeps its private key to itself: on the device, put it in the place of the"
+            " words behind PrivateKey.",
+            err=True,
+        )
+    if output is not None:
+        write_secret(output, _KINDS[kind](text))
+        click.echo(f"Written to {output}.", err=True)
+    elif complete:
+        click.echo(as_terminal(text), nl=False)
+    else:
+        click.echo(text, nl=False)
+
+
+def _kind(output: Path | None) -> str:
+    kind = _TEXT if output is None else output.suffix.lower()
+    if kind not in _KINDS:
+        raise click.BadOptionUsage("output", f"{output} must end in {', '.join(_KINDS)}.")
+    return kind
+
+
+def _file_of(name: str, stack: Stack) -> str:
+    files = stack.output("clientConfigs")
+    if name not in files:
+        known = ", ".join(sorted(files)) or "none"
+        raise CommandError(
+            f"there is no client {name}. As of the last `pulumi up` there are: {known}"
+        )
+    return files[name]

@@ -1,0 +1,21 @@
+"""The command line: `reverse-tunnel COMMAND [--stack NAME]`, one file for each command."""
+
+import click
+
+from operate.client import client
+from operate.server import server
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    r"""Look after a reverse tunnel: what is not `pulumi preview`, `up` and `destroy`.
+
+    Run it in the project's folder, with the passphrase in the environment as for `pulumi`.
+
+    \b
+    Exit status: 0, all is well; 1, something is wrong, and it was said what; 2, wrong usage.
+    """
+
+
+for command in (client, server):
+    main.add_command(command)

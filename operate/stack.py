@@ -1,0 +1,130 @@
+"""A stack of the project: its settings, and what the last `pulumi up` told."""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+
+from operate.engine import ask, ask_for_json
+from operate.failure import CommandError
+from settings import Settings, SettingsError, load
+
+_NAMESPACE = "reverse-tunnel:"
+_LOGIN = "sshPrivateKey"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def stack_option(command: Command) -> Command:
+    """Give a command the option `--stack`, as the argument `stack`."""
+    return click.option(
+        "--stack",
+        metavar="NAME",
+        envvar="PULUMI_STACK",
+        help="Which stack; default: the one that is selected (`pulumi stack select`).",
+        type=Stack,
+        default=None,
+        callback=lambda _context, _option, value: value or Stack(None),
+    )(command)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack by its name; None is the selected one."""
+
+    name: str | None
+
+    def settings(self) -> Settings:
+        """All settings, the SSH key included.
+
+        Raises:
+            CommandError: they can't be had, or are wrong.
+        """
+        entries: dict[str, dict[str, Any]] = ask_for_json(["config", "--show-secrets"], self.name)
+        values = {
+            key.removeprefix(_NAMESPACE): entry.get("value")
+            for key, entry in entries.items()
+            if key.startswith(_NAMESPACE)
+        }
+        in_clear = {
+            key.removeprefix(_NAMESPACE) for key, entry in entries.items() if not entry["secret"]
+        }
+        return _loaded(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
+
+    def plan(self) -> Settings:
+        """The settings without the SSH key, in the order of the stack file.
+
+        It takes neither a passphrase nor the engine, unless the file has encrypted values beside
+        that key, or no stack was named.
+
+        Raises:
+            CommandError: they can't be had, or are wrong.
+        """
+        file = self._file()
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CommandError(
+                f"there is no {file}. Is the stack's name right? `pulumi stack ls` lists them."
+            ) from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise CommandError(f"{file} can't be read: {error}") from None
+        config = content.get("config") if isinstance(content, dict) else None
+        values = {
+            str(key).removeprefix(_NAMESPACE): value
+            for key, value in (config if isinstance(config, dict) else {}).items()
+            if str(key).startswith(_NAMESPACE) and key != _NAMESPACE + _LOGIN
+        }
+        if _has_encrypted(values):
+            return self.settings()
+        return _loaded(values, agent=True, in_clear=())
+
+    def output(self, name: str) -> Mapping[str, str]:
+        """One output that has a text for each name, secret or not.
+
+        Raises:
+            CommandError: there is none yet, or it can't be had.
+        """
+        outputs = ask_for_json(["stack", "output", "--show-secrets"], self.name)
+        if name not in outputs:
+            raise CommandError(f"the stack has no output {name} yet: run `pulumi up` first")
+        texts: Mapping[str, str] = outputs[name]
+        return texts
+
+    def _file(self) -> Path:
+        project = _project_file()
+        content = yaml.safe_load(project.read_text(encoding="utf-8"))
+        folder = project.parent / str(content.get("stackConfigDir", "."))
+        # On Pulumi Cloud a stack may be named with its organisation and project in front.
+        name = (self.name or ask(["stack", "--show-name"], None).strip()).rpartition("/")[2]
+        return folder / f"Pulumi.{name}.yaml"
+
+
+def _loaded(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]) -> Settings:
+    try:
+        return load(values, agent=agent, in_clear=in_clear)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+
+
+def _has_encrypted(value: object) -> bool:
+    """Whether something in it is a secret, as stack files have them."""
+    if isinstance(value, dict):
+        return "secure" in value or any(map(_has_encrypted, value.values()))
+    return isinstance(value, list) and any(map(_has_encrypted, value))
+
+
+def _project_file() -> Path:
+    """The nearest Pulumi.yaml, from here upwards, as `pulumi` itself looks for it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        file = folder / "Pulumi.yaml"
+        if file.is_file():
+            return file
+    raise CommandError(
+        f"there is no Pulumi.yaml in {here} or above: run this in the project's folder"
+    )

@@ -1,0 +1,133 @@
+"""The command line against real hosts: one stack, with a server that nobody logs in to.
+
+That server is called cabin and stands where the example has attic; the operator reaches it by SSH,
+as its owner would from the home network.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.host import Host, Result
+from lab.lab import Lab
+from tests.lab.deployment import Deployment
+from tests.lab.probes import VPS, page, pings, tunnel_of_a_client
+from tests.lab.snapshots import Snapshot, differences, snapshot
+from tests.settings.samples import public_key
+from tests.support import eventually
+
+PORT = 5354
+
+
+@pytest.fixture(scope="module")
+def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+    """The example, with cabin in the place of attic, and a phone with a key of its own; up."""
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+    deployment.configure(
+        servers={
+            "homelab": deployment.settings("servers")["homelab"],
+            "cabin": {"address": "172.16.0.7"},
+        },
+        clients={
+            "laptop": {"address": "172.16.0.10"},
+            "phone": {"address": "172.16.0.11", "publicKey": public_key(9)},
+        },
+        forwards={
+            **deployment.settings("forwards"),
+            "page": {"port": PORT, "to": "cabin:8080"},
+        },
+    )
+    deployment.up()
+    yield deployment
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+
+
+def reverse_tunnel(stack: Deployment, *words: str, check: bool = True) -> Result:
+    """Run the command line as the operator."""
+    return stack.lab.operator.run(["reverse-tunnel", *words], check=check)
+
+
+def test_a_client_joins_by_the_file_that_is_written_for_it(
+    stack: Deployment, tmp_path: Path
+) -> None:
+    file, laptop = tmp_path / "laptop.conf", stack.lab.host("laptop")
+    reverse_tunnel(stack, "client", "laptop", "--output", str(file))
+    assert not pings(laptop, "172.16.0.4")
+    with tunnel_of_a_client(laptop, file.read_text()):
+        eventually(lambda: pings(laptop, "172.16.0.4"), 30, "the laptop does not reach homelab")
+
+
+@pytest.fixture(scope="module")
+def cabin(lab: Lab, stack: Deployment) -> Host:
+    """The server that nobody logs in to."""
+    del stack
+    return lab.host("attic")
+
+
+@pytest.fixture(scope="module")
+def untouched(cabin: Host) -> Snapshot:
+    """What cabin was like before."""
+    return snapshot(cabin)
+
+
+def pipe(stack: Deployment, cabin: Host, *words: str) -> str:
+    """Pipe the script into a shell of cabin, as a user with sudo; what it said."""
+    script = reverse_tunnel(stack, "server", "cabin", *words).stdout
+    return cabin.run(["runuser", "-u", "hex", "--", "sh"], input=script).stderr
+
+
+def interface_number(host: Host) -> str:
+    """Of the tunnel's interface; another one after it has been made anew."""
+    return host.read("/sys/class/net/wg0/ifindex")
+
+
+def test_a_server_that_nobody_logs_in_to_is_set_up_by_one_script_twice_and_taken_down(
+    stack: Deployment, cabin: Host, untouched: Snapshot
+) -> None:
+    client = stack.lab.host("client")
+    assert page(client, f"{VPS}:{PORT}") is None
+
+    assert "the tunnel is up" in pipe(stack, cabin)
+    seen = eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
+    assert seen == f"attic:8080 sees you as {client.address}"
+    assert cabin.run("stat -c %a /etc/wireguard/wg0.conf").stdout == "600\n"
+    number = interface_number(cabin)
+
+    assert "all is in place already" in pipe(stack, cabin)
+    assert interface_number(cabin) == number
+
+    cabin.run("sed -i s/1420/1400/ /etc/wireguard/wg0.conf")
+    assert "the tunnel is up" in pipe(stack, cabin)
+    assert "1420" in cabin.read("/etc/wireguard/wg0.conf")
+
+    assert cabin.run(["systemctl", "is-enabled", "wg-quick@wg0"]).stdout == "enabled\n"
+
+    assert "the tunnel is gone" in pipe(stack, cabin, "--uninstall")
+    assert differences(untouched, snapshot(cabin)) == []
+    assert page(client, f"{VPS}:{PORT}") is None
+    assert "nothing is here" in pipe(stack, cabin, "--uninstall")
+
+
+def test_the_script_leaves_somebody_elses_tunnel_of_that_name_alone(
+    stack: Deployment, cabin: Host
+) -> None:
+    cabin.write("/etc/wireguard/wg0.conf", "[Interface]\n", 0o600)
+    for words in ((), ("--uninstall",)):
+        script = reverse_tunnel(stack, "server", "cabin", *words).stdout
+        done = cabin.run(["sh"], input=script, check=False)
+        assert done.returncode == 1
+        assert "somebody else's: nothing was changed" in done.stderr
+        assert cabin.read("/etc/wireguard/wg0.conf") == "[Interface]\n"
+    cabin.run("rm /etc/wireguard/wg0.conf")
+
+
+def test_the_script_leaves_a_managed_host_alone(stack: Deployment) -> None:
+    homelab = stack.lab.host("homelab")
+    number = interface_number(homelab)
+    done = homelab.run(["sh"], input=reverse_tunnel(stack, "server", "cabin").stdout, check=False)
+    assert done.returncode == 1
+    assert "set up here by `pulumi up` already" in done.stderr
+    assert interface_number(homelab) == number

@@ -1,0 +1,111 @@
+"""Where the commands get their data, and what they say when they can't."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from operate.failure import CommandError
+from operate.main import main
+from operate.stack import Stack
+from tests.operate.project import Project, run
+from tests.settings.samples import SSH_KEY
+
+
+def test_settings_come_decrypted_from_the_engine(project: Project) -> None:
+    key = Stack("home").settings().ssh_private_key
+    assert isinstance(key, SecretStr)
+    assert key.get_secret_value().strip() == SSH_KEY.strip()
+    assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
+
+
+def test_a_plan_takes_neither_engine_nor_passphrase(project: Project) -> None:
+    plan = Stack("home").plan()
+    assert plan.ssh_private_key is None
+    assert [*plan.forwards] == ["http", "https", "game"]
+    assert project.calls == []
+
+
+def test_a_plan_of_the_selected_stack_asks_for_its_name_alone(project: Project) -> None:
+    assert Stack(None).plan().forwards
+    assert project.calls == ["stack --show-name --non-interactive"]
+
+
+def test_on_pulumi_cloud_a_stack_may_be_named_in_full(project: Project) -> None:
+    assert Stack("someone/reverse-tunnel/home").plan().forwards
+    assert project.calls == []
+
+
+def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> None:
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    file.write_text(file.read_text().replace("host: 203.0.113.10", "host: {secure: v1:x}"))
+    assert Stack("home").plan().vps.ssh.host == "203.0.113.10"
+    assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
+
+
+def test_it_works_in_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder / "stacks")
+    assert Stack("home").plan().forwards
+
+
+def test_wrong_settings_are_said_as_everywhere(project: Project) -> None:
+    project.configure({"forwards.http.port": 0})
+    for read in (Stack("home").plan, Stack("home").settings):
+        with pytest.raises(CommandError, match=r"forwards\.http\.port: 0 is not allowed"):
+            read()
+
+
+def test_an_unknown_stack_is_said(project: Project) -> None:
+    del project
+    with pytest.raises(CommandError, match=r"no .*Pulumi\.away\.yaml.*pulumi stack ls"):
+        Stack("away").plan()
+
+
+@pytest.mark.parametrize("text", ["config: [", "\tx", "- a list", "config: text"])
+def test_a_file_that_is_no_stacks_is_said_without_a_traceback(project: Project, text: str) -> None:
+    (project.folder / "stacks/Pulumi.home.yaml").write_text(text)
+    with pytest.raises(CommandError):
+        Stack("home").plan()
+
+
+def test_what_the_engine_refuses_is_passed_on(project: Project) -> None:
+    (project.folder / "bin/config.json").unlink()
+    with pytest.raises(CommandError, match="incorrect passphrase"):
+        Stack("home").settings()
+
+
+def test_without_an_engine_it_says_where_to_get_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del project
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CommandError, match="lab/engine/ensure"):
+        Stack("home").settings()
+
+
+def test_outside_of_a_project_it_says_where_to_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandError, match="run this in the project's folder"):
+        Stack("home").plan()
+
+
+def test_the_stack_may_be_named_by_the_environment(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_STACK", "away")
+    run("client", "laptop")
+    assert project.calls == ["stack output --show-secrets --json --stack away --non-interactive"]
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+def test_every_command_says_what_it_is_for(command: str | None) -> None:
+    words = [] if command is None else [command]
+    done = run(*words, "--help")
+    assert done.exit_code == 0
+    assert "Usage: " in done.stdout
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    assert run("statis").exit_code == 2
