@@ -4,6 +4,7 @@ The folder lies beside this package, in a checkout and in an installed wheel ali
 """
 
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 _HOST = Path(__file__).resolve().parent.parent / "host"
@@ -11,8 +12,9 @@ _HOST = Path(__file__).resolve().parent.parent / "host"
 
 @cache
 def helper_text() -> str:
-    """The helper as it lies on a host: one bash file, built from `host/lib/*.sh` and `main.sh`."""
-    parts = [*sorted((_HOST / "lib").glob("*.sh")), _HOST / "main.sh"]
+    """The helper as it lies on a host: one bash file, put together as `host/build` does it."""
+    rooms = [sorted((_HOST / room).glob("*.sh")) for room in ("entry", "lib")]
+    parts = [*chain.from_iterable(rooms), _HOST / "main.sh"]
     return "".join(part.read_text(encoding="utf-8") for part in parts)
 
 

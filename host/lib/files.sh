@@ -41,12 +41,3 @@ make_folder() {
 remove_staged() {
   rm -f "$OWN"/.*.new "$OWN"/*.d/.*.new "$WIREGUARD/.$IFACE.conf.new"
 }
-
-# read_lines: standard input into LINES, without empty lines and comments
-read_lines() {
-  local line
-  LINES=()
-  while read -r line || [[ -n $line ]]; do
-    [[ -z $line || $line == '#'* ]] || LINES+=("$line")
-  done
-}

@@ -141,17 +141,14 @@ verb_remove_opening() { remove_forward opening "$@"; }
 # put_forward forward|opening NAME
 put_forward() {
   local kind=$1 name=${2-} path text old=
-  local -a lines
   DOING="put-$kind $name"
   is_slug "$name" || refuse "'$name' is not a forward's name (letters, digits, - and _)"
-  read_lines
-  lines=("${LINES[@]}")
-  printf -v text '%s\n' "${lines[@]}"
+  printf -v text '%s\n' "${GIVEN[@]}"
 
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
   need_settings
   has_kind "$kind" || refuse "${kind}s do not belong on a ${SETTING[role]}"
-  parse_forward "${lines[@]}" || refuse "$WRONG; nothing was changed"
+  parse_forward "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
   finish_interrupted
   forwards_folder
   make_folder "$FOLDER"

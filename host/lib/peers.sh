@@ -65,10 +65,9 @@ verb_put_peer() {
   DOING="put-peer $name"
   is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
   file=$OWN/peers.d/$name.conf
-  read_lines
-  parse_peer "${LINES[@]}" || refuse "$WRONG; nothing was changed"
+  parse_peer "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
   key=$KEY ips=$ALLOWED_IPS egress=$EGRESS
-  printf -v text '%s\n' "${LINES[@]}"
+  printf -v text '%s\n' "${GIVEN[@]}"
 
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
   need_settings

@@ -2,7 +2,7 @@
 HELPER_VERSION=1
 # reverse-tunnel's helper: what one tunnel needs on one host, done by plain commands.
 #
-# Put together from host/lib/*.sh and host/main.sh (host/build) and installed by the stack as
+# Put together from host/entry, host/lib and host/main.sh (host/build), installed by the stack as
 # /usr/local/lib/reverse-tunnel/<interface>/reverse-tunnel. Changes made there are overwritten.
 #
 # The files in /etc/reverse-tunnel/<interface>/ are the truth; the kernel's rules, routes and peers
@@ -11,7 +11,12 @@ HELPER_VERSION=1
 set -eEuo pipefail
 
 # A copy that was cut short in transit has functions but no end, and would succeed at nothing.
-trap 'echo "reverse-tunnel: this copy of the helper is incomplete: nothing was done" >&2; exit 1' EXIT
+# shellcheck disable=SC2329 # called by the trap
+incomplete() {
+  echo "reverse-tunnel: this copy of the helper is incomplete: nothing was done" >&2
+  exit 1
+}
+trap incomplete EXIT
 
 umask 077
 cd /

@@ -7,19 +7,21 @@ readonly LOCK_WAIT=300 # seconds; a thousand forwards made in one run wait for e
 
 LOCK=
 
-# False if the folder is not there: no tunnel is installed.
+# lock: once for the whole run; false if the folder is not there: no tunnel is installed
 lock() {
+  [[ -z $LOCK ]] || return 0
   while [[ -d $LIB ]]; do
     exec {LOCK}<"$LIB"
     flock --timeout "$LOCK_WAIT" "$LOCK" ||
       fail "another run has held the lock for $LOCK_WAIT s: see 'fuser -v $LIB', end it, run again"
     # The last tunnel's uninstall may have removed the folder while this run waited.
     [[ /dev/fd/$LOCK -ef $LIB ]] && return 0
-    exec {LOCK}<&-
+    unlock
   done
   return 1
 }
 
 unlock() {
   exec {LOCK}<&-
+  LOCK=
 }
