@@ -29,6 +29,7 @@ main() {
     up) verb_up ;;
     down) verb_down ;;
     facts) verb_facts ;;
+    status) verb_status "$@" ;;
     *) refuse "verb '$verb' is not known to this helper (version $HELPER_VERSION)" ;;
   esac
 }

@@ -1,8 +1,10 @@
 # Facts: what is, compared with the files, as key=value lines. Read only.
 
+declare -A CHAIN_STATES=()   # by chain: ok, unhung or differs
+declare -A FORWARD_STATES=() # by name: ok, missing, differs, paused, or stray, which no file has
+
 verb_facts() {
-  local name key state table builtin chain position kind=forward
-  local -A states=()
+  local name key kind=forward
   DOING=facts
   lock || return 0
   echo "helper=$HELPER_VERSION"
@@ -12,38 +14,50 @@ verb_facts() {
   echo "role=${SETTING[role]}"
   echo "public-interface=$PUBLIC"
   if tunnel_is_up; then echo up=yes; else echo up=no; fi
-  if systemctl is-enabled --quiet "$UNIT" 2>/dev/null; then echo enabled=yes; else echo enabled=no; fi
-  want_chains
-  load_forwards
-  SHALL=()
-  for name in "${!FORWARD[@]}"; do want_forward "$name" "${FORWARD[$name]}"; done
+  if is_enabled; then echo enabled=yes; else echo enabled=no; fi
+  judge_rules
   if load_trial; then
     echo firewall=pending
   else
     if read_firewall "$KEPT"; then echo firewall=kept; else echo firewall=none; fi
   fi
+  for name in "${!CHAIN_STATES[@]}"; do echo "chain.$name=${CHAIN_STATES[$name]}"; done
+  [[ ${SETTING[role]} == vps ]] || kind=opening
+  for name in "${!FORWARD_STATES[@]}"; do echo "$kind.$name=${FORWARD_STATES[$name]}"; done
+  load_peers
+  for key in "${!NAMED[@]}"; do echo "peer.${NAMED[$key]}=$key"; done
+}
+
+is_enabled() { systemctl is-enabled --quiet "$UNIT" 2>/dev/null; }
+
+# judge_rules: what the firewall holds against what the files say, into CHAIN_STATES, FORWARD_STATES
+judge_rules() {
+  local name key state table builtin chain position
+  CHAIN_STATES=() FORWARD_STATES=()
+  want_chains
+  load_forwards
+  SHALL=()
+  for name in "${!FORWARD[@]}"; do want_forward "$name" "${FORWARD[$name]}"; done
   read_rules
   for key in "${CHAINS[@]}"; do
     read -r table builtin chain position <<<"$key"
     state=ok
     hangs_well "$table" "$builtin" "$chain" "$position" || state=unhung
     [[ ${PRESENT["$table $chain"]-missing} == "${WANTED["$table $chain"]-}" ]] || state=differs
-    echo "chain.$chain=$state"
+    CHAIN_STATES[$chain]=$state
   done
   # Of all its rules, in several chains.
-  for name in "${!FORWARD[@]}"; do states[$name]=paused; done
-  for key in "${!SHALL[@]}"; do states[${key##* }]=missing; done
+  for name in "${!FORWARD[@]}"; do FORWARD_STATES[$name]=paused; done
+  for key in "${!SHALL[@]}"; do FORWARD_STATES[${key##* }]=missing; done
   for key in "${!TAGGED[@]}"; do
     state=ok
-    [[ ${states[${key##* }]-} == *[a-z]* && ${states[${key##* }]} != paused ]] || state=stray
-    states[${key##* }]=$state
+    [[ ${FORWARD_STATES[${key##* }]-} == *[a-z]* && ${FORWARD_STATES[${key##* }]} != paused ]] ||
+      state=stray
+    FORWARD_STATES[${key##* }]=$state
   done
   for key in "${!SHALL[@]}" "${!TAGGED[@]}"; do
     name=${key##* }
-    [[ ${states[$name]} != ok || ${TAGGED[$key]-} == "${SHALL[$key]-}" ]] || states[$name]=differs
+    [[ ${FORWARD_STATES[$name]} != ok || ${TAGGED[$key]-} == "${SHALL[$key]-}" ]] ||
+      FORWARD_STATES[$name]=differs
   done
-  [[ ${SETTING[role]} == vps ]] || kind=opening
-  for name in "${!states[@]}"; do echo "$kind.$name=${states[$name]}"; done
-  load_peers
-  for key in "${!NAMED[@]}"; do echo "peer.${NAMED[$key]}=$key"; done
 }

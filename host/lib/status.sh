@@ -1,0 +1,84 @@
+# Status: how the tunnel is doing here, one thing a line, its words separated by blanks; "-" is
+# nothing. Read only, and without the lock, which a long run may hold. Judging is the caller's.
+
+readonly ANSWER_WAIT=3 # seconds until a target that says nothing counts as silent
+readonly ASKED_AT_ONCE=20
+
+# verb_status [connect]: with it, the targets of forwards are asked whether they answer
+verb_status() {
+  local name
+  DOING=status
+  echo "helper $HELPER_VERSION"
+  owner_of "$IFACE"
+  echo "owner ${VALUE:--}"
+  if load_settings; then
+    echo "role ${SETTING[role]}"
+    if is_enabled; then echo "unit enabled"; else echo "unit disabled"; fi
+    if tunnel_is_up; then
+      tell_interface
+      judge_rules
+      for name in "${!CHAIN_STATES[@]}"; do echo "chain $name ${CHAIN_STATES[$name]}"; done
+      tell_forwards "${1-}"
+    else
+      echo "interface down -"
+    fi
+  fi
+  # The last line: without it, this was cut short.
+  echo "end $EPOCHSECONDS"
+}
+
+# tell_interface: who carries it, and its peers by the names of their files
+tell_interface() {
+  local key endpoint handshake received sent name
+  # A TUN device has flags, and the kernel's own WireGuard has none.
+  if [[ -e /sys/class/net/$IFACE/tun_flags ]]; then
+    echo "interface up userspace"
+  else
+    echo "interface up kernel"
+  fi
+  load_peers
+  while read -r key _ endpoint _ handshake received sent _; do
+    name=${NAMED[$key]--}
+    [[ ${SETTING[role]} != server || $key != "${SETTING[peer_public_key]}" ]] || name=vps
+    [[ $endpoint != "(none)" ]] || endpoint=-
+    echo "peer $name $endpoint $handshake $received $sent"
+  done < <(wg show "$IFACE" dump | tail -n +2)
+}
+
+# tell_forwards [connect]
+tell_forwards() {
+  local name proto
+  local -A targets=()
+  if [[ ${SETTING[role]} == server ]]; then
+    for name in "${!FORWARD_STATES[@]}"; do echo "opening $name ${FORWARD_STATES[$name]}"; done
+    return
+  fi
+  read_traffic
+  count_connections
+  for name in "${!FORWARD_STATES[@]}"; do
+    echo "forward $name ${FORWARD_STATES[$name]} ${CONNECTIONS[$name]-0}" \
+      "${SENT[$name]-0 0} ${ANSWERED[$name]-0 0}"
+  done
+  [[ ${1-} == connect ]] || return 0
+  for name in "${!FORWARD[@]}"; do
+    parse_text "${FORWARD[$name]}"
+    [[ $PAUSED == yes || " $PROTOS " != *" tcp "* ]] || targets["$TARGET $TPORT"]=
+  done
+  for name in "${!targets[@]}"; do
+    while (($(jobs -rp | wc -l) >= ASKED_AT_ONCE)); do wait -n; done
+    ask_target "$name" &
+  done
+  wait
+}
+
+# ask_target "ADDRESS PORT": whether a TCP connection comes about
+ask_target() {
+  local answer=answers said
+  # shellcheck disable=SC2016
+  said=$(timeout "$ANSWER_WAIT" bash -c ': <"/dev/tcp/$0/$1"' "${1% *}" "${1#* }" 2>&1) ||
+    case $said in
+      *refused*) answer=refuses ;;
+      *) answer=silent ;;
+    esac
+  echo "target $1 $answer"
+}

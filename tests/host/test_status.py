@@ -1,0 +1,188 @@
+"""What a host tells of its tunnel: counters, connections, targets; telling changes nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.tunnel import Tunnel, rules_of
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def ends() -> Iterator[World]:
+    with world() as built:
+        built.serve(8081)
+        serve(built.client, 7000)
+        yield built
+
+
+@contextmanager
+def forwards(ends: World, **lines: str) -> Iterator[None]:
+    """Forwards by their names, until the block ends."""
+    for name, line in lines.items():
+        ends.vps.put(name, line)
+    yield
+    for name in lines:
+        ends.vps.remove(name)
+
+
+def told(tunnel: Tunnel, words: str = "") -> list[list[str]]:
+    """The lines of the host, word by word."""
+    lines = [line.split(" ") for line in tunnel.call(f"status {words}").stdout.splitlines()]
+    assert lines[-1][0] == "end"
+    return lines
+
+
+def of(tunnel: Tunnel, *start: str, words: str = "") -> list[str]:
+    """What follows these words in the one line that starts with them."""
+    lines = told(tunnel, words)
+    (line,) = (line for line in lines if tuple(line[: len(start)]) == start)
+    return line[len(start) :]
+
+
+def counted(ends: World, name: str) -> tuple[int, ...]:
+    """Connections, packets and bytes to the target, packets and bytes from it."""
+    _, *numbers = of(ends.vps, "forward", name)
+    return tuple(map(int, numbers))
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_each_forward_counts_its_own_in_both_directions(ends: World, protocol: str) -> None:
+    """Two of them lead to the same port of the same server."""
+    line = f"{{}} {{}} -> {SERVER}:8081"
+    with forwards(ends, web=line.format(protocol, 80), other=line.format(protocol, 81)):
+        assert counted(ends, "web") == counted(ends, "other") == (0, 0, 0, 0, 0)
+        assert call(ends.client, protocol, VPS, 80) == CLIENT
+        _, to, to_bytes, back, back_bytes = counted(ends, "web")
+        assert 0 < to < to_bytes
+        assert 0 < back < back_bytes
+        assert counted(ends, "other")[1:] == (0, 0, 0, 0)
+        assert call(ends.client, protocol, VPS, 81) == CLIENT
+        assert counted(ends, "web")[1:] == (to, to_bytes, back, back_bytes)
+        assert counted(ends, "other")[1] == to
+
+
+def test_what_a_range_and_both_protocols_carry_is_added_up(ends: World) -> None:
+    with forwards(ends, web=f"tcp+udp 9000-9001 -> {SERVER}:8080-8081"):
+        assert call(ends.client, "udp", VPS, 9001) == CLIENT
+        assert counted(ends, "web")[1] == 1
+        assert call(ends.client, "tcp", VPS, 9001) == CLIENT
+        assert counted(ends, "web")[1] > 1
+
+
+def test_counters_last_while_other_forwards_come_and_go(ends: World) -> None:
+    with forwards(ends, web=f"udp 80 -> {SERVER}:8081"):
+        assert call(ends.client, "udp", VPS, 80) == CLIENT
+        with forwards(ends, other=f"udp 81 -> {SERVER}:8081"):
+            assert counted(ends, "web")[1] == 1
+        assert counted(ends, "web")[1] == 1
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_connections_are_those_that_are_open_now(ends: World, protocol: str) -> None:
+    line = f"{protocol} {{}} -> {SERVER}:8081"
+    with forwards(ends, web=line.format(80), other=line.format(81)):
+        calls = [Call(ends.client, protocol, VPS, 80) for _ in range(3)]
+        assert [one.ask() for one in calls] == [CLIENT] * 3
+        assert counted(ends, "web")[0] == 3
+        assert counted(ends, "other")[0] == 0
+        for one in calls:
+            one.end()
+        if protocol == "tcp":
+            eventually(lambda: counted(ends, "web")[0] == 0, 10, "they are still counted")
+
+
+def test_a_target_answers_refuses_or_is_silent(ends: World) -> None:
+    ends.server.machine.run("iptables -I INPUT -p tcp --dport 8083 -j DROP")
+    lines = {
+        "open": f"tcp 80 -> {SERVER}:8081",
+        "closed": f"tcp 81 -> {SERVER}:8082",
+        "shut": f"tcp 82 -> {SERVER}:8083",
+        "udp": f"udp 83 -> {SERVER}:8084",
+        "paused": f"tcp 84 -> {SERVER}:8085\npaused",
+    }
+    with forwards(ends, **lines):
+        lines_of_targets = [line[1:] for line in told(ends.vps, "connect") if line[0] == "target"]
+        assert sorted(lines_of_targets) == [
+            [SERVER, "8081", "answers"],
+            [SERVER, "8082", "refuses"],
+            [SERVER, "8083", "silent"],
+        ]
+    ends.server.machine.run("iptables -D INPUT -p tcp --dport 8083 -j DROP")
+
+
+def test_nobody_is_asked_unless_that_is_wanted(ends: World) -> None:
+    with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
+        assert "target" not in {line[0] for line in told(ends.vps)}
+
+
+def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
+    kind = "kernel" if "wireguard" in link(ends.vps.machine) else "userspace"
+    for tunnel, peer, role in ((ends.vps, "homelab", "vps"), (ends.server, "vps", "server")):
+        assert of(tunnel, "role") == [role]
+        assert of(tunnel, "owner") == [tunnel.owner]
+        assert of(tunnel, "unit") == ["enabled"]
+        assert of(tunnel, "interface") == ["up", kind]
+        endpoint, handshake, received, sent = of(tunnel, "peer", peer)
+        assert endpoint == ("192.0.2.20:" if role == "vps" else VPS + ":") + endpoint.split(":")[1]
+        assert 0 <= int(of(tunnel, "end")[0]) - int(handshake) < 180
+        assert int(received) > 0
+        assert int(sent) > 0
+
+
+def link(machine: Machine) -> str:
+    return machine.run("ip -d link show wg0").stdout
+
+
+def test_a_rule_that_is_gone_is_told(ends: World) -> None:
+    with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
+        assert of(ends.vps, "forward", "web")[0] == "ok"
+        rule = ends.vps.rule("web", f"tcp 80 -> {SERVER}:8081").removeprefix("-A ")
+        ends.vps.machine.run(f"iptables -t nat -D {rule}")
+        assert of(ends.vps, "forward", "web")[0] == "differs"
+        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
+        ends.vps.machine.run("iptables -F RT-wg0-FWD")
+        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["differs"]
+        ends.vps.call("up")
+        assert of(ends.vps, "forward", "web")[0] == "ok"
+        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
+
+
+def test_telling_changes_nothing(ends: World) -> None:
+    def state() -> tuple[list[str], str, str]:
+        machine = ends.vps.machine
+        return (
+            rules_of(machine.run("iptables-save").stdout),
+            machine.run(
+                "find /etc/reverse-tunnel /run/reverse-tunnel -newermt @0 -printf '%p %C@\n'"
+            ).stdout,
+            machine.run("wg show wg0 dump | cut -f 1-4").stdout,
+        )
+
+    with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
+        before = state()
+        told(ends.vps, "connect")
+        assert state() == before
+
+
+def test_it_waits_for_no_other_run(ends: World) -> None:
+    """An up may hold the lock for minutes."""
+    holder = ends.vps.machine.start("exec flock /usr/local/lib/reverse-tunnel sh -c 'echo; read x'")
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    done = ends.vps.machine.run(f"timeout 20 {ends.vps.folder}/reverse-tunnel 1 status")
+    assert done.stdout.splitlines()[-1].startswith("end ")
+    holder.communicate("\n")
+
+
+def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    assert [line[0] for line in told(tunnel)] == ["helper", "owner", "end"]
+    tunnel.set_up_vps()
+    machine.run("systemctl disable --now wg-quick@wg0")
+    assert of(tunnel, "interface") == ["down", "-"]
+    assert of(tunnel, "unit") == ["disabled"]
