@@ -3,7 +3,9 @@
 import click
 
 from operate.client import client
+from operate.picture import picture
 from operate.server import server
+from operate.status import status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +19,5 @@ def main() -> None:
     """
 
 
-for command in (client, server):
+for command in (client, picture, server, status):
     main.add_command(command)

@@ -31,9 +31,14 @@ def _restrictions(forward: Forward) -> Iterator[str]:
     if forward.from_ is not None:
         yield f"from {' or '.join(map(str, forward.from_))}"
     if forward.limit is not None:
-        yield f"at most {' and '.join(_limits(forward.limit))} per visitor"
+        yield f"at most {limit_words(forward.limit)} per visitor"
     if forward.source_address is SourceAddress.TUNNEL:
         yield "as the tunnel"
+
+
+def limit_words(limit: Limit) -> str:
+    """Return a limit in words: `10 new connections a second and 50 at once`."""
+    return " and ".join(_limits(limit))
 
 
 def _limits(limit: Limit) -> Iterator[str]:

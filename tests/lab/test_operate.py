@@ -4,8 +4,10 @@ That server is called cabin and stands where the example has attic; the operator
 as its owner would from the home network.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page, pings, tunnel_of_a_client
-from tests.lab.snapshots import Snapshot, differences, snapshot
+from tests.lab.snapshots import Snapshot, differences, rules, snapshot
 from tests.settings.samples import public_key
 from tests.support import eventually
 
@@ -131,3 +133,82 @@ def test_the_script_leaves_a_managed_host_alone(stack: Deployment) -> None:
     assert done.returncode == 1
     assert "set up here by `pulumi up` already" in done.stderr
     assert interface_number(homelab) == number
+
+
+def status(stack: Deployment, *, well: bool) -> Any:  # noqa: ANN401 - JSON
+    """What `status --json` tells; its exit status says the same."""
+    done = reverse_tunnel(stack, "status", "--json", check=False)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["well"], done.returncode) == ((True, 0) if well else (False, 1)), told["findings"]
+    return told
+
+
+def logins(host: Host) -> int:
+    """How often somebody has logged in so far."""
+    return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
+
+
+@pytest.fixture
+def joined(stack: Deployment, cabin: Host, untouched: Snapshot) -> Iterator[Deployment]:
+    """The stack with cabin in it."""
+    del untouched  # which is looked at before
+    pipe(stack, cabin)
+    yield stack
+    pipe(stack, cabin, "--uninstall")
+
+
+def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> None:
+    vps, client = joined.lab.host("vps"), joined.lab.host("client")
+    eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
+    assert page(client, f"{VPS}:80")
+    before, firewall = logins(vps), rules(vps)
+    told = status(joined, well=True)
+    assert logins(vps) == before + 1
+    assert rules(vps) == firewall
+
+    kind = "kernel" if Path("/sys/module/wireguard").exists() else "userspace"
+    for name in ("vps", "homelab"):
+        assert (told["hosts"][name]["tunnel"], told["hosts"][name]["wireguard"]) == ("up", kind)
+    peers = told["hosts"]["vps"]["peers"]
+    assert peers.keys() == {"homelab", "cabin", "laptop", "phone"}
+    assert peers["homelab"]["endpoint"].startswith("192.0.2.2:")
+    assert 0 <= peers["homelab"]["handshakeAge"] < 180
+    assert peers["phone"]["handshakeAge"] is None
+    http = told["forwards"]["http"]
+    assert http["leads"] == f"tcp {VPS}:80 -> homelab 172.16.0.4:8080"
+    assert (http["rules"], http["target"], http["publicPort"]) == ("ok", "answers", "answers")
+    assert http["sentPackets"] > 0
+    assert http["answeredBytes"] > 0
+
+
+def test_status_says_what_is_wrong_and_what_to_do(stack: Deployment) -> None:
+    homelab, vps = stack.lab.host("homelab"), stack.lab.host("vps")
+    shut = (
+        "iptables -t raw -{} PREROUTING -i ens6 -p tcp --dport 443 -j DROP"  # as a provider would
+    )
+    homelab.run(["systemctl", "stop", "lab-web-8080"])
+    vps.run(shut.format("I"))
+    found = {each["where"]: each["says"] for each in status(stack, well=False)["findings"]}
+    homelab.run(["systemctl", "start", "lab-web-8080"])
+    vps.run(shut.format("D"))
+    # Of cabin, which has just left, the VPS may not know yet.
+    assert found.keys() - {"cabin", "forward page"} == {"forward http", "forward https"}
+    assert "172.16.0.4:8080 (homelab), which refuses connections" in found["forward http"]
+    assert f"does not answer at {VPS}:443 when asked from here" in found["forward https"]
+
+
+def test_status_of_a_host_that_cannot_be_asked_tells_the_rest(stack: Deployment) -> None:
+    homelab = stack.lab.host("homelab")
+    homelab.run(["systemctl", "stop", "ssh"])
+    told = status(stack, well=False)
+    homelab.run(["systemctl", "start", "ssh"])
+    assert told["hosts"]["homelab"] == {"tunnel": "unknown"}
+    assert told["forwards"]["http"]["target"] == "answers"
+    assert "can't be asked: the host refuses connections" in told["findings"][0]["says"]
+
+
+def test_status_for_people_fits_a_terminal(stack: Deployment) -> None:
+    text = reverse_tunnel(stack, "status", "--passive", check=False).stdout
+    assert "not tested" in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -1,0 +1,132 @@
+"""What a host tells of its tunnel: the lines of the helper's `status`, read."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PeerReport:
+    """How a host sees one end of the tunnel.
+
+    Attributes:
+        endpoint: where it was last heard from, `address:port`; None if it never was.
+        handshake: seconds since the last one; None if there was none.
+        received: bytes from it, since the tunnel started.
+        sent: bytes to it.
+    """
+
+    endpoint: str | None
+    handshake: int | None
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True)
+class ForwardReport:
+    """What the VPS has of one forward.
+
+    Attributes:
+        rules: `ok`, `missing`, `differs`, `paused`, or `stray` where no file has it.
+        connections: that are open now.
+        sent_packets, sent_bytes: to its target, since its rules were made.
+        answered_packets, answered_bytes: from it.
+    """
+
+    rules: str
+    connections: int
+    sent_packets: int
+    sent_bytes: int
+    answered_packets: int
+    answered_bytes: int
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """A host as it tells of itself.
+
+    Attributes:
+        helper: the version of its helper.
+        owner: the stack it belongs to, `project/stack`; None while it is half made.
+        role: `vps` or `server`; None while it is not set up.
+        enabled: whether the tunnel starts with the host.
+        wireguard: `kernel` or `userspace`; None while the tunnel is down.
+        peers: by name; `vps` on a server.
+        forwards: on the VPS, by name.
+        openings: on a server, the state of the rules that forwards have there, by name.
+        targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
+        chains: those whose rules are not as they shall be, with what is wrong.
+    """
+
+    helper: int
+    owner: str | None
+    role: str | None = None
+    enabled: bool = False
+    wireguard: str | None = None
+    peers: Mapping[str, PeerReport] = field(default_factory=dict)
+    forwards: Mapping[str, ForwardReport] = field(default_factory=dict)
+    openings: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    chains: Mapping[str, str] = field(default_factory=dict)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@\[\]%+-]+")
+
+
+def parse_report(text: str) -> HostReport:
+    """The report in the helper's output. Lines of another kind are a newer helper's, and left out.
+
+    Raises:
+        ValueError: the output is incomplete or garbled. Its text is not part of the message: what
+            a host says is not repeated.
+    """
+    lines = [line.split(" ") for line in text.splitlines()]
+    if not lines or lines[-1][0] != "end":
+        raise ValueError("it was cut short")
+    # Its words are shown on a terminal, which must not be steered by them.
+    if not all(_PLAIN.fullmatch(word) for line in lines for word in line):
+        raise ValueError("a line is garbled")
+    try:
+        return _report(lines, now=int(lines[-1][1]))
+    except (KeyError, IndexError, ValueError, TypeError):
+        raise ValueError("a line is garbled") from None
+
+
+def _report(lines: list[list[str]], now: int) -> HostReport:
+    single = {line[0]: line[1:] for line in lines}
+    of: dict[str, list[list[str]]] = {}
+    for kind, *words in lines:
+        of.setdefault(kind, []).append(words)
+    interface = single.get("interface", ["down", "-"])
+    return HostReport(
+        helper=int(single["helper"][0]),
+        owner=_given(single["owner"][0]),
+        role=single.get("role", [None])[0],
+        enabled=single.get("unit") == ["enabled"],
+        wireguard=interface[1] if interface[0] == "up" else None,
+        peers={words[0]: _peer(words[1:], now) for words in of.get("peer", ())},
+        forwards={
+            name: ForwardReport(rules, *map(int, numbers))
+            for name, rules, *numbers in of.get("forward", ())
+        },
+        openings=_pairs(of.get("opening", [])),
+        targets={(address, int(port)): answer for address, port, answer in of.get("target", ())},
+        chains={
+            chain: state for chain, state in _pairs(of.get("chain", [])).items() if state != "ok"
+        },
+    )
+
+
+def _pairs(lines: list[list[str]]) -> dict[str, str]:
+    return {name: state for name, state in lines}  # noqa: C416 - dict() takes no list of lists
+
+
+def _peer(words: list[str], now: int) -> PeerReport:
+    endpoint, handshake, received, sent = words
+    # A clock that was set back meanwhile makes no handshake of the future.
+    age = max(0, now - int(handshake)) if int(handshake) else None
+    return PeerReport(_given(endpoint), age, int(received), int(sent))
+
+
+def _given(word: str) -> str | None:
+    return None if word == "-" else word

@@ -1,0 +1,195 @@
+"""What is wrong with a stack, in words, and what to do: plain functions on what was seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from operate.host_report import HostReport
+from operate.look import Look
+from operate.words import age_words
+from reach import helper_call
+from settings import Protocol, Settings
+from settings.allow import VPS
+
+DEAD = 180
+"""Seconds after a handshake until WireGuard gives the session up; with keepalive, a new one comes
+every two minutes."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        where: a host's name, or `forward NAME`.
+        says: what is wrong there, and what to do.
+    """
+
+    where: str
+    says: str
+
+
+def judge(settings: Settings, look: Look) -> list[Finding]:
+    """What is wrong, the likely causes before what follows from them; empty if all is well."""
+    return [*_hosts(settings, look), *_servers(settings, look), *_forwards(settings, look)]
+
+
+def is_silent(settings: Settings, look: Look, server: str) -> bool:
+    """Whether the VPS has a server among its peers and does not hear from it.
+
+    Without keepalive a server says nothing by itself, so that silence tells nothing.
+    """
+    report = look.hosts[VPS]
+    if isinstance(report, str) or not settings.network.keepalive:
+        return False
+    peer = report.peers.get(server)
+    return peer is not None and (peer.handshake is None or peer.handshake > DEAD)
+
+
+def _hosts(settings: Settings, look: Look) -> Iterator[Finding]:
+    for name, report in look.hosts.items():
+        if isinstance(report, str):
+            yield Finding(name, report)
+        else:
+            for says in _host(settings, name, report):
+                yield Finding(name, says)
+
+
+def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
+    interface = settings.network.interface
+    unit = f"wg-quick@{interface}"
+    if report.role is None:
+        yield "is not set up yet: run `pulumi up`."
+        return
+    if not report.enabled:
+        yield f"does not start its tunnel when it boots. There: `systemctl enable {unit}`."
+    if report.wireguard is None:
+        yield (
+            f"has its tunnel down. There: `systemctl restart {unit}`; if it stays down,"
+            f" `journalctl -u {unit}` says why."
+        )
+        return
+    wrong = [
+        *sorted(report.chains),
+        *(name for name, forward in report.forwards.items() if _are_damaged(forward.rules)),
+        *(name for name, rules in report.openings.items() if _are_damaged(rules)),
+    ]
+    if wrong:
+        yield (
+            f"has rules in its firewall that are missing, changed or not in their place"
+            f" ({', '.join(wrong)}). There, as root, without an end to any connection:"
+            f" `{helper_call(interface, 'up')}`."
+        )
+    if name == VPS:
+        yield from _peers(settings, report)
+
+
+def _are_damaged(rules: str) -> bool:
+    return rules not in {"ok", "paused"}
+
+
+def _peers(settings: Settings, report: HostReport) -> Iterator[str]:
+    if unknown := sorted(settings.peers.keys() - report.peers.keys()):
+        yield f"does not know {', '.join(unknown)} yet: run `pulumi up`."
+    if "-" in report.peers:
+        yield (
+            "has a peer that no stack gave it: `wg show` there lists them. Anybody with that key"
+            " is in your tunnel."
+        )
+    if left := sorted(report.peers.keys() - settings.peers.keys() - {"-"}):
+        yield f"still knows {', '.join(left)}, which the stack file has no more: run `pulumi up`."
+
+
+def _servers(settings: Settings, look: Look) -> Iterator[Finding]:
+    vps = look.hosts[VPS]
+    for name, server in settings.servers.items():
+        if isinstance(vps, str) or not is_silent(settings, look, name):
+            continue
+        age = vps.peers[name].handshake
+        last = (
+            "has never shaken hands with the VPS"
+            if age is None
+            else (f"has not been heard by the VPS for {age_words(age)}")
+        )
+        own = look.hosts.get(name)
+        if server.ssh is None:
+            todo = (
+                f"Is it running, and online? `reverse-tunnel server {name}` prints the script"
+                " that sets it up."
+            )
+        elif isinstance(own, HostReport) and own.wireguard is not None:
+            todo = (
+                "Both are up, so UDP does not get through: the provider's firewall, in its panel,"
+                f" must let in {settings.network.listen_port}/udp. More causes:"
+                " docs/troubleshooting.md, no handshake."
+            )
+        else:
+            todo = "See what is said of that server itself."
+        yield Finding(name, f"{last}. {todo}")
+
+
+def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
+    report = look.hosts[VPS]
+    there = isinstance(report, HostReport) and report.wireguard is not None
+    if isinstance(report, HostReport) and there:
+        for name in report.forwards.keys() - settings.forwards.keys():
+            yield Finding(
+                f"forward {name}", "is open, but no more in the stack file: run `pulumi up`."
+            )
+    for name, forward in settings.forwards.items():
+        says = None
+        if isinstance(report, HostReport) and there:
+            says = _forward(settings, name, report)
+        if says is None and (there or not isinstance(report, HostReport)):
+            says = _public_port(settings, name, look)
+        if says and not (forward.enabled and is_silent(settings, look, _server(settings, name))):
+            yield Finding(f"forward {name}", says)
+
+
+def _server(settings: Settings, forward: str) -> str:
+    return settings.destination(forward).server
+
+
+def _forward(settings: Settings, name: str, report: HostReport) -> str | None:
+    forward, to = settings.forwards[name], settings.destination(name)
+    found = report.forwards.get(name)
+    if found is None:
+        return "is not open yet: run `pulumi up`."
+    if (found.rules == "paused") == forward.enabled:
+        wanted = "open" if forward.enabled else "paused"
+        return f"is to be {wanted}, and is not: run `pulumi up`."
+    # Of a range, the first port alone may well be nobody's just now.
+    if len(forward.port) > 1 or forward.protocol is Protocol.UDP or not forward.enabled:
+        return None
+    target = f"{to.address}:{to.ports} ({'behind ' if to.behind else ''}{to.server})"
+    match report.targets.get((str(to.address), to.ports.first)):
+        case "refuses":
+            return (
+                f"leads to {target}, which refuses connections. Is the service running there, and"
+                " does it listen on all addresses, not on 127.0.0.1 alone?"
+            )
+        case "silent":
+            behind = (
+                " Does that host answer through the server? If not: sourceAddress: tunnel."
+                if to.behind
+                else ""
+            )
+            return (
+                f"leads to {target}, which does not answer. Is the machine on, and does its own"
+                f" firewall let the tunnel in?{behind}"
+            )
+    return None
+
+
+def _public_port(settings: Settings, name: str, look: Look) -> str | None:
+    forward, report = settings.forwards[name], look.hosts[VPS]
+    answer = look.ports.get(name)
+    if answer in {None, "answers"} or len(forward.port) > 1:
+        return None
+    public = f"{settings.endpoint}:{forward.port}"
+    verb = "refuses connections" if answer == "refuses" else "does not answer"
+    if isinstance(report, str):
+        return f"{verb} at {public}. See what is said of the VPS."
+    return (
+        f"{verb} at {public} when asked from here, although its target answers the VPS. The"
+        f" provider's firewall, in its panel, must let in tcp {forward.port}."
+    )

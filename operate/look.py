@@ -1,0 +1,95 @@
+"""A look at a whole stack: every managed host, and the public ports; all at once, read only."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from operate.host_report import HostReport, parse_report
+from operate.public_port import answer_of
+from reach import Login, ReachError, helper_call, login_of, run_as_root
+from settings import Protocol, Settings
+from settings.allow import VPS
+
+_SECONDS = 30.0
+"""For a host's report: the targets' patience, and a weak VPS with many forwards."""
+
+_PORTS_AT_ONCE = 20
+_NOT_FOUND = 127
+_REFUSED = 32
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        hosts: by name, what each host tells, or, as text, why it tells nothing and what to do.
+        ports: by forward, whether its first public port `answers`, `refuses` or is `silent`; only
+            of those that can be tested by a connection from here.
+    """
+
+    hosts: Mapping[str, HostReport | str]
+    ports: Mapping[str, str]
+
+
+async def look_at(settings: Settings, *, connect: bool) -> Look:
+    """Look at everything once, by one SSH connection for each host.
+
+    Args:
+        settings: of the stack, with the SSH key.
+        connect: whether targets and public ports are tried by connections that end at once.
+    """
+    logins = {VPS: settings.vps.ssh} | {
+        name: server.ssh for name, server in settings.servers.items() if server.ssh is not None
+    }
+    interface = settings.network.interface
+    ports = ports_to_try(settings) if connect else {}
+    reports, answers = await asyncio.gather(
+        asyncio.gather(
+            *(
+                _ask(login_of(settings, ssh), interface, connect=connect and name == VPS)
+                for name, ssh in logins.items()
+            )
+        ),
+        _answers(str(settings.endpoint), ports),
+    )
+    return Look(dict(zip(logins, reports, strict=True)), answers)
+
+
+def ports_to_try(settings: Settings) -> Mapping[str, int]:
+    """The first public port of each forward for which a connection from anywhere would tell."""
+    return {
+        name: forward.port.first
+        for name, forward in settings.forwards.items()
+        if forward.enabled and forward.from_ is None and forward.protocol is not Protocol.UDP
+    }
+
+
+async def _ask(login: Login | None, interface: str, *, connect: bool) -> HostReport | str:
+    assert login is not None, "a stack file has no values of other resources"  # noqa: S101
+    words = ["connect"] if connect else []
+    try:
+        status, said, complained = await run_as_root(
+            login, f"exec {helper_call(interface, 'status', *words)}\n", _SECONDS
+        )
+    except ReachError as error:
+        return f"can't be asked: {error}"
+    if status == _NOT_FOUND:
+        return f"has no tunnel {interface}: run `pulumi up`."
+    if status == _REFUSED and "is not known to this helper" in complained:
+        return "has a helper that is older than this program: run `pulumi up`."
+    try:
+        return parse_report(said)
+    except ValueError as error:
+        return f"did not tell how its tunnel is: {error}. Run `pulumi up`, which mends the helper."
+
+
+async def _answers(host: str, ports: Mapping[str, int]) -> Mapping[str, str]:
+    few = asyncio.Semaphore(_PORTS_AT_ONCE)
+
+    async def ask(port: int) -> str:
+        async with few:
+            return await answer_of(host, port)
+
+    answers = await asyncio.gather(*map(ask, ports.values()))
+    return dict(zip(ports, answers, strict=True))

@@ -1,0 +1,67 @@
+"""The lines of a host's `status`, read; what is cut short or garbled is refused without a word."""
+
+import pytest
+
+from operate.host_report import parse_report
+
+TEXT = """\
+helper 1
+owner reverse-tunnel/home
+role vps
+unit enabled
+interface up userspace
+peer homelab 192.0.2.2:51820 990 100 200
+peer laptop - 0 0 0
+chain RT-wg0-FWD ok
+chain RT-wg0-DNAT unhung
+forward https ok 2 10 1000 20 2000
+opening nas differs
+target 172.16.0.4 8081 answers
+weather fine
+end 1000
+"""
+
+
+def test_a_whole_report() -> None:
+    report = parse_report(TEXT)
+    assert (report.helper, report.owner, report.role) == (1, "reverse-tunnel/home", "vps")
+    assert (report.enabled, report.wireguard) == (True, "userspace")
+    assert report.peers["homelab"].endpoint == "192.0.2.2:51820"
+    assert report.peers["homelab"].handshake == 10
+    assert (report.peers["homelab"].received, report.peers["homelab"].sent) == (100, 200)
+    assert (report.peers["laptop"].endpoint, report.peers["laptop"].handshake) == (None, None)
+    assert report.chains == {"RT-wg0-DNAT": "unhung"}
+    assert report.forwards["https"].connections == 2
+    assert report.forwards["https"].answered_bytes == 2000
+    assert report.openings == {"nas": "differs"}
+    assert report.targets == {("172.16.0.4", 8081): "answers"}
+
+
+def test_one_whose_tunnel_is_down_and_one_that_is_not_set_up() -> None:
+    down = parse_report("helper 1\nowner a/b\nrole vps\nunit enabled\ninterface down -\nend 1\n")
+    assert (down.role, down.wireguard) == ("vps", None)
+    fresh = parse_report("helper 1\nowner -\nend 1\n")
+    assert (fresh.role, fresh.owner, fresh.wireguard) == (None, None, None)
+
+
+def test_a_handshake_of_the_future_is_new() -> None:
+    assert parse_report(TEXT.replace(" 990 ", " 1990 ")).peers["homelab"].handshake == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        TEXT.replace("end 1000\n", ""),
+        TEXT.replace("end 1000", "end soon"),
+        TEXT.replace("helper 1\n", ""),
+        TEXT.replace(" ok 2 ", " ok two "),
+        TEXT.replace(" 10 1000", " 1000"),
+        TEXT.replace("fine", "\x1b[2J"),
+        TEXT.replace("homelab", ""),
+        "Permission denied\n",
+    ],
+)
+def test_whatever_else_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(it was cut short|a line is garbled)$"):
+        parse_report(text)

@@ -1,0 +1,160 @@
+"""What `status` finds wrong, and what it says is to be done; and what it leaves in peace."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from operate.judgement import judge
+from operate.look import Look
+from tests.operate.seen import FORWARD, PEER, SERVER, TARGET, VPS, WELL, seen, settings, vps
+
+
+def findings(look: Look, changes: Mapping[str, object] | None = None) -> list[str]:
+    return [f"{finding.where}: {finding.says}" for finding in judge(settings(changes), look)]
+
+
+def test_a_healthy_stack_has_none() -> None:
+    """The laptop never came, and the phone is away since yesterday: both are no fault."""
+    assert findings(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("look", "where", "words"),
+    [
+        (seen(homelab="can't be asked: it is off."), "homelab", "can't be asked: it is off."),
+        (seen(vps(role=None)), "vps", "run `pulumi up`"),
+        (seen(vps(enabled=False)), "vps", "`systemctl enable wg-quick@wg0`"),
+        (seen(vps(wireguard=None)), "vps", "`systemctl restart wg-quick@wg0`"),
+        (
+            seen(vps(chains={"RT-wg0-FWD": "differs"})),
+            "vps",
+            (
+                "(RT-wg0-FWD). There, as root, without an end to any connection:"
+                " `/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 up`"
+            ),
+        ),
+        (
+            seen(vps(forwards={"http": replace(FORWARD, rules="missing")})),
+            "vps",
+            "in their place (http)",
+        ),
+        (
+            seen(homelab=replace(SERVER, openings={"nas": "differs"})),
+            "homelab",
+            "in their place (nas)",
+        ),
+        (seen(vps(peers={"attic": None})), "vps", "does not know attic yet: run `pulumi up`"),
+        (seen(vps(peers={"old": PEER})), "vps", "still knows old, which the stack file"),
+        (seen(vps(peers={"-": PEER})), "vps", "a peer that no stack gave it"),
+        (
+            seen(vps(peers={"homelab": replace(PEER, handshake=181)})),
+            "homelab",
+            (
+                "has not been heard by the VPS for 3 min. Both are up, so UDP does not get through:"
+                " the provider's firewall, in its panel, must let in 51820/udp"
+            ),
+        ),
+        (
+            seen(vps(peers={"homelab": replace(PEER, handshake=None)})),
+            "homelab",
+            "has never shaken hands with the VPS",
+        ),
+        (seen(vps(forwards={"https": None})), "forward https", "is not open yet: run `pulumi up`"),
+        (seen(vps(forwards={"old": FORWARD})), "forward old", "is open, but no more in the stack"),
+        (
+            seen(vps(forwards={"https": replace(FORWARD, rules="paused")})),
+            "forward https",
+            "is to be open, and is not: run `pulumi up`",
+        ),
+        (
+            seen(vps(targets={(TARGET, 8081): "refuses"}), ports={"https": "refuses"}),
+            "forward https",
+            "leads to 172.16.0.4:8081 (homelab), which refuses connections. Is the service running",
+        ),
+        (
+            seen(vps(targets={(TARGET, 8081): "silent"}), ports={"https": "silent"}),
+            "forward https",
+            "leads to 172.16.0.4:8081 (homelab), which does not answer. Is the machine on",
+        ),
+        (
+            seen(ports={"https": "silent"}),
+            "forward https",
+            (
+                "does not answer at vps.example.org:443 when asked from here, although its target"
+                " answers the VPS. The provider's firewall, in its panel, must let in tcp 443."
+            ),
+        ),
+    ],
+)
+def test_one_thing_that_is_wrong_is_one_finding(look: Look, where: str, words: str) -> None:
+    (finding,) = findings(look)
+    assert finding.startswith(f"{where}: ")
+    assert words in finding
+
+
+def test_what_follows_from_a_silent_server_is_not_said_again() -> None:
+    quiet = vps(
+        peers={"homelab": replace(PEER, handshake=900)},
+        targets={(TARGET, 8080): "silent", (TARGET, 8081): "silent"},
+    )
+    look = seen(quiet, ports={"http": "silent", "https": "silent"})
+    (finding,) = findings(look)
+    assert finding.startswith("homelab: has not been heard by the VPS for 15 min")
+
+
+def test_what_follows_from_a_tunnel_that_is_down_is_not_said_again() -> None:
+    down = vps(wireguard=None, peers={}, forwards={}, targets={})
+    (finding,) = findings(seen(down, ports={"http": "silent", "https": "silent"}))
+    assert finding.startswith("vps: has its tunnel down")
+
+
+def test_an_unreachable_vps_leaves_what_is_seen_from_here() -> None:
+    found = findings(seen("can't be asked: no answer.", ports={"http": "silent"}))
+    assert found == [
+        "vps: can't be asked: no answer.",
+        "forward http: does not answer at vps.example.org:80. See what is said of the VPS.",
+    ]
+
+
+def test_a_silent_server_without_ssh_is_told_how_it_is_set_up() -> None:
+    cabin = {"servers.cabin": {"address": "172.16.0.7"}}
+    look = seen(vps(peers={"cabin": replace(PEER, handshake=None)}))
+    (finding,) = findings(look, cabin)
+    assert "`reverse-tunnel server cabin`" in finding
+
+
+def test_silence_without_keepalive_says_nothing() -> None:
+    look = seen(vps(peers={"homelab": replace(PEER, handshake=900)}))
+    assert findings(look, {"network.keepalive": 0}) == []
+    assert findings(look) != []
+
+
+def test_the_first_port_of_a_range_may_be_nobodys() -> None:
+    changes = {"forwards.https": {"port": "9000-9001", "to": "homelab:8081-8082"}}
+    look = seen(vps(targets={(TARGET, 8081): "refuses"}), ports={"https": "refuses"})
+    assert findings(look, changes) == []
+    assert findings(look) != []
+
+
+def test_a_paused_forward_is_left_in_peace() -> None:
+    changes = {"forwards.https.enabled": False}
+    paused = vps(forwards={"https": replace(FORWARD, rules="paused")})
+    assert findings(seen(paused), changes) == []
+    (finding,) = findings(seen(), changes)
+    assert "is to be paused, and is not" in finding
+
+
+def test_a_silent_target_behind_a_server_may_answer_another_way() -> None:
+    changes = {
+        "servers.homelab.networks": ["192.168.1.30/32"],
+        "forwards.nas": {"port": 2222, "to": "192.168.1.30:22"},
+    }
+    look = seen(vps(forwards={"nas": FORWARD}, targets={("192.168.1.30", 22): "silent"}))
+    (finding,) = findings(look, changes)
+    assert "192.168.1.30:22 (behind homelab)" in finding
+    assert "sourceAddress: tunnel" in finding
+
+
+def test_the_sample_is_all_well() -> None:
+    assert VPS.chains == {}

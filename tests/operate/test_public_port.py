@@ -1,0 +1,36 @@
+"""Whether a port answers, on loopback."""
+
+import asyncio
+import socket
+
+import pytest
+
+from operate import public_port
+from operate.public_port import answer_of
+
+
+def test_a_port_answers_or_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert asyncio.run(answer_of("127.0.0.1", port)) == "answers"
+    assert asyncio.run(answer_of("127.0.0.1", port)) == "refuses"
+
+
+def test_a_port_behind_which_nobody_takes_the_connection_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(public_port, "_WAIT", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        # Once its queue is full, the kernel leaves further ones without an answer.
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.settimeout(0)
+            one.connect_ex(("127.0.0.1", port))
+        assert asyncio.run(answer_of("127.0.0.1", port)) == "silent"
+        for one in waiting:
+            one.close()
+
+
+def test_a_name_that_nobody_knows_is_silent() -> None:
+    assert asyncio.run(answer_of("nobody.invalid", 80)) == "silent"

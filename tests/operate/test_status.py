@@ -1,0 +1,163 @@
+"""`reverse-tunnel status`: tables, JSON and the exit status, of what was seen."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from operate import status
+from operate.judgement import judge
+from operate.look import Look, ports_to_try
+from operate.status_view import answers, as_tables
+from operate.words import age_words, size_words
+from settings import Settings
+from tests.operate.project import Project, run
+from tests.operate.seen import FORWARD, WELL, seen, settings, vps
+from tests.settings.samples import ABSENT
+
+
+@pytest.fixture
+def looks(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[Look]:
+    """What each look sees, in turn; with the last, the user presses Ctrl-C."""
+    project.configure({"servers.cabin": ABSENT})
+    to_come: list[Look] = []
+
+    async def look_at(of: Settings, *, connect: bool) -> Look:
+        assert of.forwards
+        assert connect
+        return to_come.pop(0)
+
+    def sleep(_seconds: float) -> None:
+        if not to_come:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "look_at", look_at)
+    monkeypatch.setattr("time.sleep", sleep)
+    return to_come
+
+
+BAD = seen(vps(targets={("172.16.0.4", 8080): "refuses"}))
+
+
+def test_all_well_is_said_and_exits_0(looks: list[Look]) -> None:
+    looks.append(WELL)
+    done = run("status")
+    assert done.exit_code == 0
+    assert "All is well." in done.stdout
+
+
+def test_something_wrong_is_said_and_exits_1(looks: list[Look]) -> None:
+    looks.append(BAD)
+    done = run("status")
+    assert done.exit_code == 1
+    assert "forward http: leads to 172.16.0.4:8080" in done.stdout
+    assert "All is well" not in done.stdout
+
+
+def test_json_has_all_of_it(looks: list[Look]) -> None:
+    looks.append(BAD)
+    done = run("status", "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert told["well"] is False
+    assert told["hosts"]["vps"]["wireguard"] == "kernel"
+    assert told["hosts"]["vps"]["peers"]["homelab"]["handshakeAge"] == 20
+    assert told["forwards"]["http"] == {
+        "leads": "tcp vps.example.org:80 -> homelab 172.16.0.4:8080",
+        "target": "refuses",
+        "publicPort": "answers",
+        "rules": "ok",
+        "connections": 2,
+        "sentPackets": 100,
+        "sentBytes": 12345,
+        "answeredPackets": 90,
+        "answeredBytes": 678901,
+    }
+    assert [finding["where"] for finding in told["findings"]] == ["forward http"]
+
+
+def test_a_host_that_tells_nothing_is_unknown(looks: list[Look]) -> None:
+    looks.append(seen("can't be asked: no answer.", homelab="can't be asked: no answer."))
+    told = json.loads(run("status", "--json").stdout)
+    assert told["hosts"]["vps"] == told["hosts"]["homelab"] == {"tunnel": "unknown"}
+    assert "connections" not in told["forwards"]["http"]
+
+
+def test_watching_looks_again_until_it_is_ended_and_exits_by_the_last(looks: list[Look]) -> None:
+    looks.extend([BAD, BAD, WELL])
+    done = run("status", "--json", "--watch")
+    assert [json.loads(line)["well"] for line in done.stdout.splitlines()] == [False, False, True]
+    assert done.exit_code == 0
+
+
+def test_watching_as_a_table(looks: list[Look]) -> None:
+    looks.extend([WELL, BAD])
+    done = run("status", "--watch")
+    assert done.exit_code == 1
+    assert "forward http" in done.stdout
+
+
+def shown(look: Look, of: Settings, width: int = 200) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(as_tables(of, look, judge(of, look)))
+    return captured.get()
+
+
+def test_the_tables_have_every_host_and_every_forward() -> None:
+    lines = shown(WELL, settings()).splitlines()
+    rows = {line.split()[0]: line for line in lines if line.strip()}
+    assert "up, kernel" in rows["homelab"]
+    assert "20 s ago" in rows["homelab"]
+    assert "never" in rows["laptop"]
+    assert "12.3 kB, 100 packets" in rows["http"]
+    assert "answers" in rows["http"]
+    assert "can't be told" in rows["game"]
+
+
+def test_a_users_words_are_shown_as_they_are() -> None:
+    """They are no mark-up of the terminal library's."""
+    of = settings({"forwards.http.comment": "[red]my[/] [blog]"})
+    assert '"[red]my[/] [blog]"' in shown(WELL, of)
+
+
+def test_on_a_narrow_terminal_nothing_is_cut_off() -> None:
+    text = "".join(shown(WELL, settings(), width=60).split())
+    assert "172.16.0.4:27000-27037" in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+
+
+def test_what_is_not_tested_says_why() -> None:
+    of = settings(
+        {
+            "forwards.http.from": ["198.51.100.0/24"],
+            "forwards.https.enabled": False,
+        }
+    )
+    assert [*ports_to_try(of)] == []
+    assert answers(of, WELL, "http") == ("answers", "restricted")
+    assert answers(of, WELL, "https") == ("paused", "paused")
+    assert answers(of, WELL, "game") == ("can't be told", "can't be told")
+    assert answers(settings(), Look(WELL.hosts, {}), "http") == ("answers", "not tested")
+    assert ports_to_try(settings()) == {"http": 80, "https": 443}
+
+
+def test_a_forward_that_is_not_there_yet_has_no_numbers() -> None:
+    look = seen(vps(forwards={"http": None, "https": replace(FORWARD, connections=77)}))
+    rows = {line.split()[0]: line for line in shown(look, settings()).splitlines() if line.strip()}
+    assert " 77 " in rows["https"]
+    assert "packets" not in rows["http"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172800, "2 d")],
+)
+def test_ages_are_words(seconds: int, words: str) -> None:
+    assert age_words(seconds) == words
+
+
+@pytest.mark.parametrize(("size", "words"), [(0, "0 B"), (1, "1 B"), (12345, "12.3 kB")])
+def test_sizes_are_words(size: int, words: str) -> None:
+    assert size_words(size) == words
