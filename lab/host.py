@@ -86,6 +86,7 @@ class Host:
         self._switch = place.switch
         self._folder = place.folder
         self._layers = place.layers
+        self._system: tuple[Path, ...] = (place.layers.tree,)
 
     # ---- commands ----
 
@@ -201,13 +202,16 @@ class Host:
         self.stop(orderly=orderly)
         self.start()
 
-    def reset(self, *, new_key_too: bool = False) -> None:
+    def reset(self, *, new_key_too: bool = False, system: Sequence[Path] = ()) -> None:
         """Put the host back to the image, in a new network namespace.
 
         Args:
             new_key_too: whether its SSH host key is another one from now on, as with a rebuilt
                 machine. Otherwise name, keys and services are the same.
+            system: the folders of another system than the image, see systems.py; for a host whose
+                login is root.
         """
+        self._system = (*system,) or (self._layers.tree,)
         self.stop(orderly=False)
         self._sandbox.run(f"umount {self._root}\n")
         for name in ("upper", "work"):
@@ -235,7 +239,7 @@ class Host:
         root = self._root
         if (self._folder / "upper").exists():
             return ""
-        lower = ":".join(map(str, (self._layers.identity, self._layers.common, self._layers.tree)))
+        lower = ":".join(map(str, (self._layers.identity, self._layers.common, *self._system)))
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         upper, work = self._folder / "upper", self._folder / "work"
@@ -257,6 +261,7 @@ class Host:
             f"--machine={self.name}",
             f"--network-namespace-path={self._switch.namespace(self.name)}",
             "--capability=CAP_NET_ADMIN",
+            "--system-call-filter=@keyring bpf",
             "--bind=/dev/net/tun",
             *payload,
         ]

@@ -74,8 +74,17 @@ _WIREGUARD_MODULE = Path(__file__).parent / "wireguard"
 
 def debian_tree() -> Path:
     """The tree, from the cache; built first if need be, which takes two minutes."""
-    pins = (SUITE, platform.machine(), _REVISION, *PACKAGES, *OFFERED, *_MASKED_UNITS)
-    return made_once("image", pins, _build) / "tree"
+    return release_tree(SUITE, PACKAGES)
+
+
+def release_tree(suite: str, packages: tuple[str, ...]) -> Path:
+    """A tree of that release of Debian with those packages, from the cache; built if need be."""
+    pins = (suite, platform.machine(), _REVISION, *packages, *OFFERED, *_MASKED_UNITS)
+
+    def build(folder: Path) -> None:
+        _build(folder, suite, packages)
+
+    return made_once("image", pins, build) / "tree"
 
 
 def wireguard_go() -> Path | None:
@@ -106,10 +115,13 @@ def wireguard_go() -> Path | None:
     return made_once("wireguard-go", (sums, platform.machine()), build) / "wireguard-go"
 
 
-def _build(folder: Path) -> None:
-    sources = debian_source()
+def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
     workshop = folder / "workshop"
-    program = _fetch_debootstrap(workshop, sources)
+    apt = machines_apt(workshop)
+    run_step("fetching debootstrap", [*apt, "download", "debootstrap"], cwd=str(workshop))
+    (archive,) = workshop.glob("debootstrap_*.deb")
+    subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
+    program = workshop / "usr/sbin/debootstrap"
     (workshop / "bin").mkdir()
     downloader = workshop / "bin" / "wget"
     # debootstrap wants wget, which a small machine lacks; apt's own downloader is always there,
@@ -128,10 +140,11 @@ def _build(folder: Path) -> None:
     tree = folder / "tree"
     # In namespaces of its own: whatever it mounts or starts ends with it, also when interrupted.
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    options = ["--variant=minbase", f"--include={','.join(packages)}"]
+    mirror = debian_source()["URIs"].split()[0]
     run_step(
-        f"installing Debian {SUITE} into the cache, once",
-        [*apart, "/bin/sh", str(program), *options, SUITE, str(tree), sources["URIs"].split()[0]],
+        f"installing Debian {suite} into the cache, once",
+        [*apart, "/bin/sh", str(program), *options, suite, str(tree), mirror],
         env=os.environ
         | {
             "PATH": f"{workshop}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -139,16 +152,19 @@ def _build(folder: Path) -> None:
             "LC_ALL": "C",
         },
     )
-    _finish(tree)
+    _finish(tree, {*OFFERED} & {*packages})
     shutil.rmtree(workshop)
 
 
-def _fetch_debootstrap(workshop: Path, sources: dict[str, str]) -> Path:
-    """Download and unpack debootstrap with lists and caches of our own; install nothing."""
+def machines_apt(workshop: Path) -> list[str]:
+    """The words of an `apt-get` that downloads by the machine's mirror and installs nothing.
+
+    Its lists are read and its archives lie in `workshop`, which it makes.
+    """
     parts = workshop / "sources"
     for folder in ("lists/partial", "cache/archives/partial", "sources"):
         (workshop / folder).mkdir(parents=True)
-    stanza = "".join(f"{name}: {value}\n" for name, value in sources.items())
+    stanza = "".join(f"{name}: {value}\n" for name, value in debian_source().items())
     (parts / "debian.sources").write_text(stanza)
     settings = {
         "Dir::Etc::sourcelist": "/dev/null",
@@ -160,10 +176,7 @@ def _fetch_debootstrap(workshop: Path, sources: dict[str, str]) -> Path:
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     apt = ["apt-get", *options]
     run_step("reading Debian's package lists", [*apt, "update"])
-    run_step("fetching debootstrap", [*apt, "download", "debootstrap"], cwd=str(workshop))
-    (archive,) = workshop.glob("debootstrap_*.deb")
-    subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
-    return workshop / "usr/sbin/debootstrap"
+    return apt
 
 
 def debian_source(folder: Path = Path("/etc/apt")) -> dict[str, str]:
@@ -219,9 +232,9 @@ def _lines(text: str) -> list[dict[str, str]]:
     return found
 
 
-def _finish(tree: Path) -> None:
+def _finish(tree: Path, offered: set[str]) -> None:
     """What every host has in common; what is a host's own lies in a layer above, see host.py."""
-    _keep_packages(tree)
+    _keep_packages(tree, offered)
     for folder in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/log"):
         _empty(tree / folder)
     for key in (tree / "etc/ssh").glob("ssh_host_*"):
@@ -236,8 +249,8 @@ def _finish(tree: Path) -> None:
         _empty(tree / folder)
 
 
-def _keep_packages(tree: Path) -> None:
-    """Turn the downloaded archives of OFFERED into a local repository, drop all others."""
+def _keep_packages(tree: Path, offered: set[str]) -> None:
+    """Turn the downloaded archives of those packages into a local repository, drop all others."""
     archives = tree / "var/cache/apt/archives"
     lists = tree / "var/lib/apt/lists"
     repository = tree / _REPOSITORY
@@ -247,7 +260,7 @@ def _keep_packages(tree: Path) -> None:
         for stanza in file.read_text().split("\n\n"):
             name = re.match(r"Package: (\S+)", stanza)
             path = re.search(r"^Filename: (\S+)$", stanza, re.MULTILINE)
-            if name and path and name[1] in OFFERED:
+            if name and path and name[1] in offered:
                 base = Path(path[1]).name
                 found = next(archives.glob(base.replace(":", "%3a")), None)
                 if found is None:

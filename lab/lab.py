@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -137,9 +137,15 @@ class Lab:
         assert isinstance(operator, Operator)  # noqa: S101  # as made above
         return operator
 
-    def reset(self, *names: str) -> None:
-        """Put hosts back to the image, all at once; see `Host.reset`."""
-        _at_once(lambda host: host.reset(), [self.host(name) for name in names])
+    def reset(self, *names: str, **systems: Sequence[Path]) -> None:
+        """Put hosts back to the image, or to another system, all at once; see `Host.reset`.
+
+        lab.reset("attic", vps=systems.release("trixie"))
+        """
+        wanted: dict[str, Sequence[Path]] = {**dict.fromkeys(names, ()), **systems}
+        _at_once(
+            lambda host: host.reset(system=wanted[host.name]), [self.host(name) for name in wanted]
+        )
 
     def cut(self, host: str, interface: str | None = None) -> None:
         """Pull the cable of an interface, by default of the one towards the internet."""

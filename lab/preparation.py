@@ -2,6 +2,7 @@
 
 import subprocess
 
+from lab import systems
 from lab.host import HostError
 from lab.image import debian_tree, wireguard_go
 from lab.operator_host import CHECKOUT
@@ -9,8 +10,11 @@ from lab.operator_host import CHECKOUT
 _ENGINE = "lab/environment >/dev/null; lab/engine/ensure >/dev/null"
 
 
-def prepare() -> None:
+def prepare(*, tests: bool = False) -> None:
     """Make whatever is missing, with progress on stderr; the engine and the image side by side.
+
+    Args:
+        tests: whether to make the systems, too, that only tests put hosts on.
 
     Raises:
         HostError: the Python environment or the engine can't be made.
@@ -21,6 +25,10 @@ def prepare() -> None:
         try:
             debian_tree()
             wireguard_go()
+            if tests:
+                systems.crowded()
+                for suite in systems.RELEASES:
+                    systems.release(suite)
             status = engine.wait()
         except BaseException:
             engine.terminate()

@@ -1,0 +1,82 @@
+"""Systems that a lab host can have beside the image: other releases, and one with neighbours.
+
+Each is a stack of folders under a host's own layers, the lowest last, see `Host.reset`.
+"""
+
+import platform
+import shutil
+from pathlib import Path
+
+from lab.cache import made_once
+from lab.image import OFFERED, PACKAGES, SUITE, debian_tree, machines_apt, release_tree
+from lab.progress import run_step
+
+# Debian's releases before and after the image's.
+RELEASES = ("bullseye", "trixie")
+
+# A host's essentials; what the image has for looking around is of no use there. WireGuard's program
+# comes from the common layer, since Debian 11 has none.
+_ESSENTIALS = (
+    "conntrack",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "openssh-server",
+    "procps",
+    "python3",
+    "systemd",
+    "systemd-sysv",
+    "wireguard-tools",
+)
+
+# Whose rules stand beside ours on other people's hosts.
+NEIGHBOURS = ("docker.io", "firewalld", "ufw")
+
+# None of them runs before a test wants it.
+_UNITS = ("containerd.service", "docker.service", "docker.socket", "firewalld.service")
+
+_REVISION = "1"  # raise it when this file makes another layer of the same packages
+
+
+def release(suite: str) -> tuple[Path, ...]:
+    """Another release of Debian; built first if need be, which takes a minute."""
+    return (release_tree(suite, _ESSENTIALS),)
+
+
+def crowded() -> tuple[Path, ...]:
+    """The image with ufw, firewalld and Docker installed, none of them enabled."""
+    tree = debian_tree()
+    pins = (SUITE, platform.machine(), _REVISION, *PACKAGES, *OFFERED, *NEIGHBOURS, *_UNITS)
+
+    def build(folder: Path) -> None:
+        _build(folder, tree)
+
+    return made_once("neighbours", pins, build) / "layer", tree
+
+
+def _build(folder: Path, tree: Path) -> None:
+    workshop = folder / "workshop"
+    apt = machines_apt(workshop)
+    # What the tree has already is not fetched.
+    wanted = ["--yes", "--no-install-recommends", "--download-only", "install", *NEIGHBOURS]
+    state = ["-o", f"Dir::State::status={tree}/var/lib/dpkg/status"]
+    run_step("fetching ufw, firewalld and Docker", [*apt, *state, *wanted])
+    layer, work, root = folder / "layer", folder / "work", folder / "root"
+    for path in (layer, work, root):
+        path.mkdir()
+    script = f"""
+        mount -t overlay -o lowerdir={tree},upperdir={layer},workdir={work} overlay {root}
+        mount -t tmpfs tmpfs {root}/run
+        mkdir {root}/run/archives
+        mount --bind {workshop}/cache/archives {root}/run/archives
+        chroot {root} sh -c 'dpkg --force-unsafe-io --install /run/archives/*.deb'
+        chroot {root} systemctl --quiet disable {" ".join(_UNITS)}
+    """
+    # In namespaces of its own: whatever it mounts or starts ends with it, also when interrupted.
+    run_step(
+        "installing them beside the image",
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", script],
+        env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin"},
+    )
+    for path in (workshop, work, root):
+        shutil.rmtree(path)
