@@ -28,6 +28,7 @@ main() {
     wait-handshake) verb_wait_handshake ;;
     up) verb_up ;;
     down) verb_down ;;
+    restore) verb_restore ;;
     facts) verb_facts ;;
     status) verb_status "$@" ;;
     *) refuse "verb '$verb' is not known to this helper (version $HELPER_VERSION)" ;;

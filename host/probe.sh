@@ -99,6 +99,33 @@ tunnels() {
   done
 }
 
+# What of other firewalls, if they are active, lets in everybody: PORT/PROTOCOL, ports as FIRST:LAST
+# too; `any` for either. Not what is let in from some addresses alone.
+firewalls() {
+  if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then
+    # In its own notes: `### tuple ### allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in`
+    fact firewall ufw "$(cat /etc/default/ufw /etc/ufw/user.rules 2>/dev/null | awk '
+      /^DEFAULT_INPUT_POLICY="?ACCEPT/ { print "any/any" }
+      $2 == "tuple" && ($4 == "allow" || $4 == "limit") && $9 == "0.0.0.0/0" && $NF ~ /^in/ {
+        count = split($6, ports, ",")
+        for (i = 1; i <= count; i++) print ports[i] "/" $5
+      }')"
+  fi
+  if systemctl is-active --quiet firewalld 2>/dev/null; then
+    zones=$(firewall-cmd --get-active-zones 2>/dev/null)
+    fact zoned "$(echo "$zones" | sed -n 's/^ *interfaces: //p')"
+    zone=$(echo "$zones" | awk -v name="$(default_interface)" '
+      /^[^ ]/ { zone = $1 }
+      $1 == "interfaces:" { for (i = 2; i <= NF; i++) if ($i == name) print zone }')
+    fact firewall firewalld "$(
+      firewall-cmd ${zone:+--zone="$zone"} --list-all 2>/dev/null | awk '
+        $1 == "target:" && $2 == "ACCEPT" { print "any/any" }
+        $1 == "services:" && /wireguard/ { print "51820/udp" }
+        $1 == "ports:" { for (i = 2; i <= NF; i++) { sub("-", ":", $i); print $i } }'
+    )"
+  fi
+}
+
 fact os-id "$(os ID)"
 fact os-version "$(os VERSION_ID)"
 fact os-name "$(os PRETTY_NAME)"
@@ -113,6 +140,7 @@ fact interfaces "$(interfaces)"
 fact udp-ports "$(udp_ports)"
 fact routes "$(routes)"
 tunnels
+firewalls
 fact ssh-ports "$(has ss && ss -Hltnp 2>/dev/null | awk '/"sshd"/ { port = $4; sub(/.*:/, "", port); print port }' | sort -nu)"
 fact clock "$(date +%s)"
 fact end yes

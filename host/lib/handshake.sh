@@ -66,7 +66,8 @@ explain_silence() {
   1. The provider's own firewall, in its panel, does not let in $port/udp (IONOS: only tcp 22, 80, 443,
      8443 and 8447 until it is opened). Check: open $port/udp there; 'tcpdump -ni any udp port $port' on
      the VPS shows what arrives.
-  2. A firewall on the VPS itself. Check: 'iptables -S INPUT' and 'nft list ruleset' let in $port/udp.
+  2. A firewall on the VPS itself. Check: 'iptables -S INPUT' and 'nft list ruleset' let in $port/udp;
+     'ufw allow $port/udp', or 'firewall-cmd --permanent --add-port=$port/udp' and '--reload', opens it.
   3. The servers dial another address. Check: $endpoint is this VPS ('getent hosts' on the server).
   4. UDP is blocked where the server stands. Check: 'wg show $IFACE' there counts sent, but nothing received;
      try another listenPort, such as 443.

@@ -32,6 +32,7 @@ bring_up() {
   fi
   step opened
   finish_interrupted
+  start_watcher
 }
 
 verb_down() {
@@ -46,6 +47,7 @@ verb_down() {
 
 # take_down: best effort, each part for itself
 take_down() {
+  stop_watcher
   (remove_rules) || true
   step removed-rules
   (restore_forwarding) || true

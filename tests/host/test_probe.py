@@ -54,6 +54,28 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
 
 
+UFW_RULES = """\
+### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in
+### tuple ### limit udp 51820 0.0.0.0/0 any 0.0.0.0/0 in_ens6
+### tuple ### allow any 77 0.0.0.0/0 any 10.0.0.0/8 in
+### tuple ### deny udp 99 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow any 60000:61000 0.0.0.0/0 any 0.0.0.0/0 in
+"""
+
+
+def test_what_an_active_ufw_lets_in_is_read_from_its_notes(machine: Machine) -> None:
+    """Those that ufw itself writes are read in the lab, as is what firewalld says."""
+    machine.run("mkdir /etc/ufw; echo ENABLED=no >/etc/ufw/ufw.conf")
+    machine.write("/etc/ufw/user.rules", UFW_RULES)
+    assert "firewall" not in probe(machine)
+    machine.run("echo ENABLED=yes >/etc/ufw/ufw.conf")
+    opened = "22/tcp 51820/udp 80/tcp 443/tcp 60000:61000/any"
+    assert probe(machine)["firewall"] == [f"ufw {opened}"]
+    machine.run("echo 'DEFAULT_INPUT_POLICY=\"ACCEPT\"' >/etc/default/ufw")
+    assert probe(machine)["firewall"] == [f"ufw any/any {opened}"]
+
+
 def test_a_host_without_anything(machine: Machine) -> None:
     """A system of another family has neither the packages nor apt, and maybe no iproute2."""
     machine.run(

@@ -40,7 +40,7 @@ def vps_with(deployment: Deployment, **settings: Any) -> dict[str, Any]:  # noqa
 def ours(vps: Host) -> list[str]:
     """The rules of the firewall, of both families, and what of its timer is there."""
     seen = "iptables-save; ip6tables-save; systemctl list-units --all --plain 'reverse-tunnel-*'"
-    words = ("-in", "-through", "reverse-tunnel-wg0")
+    words = ("-in", "-through", "reverse-tunnel-wg0-firewall")
     return [line for line in vps.run(seen).stdout.splitlines() if any(w in line for w in words)]
 
 

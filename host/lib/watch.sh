@@ -1,0 +1,29 @@
+# The watcher: the process that watches (see entry/watch.sh) is a unit of its own, which comes and goes
+# with the tunnel and of which no file stays.
+#
+# The legacy backend of iptables has no events: there the tunnel's unit must be restarted by hand.
+
+readonly WATCHER=reverse-tunnel-$IFACE-watch.service
+
+start_watcher() {
+  has xtables-monitor && [[ $(iptables --version) == *nf_tables* ]] || return 0
+  ! systemctl is-active --quiet "$WATCHER" || return 0
+  # Nothing is wrong yet without it, so nothing is said.
+  timeout 10 systemd-run --quiet --collect --unit="$WATCHER" --property=Restart=always \
+    --property=RestartSec=1 --property=KillSignal=SIGKILL \
+    --description="Tunnel $IFACE: puts back rules that others flush" \
+    "$HELPER" "$PROTOCOL" watch >/dev/null 2>&1 || true
+}
+
+# stop_watcher: before the rules go, which it would put back
+stop_watcher() {
+  systemctl stop "$WATCHER" >/dev/null 2>&1 || true
+}
+
+# What the watcher calls: the kernel to what the files say, if the tunnel is up.
+verb_restore() {
+  DOING=restore
+  lock || return 0
+  load_settings || return 0
+  ! tunnel_is_up || bring_up
+}
