@@ -28,6 +28,8 @@ class Wanted:
         public_interface: of the VPS, as configured; None where the default route's is taken, and
             on a server.
         behind: on the VPS, the networks behind servers, each with the server's name.
+        passes_on: whether more than visitors passes through the host: from one peer to another or
+            to the internet on the VPS, to what is behind a server.
     """
 
     interface: str
@@ -37,6 +39,7 @@ class Wanted:
     listen_port: int | None = None
     public_interface: str | None = None
     behind: tuple[tuple[IPv4Network, str], ...] = ()
+    passes_on: bool = False
 
 
 def advise(facts: Facts, wanted: Wanted) -> list[str]:

@@ -1,8 +1,11 @@
 """What the look-up's script says of a host: `key=value` lines, parsed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+
+_OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Facts:
         udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
         routes: networks with the interface they are reached by.
         tunnels: this project's tunnels by interface.
+        firewalls: other firewalls that are active, `ufw` or `firewalld`, each with what it lets in
+            from everywhere, such as `51820/udp`, `60000:61000/udp` or `any/any`.
+        zoned: interfaces that somebody has put into a zone of firewalld.
     """
 
     system: str
@@ -49,6 +55,8 @@ class Facts:
     udp_ports: Mapping[int, str]
     routes: tuple[tuple[IPv4Network, str], ...]
     tunnels: Mapping[str, TunnelFact]
+    firewalls: Mapping[str, frozenset[str]]
+    zoned: frozenset[str]
 
 
 def parse_facts(text: str) -> Facts:
@@ -74,6 +82,8 @@ def parse_facts(text: str) -> Facts:
             udp_ports=dict(map(_udp_port, values["udp-ports"].split())),
             routes=tuple(map(_route, values["routes"].split())),
             tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
+            firewalls=dict(_firewall(value) for key, value in lines if key == "firewall"),
+            zoned=frozenset(values.get("zoned", "").split()),
         )
     except KeyError as missing:
         raise ValueError(f"no line says {missing}") from None
@@ -88,6 +98,13 @@ def _tunnel(value: str) -> tuple[str, TunnelFact]:
         port=None if port == "-" else int(port),
         network=None if address == "-" else IPv4Network(address, strict=False),
     )
+
+
+def _firewall(value: str) -> tuple[str, frozenset[str]]:
+    name, *opened = value.split()
+    if name not in {"ufw", "firewalld"} or not all(map(_OPENED.fullmatch, opened)):
+        raise ValueError
+    return name, frozenset(opened)
 
 
 def _udp_port(word: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import pulumi
 from components.advice import Wanted
 from components.lookup import Problem, look_up
 from reach import Login, login_of
-from settings import Packages, Settings, Ssh
+from settings import Egress, Packages, Settings, Ssh
 
 
 class LookUpError(pulumi.RunError):
@@ -22,7 +22,8 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
     """Looks at all hosts at once, unless `look_up` is off.
 
     In a preview, hosts that nobody can reach now are warned of; whatever else is wrong is an
-    error in a preview, too, because it would be one in the `up` that follows.
+    error in a preview, too, because it would be one in the `up` that follows. What only may be
+    wrong is a warning in both.
 
     Args:
         settings: of the stack.
@@ -43,7 +44,11 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
             known[name] = (login, wanted)
     if unknown:
         pulumi.log.info(f"not looked at, the connection is not known yet: {', '.join(unknown)}")
-    problems = look_up(known) if known else []
+    found = look_up(known) if known else []
+    uncertain = [problem for problem in found if problem.uncertain]
+    if uncertain:
+        pulumi.log.warn(_listed("This may keep the tunnel from working:", uncertain))
+    problems = [problem for problem in found if not problem.uncertain]
     if not problems:
         return
     if not pulumi.runtime.is_dry_run() or not all(problem.unreachable for problem in problems):
@@ -53,6 +58,8 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
 
 def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
     network, vps = settings.network, settings.vps
+    egresses = [server.egress for server in settings.servers.values()]
+    egresses += [client.egress for client in settings.clients.values()]
 
     def wanted(packages: Packages) -> Wanted:
         return Wanted(network.interface, owner, network.cidr, packages)
@@ -66,11 +73,16 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
             for name, server in settings.servers.items()
             for behind in server.networks
         ),
+        passes_on=len(egresses) > 1 or Egress.TUNNEL in egresses,
     )
     yield "vps", vps.ssh, on_vps
     for name, server in settings.servers.items():
         if server.ssh is not None:
-            yield name, server.ssh, wanted(server.packages)
+            yield (
+                name,
+                server.ssh,
+                replace(wanted(server.packages), passes_on=bool(server.networks)),
+            )
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

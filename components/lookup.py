@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
 from components.helper import probe_text
+from components.neighbours import warn_of_neighbours
 from reach import Login, ReachError, run_as_root
 
 PROBE_SECONDS = 10.0
@@ -23,15 +24,17 @@ _GO_ON = "To go on without: lookUp: false."
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a host from being part of the tunnel.
+    """Something that keeps a host from being part of the tunnel, or may do so.
 
     Attributes:
         text: which host, what is wrong, and what to do.
         unreachable: nobody answered, which may be over soon: a preview goes on without.
+        uncertain: it can't be told from outside: a warning.
     """
 
     text: str
     unreachable: bool = False
+    uncertain: bool = False
 
 
 def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> list[Problem]:
@@ -71,7 +74,11 @@ async def _look_at(name: str, login: Login, wanted: Wanted) -> Sequence[Problem]
     except ReachError as error:
         text = f"{error} {_GO_ON}" if error.unreachable else str(error)
         return [Problem(f"{name} ({login}): {text}", unreachable=error.unreachable)]
-    return [Problem(f"{name} ({login}) {advice}") for advice in advise(facts, wanted)]
+    at = f"{name} ({login})"
+    return [
+        *(Problem(f"{at} {advice}") for advice in advise(facts, wanted)),
+        *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
+    ]
 
 
 async def _ask(login: Login) -> Facts:

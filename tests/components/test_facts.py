@@ -37,6 +37,14 @@ def test_every_line_is_read() -> None:
     }
 
 
+def test_firewalls_are_read_if_there_are_any() -> None:
+    assert parse_facts(facts_text()).firewalls == {}
+    assert parse_facts(facts_text()).zoned == frozenset()
+    facts = parse_facts(facts_text(firewall="firewalld 22/tcp 60000:61000/udp", zoned="eth0 wg0"))
+    assert facts.firewalls == {"firewalld": {"22/tcp", "60000:61000/udp"}}
+    assert facts.zoned == {"eth0", "wg0"}
+
+
 def test_a_newer_probe_may_say_more() -> None:
     assert parse_facts(facts_text() + "weather=fine\n") == parse_facts(facts_text())
 
@@ -51,6 +59,8 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(udp_ports="http:nginx"), "garbled"),
         (facts_text(routes="somewhere@eth0"), "garbled"),
         (facts_text("wg0 home"), "garbled"),
+        (facts_text(firewall="ufw ssh"), "garbled"),
+        (facts_text(firewall="pf 22/tcp"), "garbled"),
     ],
 )
 def test_what_is_incomplete_or_garbled_is_refused(text: str, says: str) -> None:

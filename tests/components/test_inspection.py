@@ -93,6 +93,29 @@ def test_an_unreachable_host_is_an_error_in_an_up(sshd: Sshd) -> None:
         run(stack(sshd, port=1), preview=False)
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_neighbours_firewall_is_warned_of_and_ends_nothing(sshd: Sshd, *, preview: bool) -> None:
+    sshd.answers = facts_text(firewall="ufw 22/tcp")
+    made = run(stack(sshd), preview=preview)
+    (warning,) = heard(made, "WARNING")
+    assert "Run there: ufw allow 51820/udp" in warning
+    assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
+
+
+@pytest.mark.parametrize("wg0", ["", "wg0"])
+def test_what_a_neighbours_firewall_rejects_is_asked_of_each_host(sshd: Sshd, wg0: str) -> None:
+    """From peer to peer on the VPS: where there is one peer alone, nothing passes."""
+    sshd.answers = facts_text(firewall="firewalld 51820/udp", zoned=wg0)
+    values = stack(sshd)
+    clients = {"laptop": {"address": "172.16.0.10"}, "phone": {"address": "172.16.0.11"}}
+    assert not heard(run(values, preview=True), "WARNING")
+    warnings = heard(run({**values, "clients": clients}, preview=True), "WARNING")
+    assert [("peer to peer" in warning) for warning in warnings] == ([] if wg0 else [True])
+    full = {"laptop": {"address": "172.16.0.10", "egress": "tunnel"}}
+    warnings = heard(run({**values, "clients": full}, preview=True), "WARNING")
+    assert len(warnings) == (0 if wg0 else 1)
+
+
 def test_no_host_is_looked_at_where_that_is_switched_off(sshd: Sshd) -> None:
     made = run({**stack(sshd, port=1), "lookUp": False}, preview=False)
     assert not heard(made, "WARNING")
