@@ -1,0 +1,147 @@
+"""Beside whatever else runs on a host: forwards work, theirs survives, and stays when we go.
+
+ufw, firewalld and Docker are the real ones; what they do is done by their own commands.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lab import systems
+from lab.host import Host
+from lab.lab import Lab
+from tests.lab.deployment import Deployment
+from tests.lab.neighbours import CONTAINER_PORT, has_ours, start_docker, start_ufw, theirs
+from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.support import eventually
+
+LONG = 60.0  # seconds
+
+# A command that a warning of ours says to run, up to the end of its line.
+COMMAND = re.compile(r"Run there: (.*)")
+
+
+@pytest.fixture
+def crowd(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+    """The example, not up, on hosts that have ufw, firewalld and Docker; none of them runs yet."""
+    deployment.forget()
+    lab.reset("attic", vps=systems.crowded(), homelab=systems.crowded())
+    yield deployment
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+
+
+def commands(deployment: Deployment) -> list[str]:
+    """What `preview` says to run on the VPS; it warns, and refuses nothing."""
+    said = deployment.pulumi("preview")
+    return list(dict.fromkeys(COMMAND.findall(said.stdout + said.stderr)))
+
+
+def works(lab: Lab) -> None:
+    """A visitor gets to what is forwarded, and is seen with its own address."""
+    client = lab.host("client")
+    seen = "homelab:8080 sees you as 198.51.100.10"
+    eventually(lambda: page(client, f"{VPS}:80") == seen, LONG, "the forward does not work")
+
+
+def is_theirs_again(host: Host, before: list[str]) -> None:
+    """Their rules are as they were; a service may say that it is up a moment before they are."""
+    eventually(lambda: theirs(host) == before, LONG, f"others' rules on {host.name} have changed")
+
+
+def container_answers(client: Host) -> bool:
+    """Whether the container on the VPS itself has its visitors still."""
+    return greeting(client, VPS, CONTAINER_PORT) == client.address
+
+
+def test_ufw_and_docker_before_and_after_us(lab: Lab, crowd: Deployment) -> None:
+    vps, client = lab.host("vps"), lab.host("client")
+    crowd.up()
+    start_ufw(vps)
+    assert commands(crowd) == ["ufw allow 51820/udp"]
+    vps.run(commands(crowd)[0])
+    assert commands(crowd) == []
+    start_docker(vps)
+    before = theirs(vps)
+    works(lab)
+    assert page(client, f"{VPS}:81") is None
+    assert container_answers(client)
+    vps.run("ufw reload; systemctl restart docker")
+    works(lab)
+    is_theirs_again(vps, before)
+    vps.reboot()
+    works(lab)
+    eventually(lambda: container_answers(client), LONG, "the container is not reached any more")
+    is_theirs_again(vps, before)
+    crowd.destroy()
+    assert not has_ours(vps)
+    is_theirs_again(vps, before)
+    assert container_answers(client)
+    # Now they were there before us.
+    crowd.up()
+    works(lab)
+    is_theirs_again(vps, before)
+    assert container_answers(client)
+    crowd.destroy()
+    is_theirs_again(vps, before)
+    assert container_answers(client)
+
+
+def test_firewalld_before_us_and_reloaded_after_us(lab: Lab, crowd: Deployment) -> None:
+    """It flushes everybody's rules at each reload, and judges anew what ours have let pass."""
+    vps, laptop = lab.host("vps"), lab.host("laptop")
+    vps.run("systemctl enable --now firewalld")
+    wanted = commands(crowd)
+    assert [command.split()[2] for command in wanted] == ["--add-port=51820/udp", "--zone=trusted"]
+    vps.run(wanted[0])
+    crowd.up()
+    works(lab)
+    assert page(lab.host("client"), f"{VPS}:81") is None
+    config = crowd.output("clientConfigs")["laptop"]
+    with tunnel_of_a_client(laptop, config):
+        assert page(laptop, "172.16.0.4:8080") is None
+        vps.run(wanted[1])
+        assert commands(crowd) == []
+        before = theirs(vps)
+        page_of_a_server = lambda: page(laptop, "172.16.0.4:8080")  # noqa: E731
+        eventually(page_of_a_server, LONG, "peers don't reach each other")
+    for change in ("firewall-cmd --reload", "systemctl restart firewalld"):
+        vps.run(change)
+        works(lab)
+        is_theirs_again(vps, before)
+    vps.reboot()
+    works(lab)
+    is_theirs_again(vps, before)
+    crowd.destroy()
+    assert not has_ours(vps)
+    is_theirs_again(vps, before)
+
+
+def test_containers_of_a_server_keep_their_visitors_when_docker_is_restarted(
+    lab: Lab, crowd: Deployment
+) -> None:
+    """By UDP, too, where a rule of ours must be the last, and Docker's comes after it."""
+    homelab, client = lab.host("homelab"), lab.host("client")
+    to = {"port": 5000, "to": f"homelab:{CONTAINER_PORT}", "protocol": "tcp+udp"}
+    crowd.forwards({"http": {"port": 80, "to": "homelab:8080"}, "container": to})
+    crowd.up()
+
+    def seen() -> list[str | None]:
+        return [greeting(client, VPS, 5000), udp_greeting(client, VPS, 5000)]
+
+    assert seen() == [None, None]
+    start_docker(homelab)
+    before = theirs(homelab)
+    for _ in range(2):
+        eventually(
+            lambda: seen() == [client.address] * 2, LONG, "the container does not see its visitors"
+        )
+        homelab.run("systemctl restart docker")
+    homelab.reboot()
+    eventually(lambda: seen() == [client.address] * 2, LONG, "nor after a reboot")
+    is_theirs_again(homelab, before)
+    crowd.destroy()
+    assert not has_ours(homelab)
+    is_theirs_again(homelab, before)
+    assert greeting(lab.host("nas"), homelab.address, CONTAINER_PORT) == "192.168.1.30"
