@@ -29,16 +29,17 @@ class ForwardReport:
     Attributes:
         rules: `ok`, `missing`, `differs`, `paused`, or `stray` where no file has it.
         connections: that are open now.
-        sent_packets, sent_bytes: to its target, since its rules were made.
+        sent_packets, sent_bytes: that these have carried to its target; None where the host does
+            not count.
         answered_packets, answered_bytes: from it.
     """
 
     rules: str
     connections: int
-    sent_packets: int
-    sent_bytes: int
-    answered_packets: int
-    answered_bytes: int
+    sent_packets: int | None
+    sent_bytes: int | None
+    answered_packets: int | None
+    answered_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         wireguard=interface[1] if interface[0] == "up" else None,
         peers={words[0]: _peer(words[1:], now) for words in of.get("peer", ())},
         forwards={
-            name: ForwardReport(rules, *map(int, numbers))
-            for name, rules, *numbers in of.get("forward", ())
+            name: ForwardReport(rules, int(connections), *map(_number, traffic))
+            for name, rules, connections, *traffic in of.get("forward", ())
         },
         openings=_pairs(of.get("opening", [])),
         targets={(address, int(port)): answer for address, port, answer in of.get("target", ())},
@@ -126,6 +127,10 @@ def _peer(words: list[str], now: int) -> PeerReport:
     # A clock that was set back meanwhile makes no handshake of the future.
     age = max(0, now - int(handshake)) if int(handshake) else None
     return PeerReport(_given(endpoint), age, int(received), int(sent))
+
+
+def _number(word: str) -> int | None:
+    return None if word == "-" else int(word)
 
 
 def _given(word: str) -> str | None:

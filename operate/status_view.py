@@ -84,13 +84,17 @@ def _forwards(settings: Settings, look: Look) -> Table:
         if found is not None:
             numbers = [
                 Text(str(found.connections)),
-                Text(f"{size_words(found.sent_bytes)}, {found.sent_packets} packets"),
-                Text(f"{size_words(found.answered_bytes)}, {found.answered_packets} packets"),
+                _traffic(found.sent_bytes, found.sent_packets),
+                _traffic(found.answered_bytes, found.answered_packets),
             ]
         words = Text(forward_words(settings, name, str(settings.endpoint)))
         target, public = answers(settings, look, name)
         table.add_row(name, words, *numbers, _answer(target), _answer(public))
     return table
+
+
+def _traffic(size: int | None, packets: int | None) -> Text:
+    return _NOTHING if size is None else Text(f"{size_words(size)}, {packets} packets")
 
 
 def answers(settings: Settings, look: Look, name: str) -> tuple[str, str]:

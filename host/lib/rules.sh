@@ -19,15 +19,13 @@ declare -A SHALL=()   # "table chain name" -> the rules of that forward that sha
 
 # holds_forwards CHAIN: GATE keeps out who may not, DNAT and HAIR lead into the tunnel (from outside
 # and from its own peers), SRC masquerades, OPEN lets pass on to what is behind a server.
-# TO and BACK only count (see traffic.sh).
-holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|HAIR|SRC|OPEN|TO|BACK)$ ]]; }
+holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|HAIR|SRC|OPEN)$ ]]; }
 
 # want_chains: what the tunnel needs beside the forwards, from SETTING, into CHAINS and WANTED
 want_chains() {
   local dnat=RT-$IFACE-DNAT pre=RT-$IFACE-PRE out=RT-$IFACE-OUT mss=RT-$IFACE-MSS
   local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE hair=RT-$IFACE-HAIR
   local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY
-  local to=RT-$IFACE-TO back=RT-$IFACE-BACK
   local here="-m addrtype --dst-type LOCAL -m conntrack --ctstate NEW -j $gate"
   local key name network
   local syn="-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS"
@@ -38,8 +36,7 @@ want_chains() {
   WANTED=()
   if [[ ${SETTING[role]} == vps ]]; then
     # What keeps others out comes into force first, what lets them in last.
-    CHAINS=("filter - $to within" "filter - $back within" "filter FORWARD $fwd first"
-      "mangle - $gate within" "mangle PREROUTING $pre first"
+    CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
       "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
       "nat PREROUTING $hair first" "nat PREROUTING $dnat first")
     load_peers
@@ -50,8 +47,6 @@ want_chains() {
     # reach it from its own address.
     for name in "${WAYS_OUT[@]}"; do rules+=("-s $name/32 -i $IFACE -o $PUBLIC -j ACCEPT"); done
     want "filter $fwd" \
-      "-o $IFACE -m conntrack --ctstate DNAT --ctdir ORIGINAL -j $to" \
-      "-i $IFACE -m conntrack --ctstate DNAT --ctdir REPLY -j $back" \
       "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
       "-o $IFACE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT" \
       "-o $IFACE -j DROP" \
@@ -142,7 +137,6 @@ want_forward() {
   if [[ ${SETTING[role]} == vps ]]; then
     want_gate "$1"
     want_dnat "$1"
-    want_counters "$1"
   else
     want_opening "$1"
   fi

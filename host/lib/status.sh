@@ -47,17 +47,18 @@ tell_interface() {
 
 # tell_forwards [connect]
 tell_forwards() {
-  local name proto
+  local name numbers unknown=
   local -A targets=()
   if [[ ${SETTING[role]} == server ]]; then
     for name in "${!FORWARD_STATES[@]}"; do echo "opening $name ${FORWARD_STATES[$name]}"; done
     return
   fi
   read_traffic
-  count_connections
+  [[ -r $ACCOUNTING && $(<"$ACCOUNTING") == 1 ]] || unknown=yes
   for name in "${!FORWARD_STATES[@]}"; do
-    echo "forward $name ${FORWARD_STATES[$name]} ${CONNECTIONS[$name]-0}" \
-      "${SENT[$name]-0 0} ${ANSWERED[$name]-0 0}"
+    numbers=${TRAFFIC[$name]-0 0 0 0 0}
+    [[ -z $unknown ]] || numbers="${numbers%% *} - - - -"
+    echo "forward $name ${FORWARD_STATES[$name]} $numbers"
   done
   [[ ${1-} == connect ]] || return 0
   for name in "${!FORWARD[@]}"; do

@@ -25,6 +25,7 @@ bring_up() {
     load_peers
     sync_peer_routes
     allow_forwarding "$PUBLIC"
+    allow_accounting
   else
     add_routes
     find_behind
@@ -50,6 +51,7 @@ take_down() {
   stop_watcher
   (remove_rules) || true
   step removed-rules
+  (restore_accounting) || true
   (restore_forwarding) || true
   step restored
   load_mark

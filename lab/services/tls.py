@@ -58,7 +58,10 @@ def _visit(address: str, port: int) -> dict[str, object]:
                     flight = outgoing.read()
                     client_hello = client_hello or len(flight)
                     connection.sendall(flight)
-                    incoming.write(connection.recv(_MOST))
+                    received = connection.recv(_MOST)
+                    if not received:  # the server has lost patience first
+                        break
+                    incoming.write(received)
     except OSError:
         pass
     return {"client_hello": client_hello, "greeted": greeting == b"hello"}

@@ -7,8 +7,10 @@ import pytest
 
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
-from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
 from tests.support import eventually
+
+ACCOUNTING = "/proc/sys/net/netfilter/nf_conntrack_acct"
 
 
 @pytest.fixture(scope="module")
@@ -49,36 +51,62 @@ def counted(ends: World, name: str) -> tuple[int, ...]:
     return tuple(map(int, numbers))
 
 
+@contextmanager
+def open_call(ends: World, protocol: str, port: int) -> Iterator[None]:
+    """A visitor whose question was answered, and who stays."""
+    visitor = Call(ends.client, protocol, VPS, port)
+    assert visitor.ask() == CLIENT
+    yield
+    visitor.end()
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_each_forward_counts_its_own_in_both_directions(ends: World, protocol: str) -> None:
+def test_what_a_forwards_connections_carry_is_counted_in_both_directions(
+    ends: World, protocol: str
+) -> None:
     """Two of them lead to the same port of the same server."""
     line = f"{{}} {{}} -> {SERVER}:8081"
     with forwards(ends, web=line.format(protocol, 80), other=line.format(protocol, 81)):
         assert counted(ends, "web") == counted(ends, "other") == (0, 0, 0, 0, 0)
-        assert call(ends.client, protocol, VPS, 80) == CLIENT
-        _, to, to_bytes, back, back_bytes = counted(ends, "web")
-        assert 0 < to < to_bytes
-        assert 0 < back < back_bytes
-        assert counted(ends, "other")[1:] == (0, 0, 0, 0)
-        assert call(ends.client, protocol, VPS, 81) == CLIENT
-        assert counted(ends, "web")[1:] == (to, to_bytes, back, back_bytes)
-        assert counted(ends, "other")[1] == to
+        with open_call(ends, protocol, 80):
+            _, to, to_bytes, back, back_bytes = counted(ends, "web")
+            assert 0 < to < to_bytes
+            assert 0 < back < back_bytes
+            assert counted(ends, "other") == (0, 0, 0, 0, 0)
+            with open_call(ends, protocol, 81):
+                assert counted(ends, "other")[0] == 1
+                assert counted(ends, "web") == (1, to, to_bytes, back, back_bytes)
 
 
 def test_what_a_range_and_both_protocols_carry_is_added_up(ends: World) -> None:
-    with forwards(ends, web=f"tcp+udp 9000-9001 -> {SERVER}:8080-8081"):
-        assert call(ends.client, "udp", VPS, 9001) == CLIENT
-        assert counted(ends, "web")[1] == 1
-        assert call(ends.client, "tcp", VPS, 9001) == CLIENT
-        assert counted(ends, "web")[1] > 1
+    with (
+        forwards(ends, web=f"tcp+udp 9000-9001 -> {SERVER}:8080-8081"),
+        open_call(ends, "udp", 9001),
+    ):
+        assert counted(ends, "web")[:2] == (1, 1)
+        with open_call(ends, "tcp", 9001):
+            connections, packets, *_ = counted(ends, "web")
+            assert (connections, packets > 2) == (2, True)
 
 
-def test_counters_last_while_other_forwards_come_and_go(ends: World) -> None:
-    with forwards(ends, web=f"udp 80 -> {SERVER}:8081"):
-        assert call(ends.client, "udp", VPS, 80) == CLIENT
-        with forwards(ends, other=f"udp 81 -> {SERVER}:8081"):
-            assert counted(ends, "web")[1] == 1
-        assert counted(ends, "web")[1] == 1
+def test_where_the_host_does_not_count_that_is_told(ends: World) -> None:
+    with forwards(ends, web=f"udp 80 -> {SERVER}:8081"), open_call(ends, "udp", 80):
+        ends.vps.machine.run(f"echo 0 >{ACCOUNTING}")
+        assert of(ends.vps, "forward", "web") == ["ok", "1", "-", "-", "-", "-"]
+        ends.vps.call("up")
+        assert counted(ends, "web")[0] == 1
+
+
+@pytest.mark.parametrize("before", ["0", "1"])
+def test_counting_is_put_back_by_the_last_tunnel_to_leave(machine: Machine, before: str) -> None:
+    machine.run(f"echo {before} >{ACCOUNTING}")
+    first, second = Tunnel(machine), Tunnel(machine, "wg1", "reverse-tunnel/other")
+    first.set_up_vps()
+    second.set_up_vps("172.16.1.1/24", 51821)
+    for tunnel, after in ((first, "1"), (second, before)):
+        assert machine.read(ACCOUNTING) == "1\n"
+        tunnel.call(f"uninstall {tunnel.owner}")
+        assert machine.read(ACCOUNTING) == f"{after}\n"
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

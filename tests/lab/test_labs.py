@@ -1,5 +1,6 @@
 """Labs stand side by side, and nothing is left of one, however it ends."""
 
+import glob
 import os
 import signal
 import subprocess
@@ -64,7 +65,8 @@ def living(wanted: set[str]) -> set[str]:
 def traces(lab: Lab) -> list[str]:
     """What can be seen of a lab outside of its namespaces: mounts, groups, names, its folder."""
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if lab.name in line]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{lab.name}*")]
+    # Not by pathlib, which stumbles on what goes away meanwhile: another lab's, too.
+    groups = glob.glob(f"/sys/fs/cgroup/**/*{lab.name}*", recursive=True)  # noqa: PTH207
     lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, lab.name)]
     files = [str(path) for path in lab.state.parent.glob(f"*{lab.name}*")]
     return [*mounts, *groups, *map(str, lines), *files]

@@ -6,6 +6,7 @@ as its owner would from the home network.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ def logins(host: Host) -> int:
     return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
 
 
+@contextmanager
+def visitor(host: Host, port: int) -> Iterator[None]:
+    """Somebody who has connected, and says nothing."""
+    caller = host.popen(f"exec 3<>/dev/tcp/{VPS}/{port}; echo connected; read -r")
+    assert caller.stdout
+    assert caller.stdout.readline() == "connected\n"
+    yield
+    caller.communicate("\n")
+
+
 @pytest.fixture
 def joined(stack: Deployment, cabin: Host, untouched: Snapshot) -> Iterator[Deployment]:
     """The stack with cabin in it."""
@@ -163,7 +174,8 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
     eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
     assert page(client, f"{VPS}:80")
     before, firewall = logins(vps), rules(vps)
-    told = status(joined, well=True)
+    with visitor(client, 80):
+        told = status(joined, well=True)
     assert logins(vps) == before + 1
     assert rules(vps) == firewall
 
@@ -178,8 +190,10 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
     http = told["forwards"]["http"]
     assert http["leads"] == f"tcp {VPS}:80 -> homelab 172.16.0.4:8080"
     assert (http["rules"], http["target"], http["publicPort"]) == ("ok", "answers", "answers")
+    assert http["connections"] > 0
     assert http["sentPackets"] > 0
     assert http["answeredBytes"] > 0
+    assert told["forwards"]["https"]["connections"] == 0
 
 
 def test_status_says_what_is_wrong_and_what_to_do(stack: Deployment) -> None:

@@ -1,0 +1,34 @@
+# Accounting: whether the kernel counts what each connection carries (nf_conntrack_acct).
+#
+# It costs each packet the same, however many forwards there are; rules that count would cost each
+# packet more with every forward. It is one switch for the whole host, put back by the last tunnel to
+# leave. A host of the container kind may not let us have it: then nobody is told of any traffic.
+
+readonly ACCOUNTING=/proc/sys/net/netfilter/nf_conntrack_acct
+
+# allow_accounting: of the connections that come about from now on
+allow_accounting() {
+  local before
+  read -r before <"$ACCOUNTING" || return 0
+  make_folder "$RUN"
+  [[ -e $RUN/accounting ]] || write_file "$RUN/accounting" "$before"
+  write_file "$RUN/$IFACE.counts" ""
+  step noted-accounting
+  { echo 1 >"$ACCOUNTING"; } 2>/dev/null || true
+}
+
+# restore_accounting: as it was, if no other tunnel wants it
+restore_accounting() {
+  local before other user
+  rm -f "$RUN/$IFACE.counts"
+  for other in "$RUN"/*.counts; do
+    user=${other##*/} user=${user%.counts}
+    [[ ! -e /sys/class/net/$user ]] || return 0
+  done
+  [[ -r $RUN/accounting ]] || return 0
+  read -r before <"$RUN/accounting" || true
+  [[ ${before:-1} != 0 ]] || { echo 0 >"$ACCOUNTING"; } 2>/dev/null || true
+  step restored-accounting
+  rm -f "$RUN/accounting"
+  rmdir "$RUN" 2>/dev/null || true
+}
