@@ -42,13 +42,19 @@ class Switch:
             mac = port.mac(host.name)
             link = f"link add {port.name} address {mac} type veth peer {far} netns {switch}"
             inside += [link, f"addr add {port.address} dev {port.name}", f"link set {port.name} up"]
+            if port.ipv6:
+                inside.append(f"addr add {port.ipv6} dev {port.name} nodad")
             ports.append(f"link set {far} master {port.segment} up")
         if host.gateway:
             inside.append(f"route add default via {host.gateway}")
+        if host.gateway6:
+            inside.append(f"route add default via {host.gateway6}")
+        routes_ipv6 = host.forwards and any(port.ipv6 for port in host.interfaces)
         # A new namespace takes over these from the machine, whatever they are there.
         sysctls = f"""
             nsenter --net={self.namespace(host.name)} sh -c '
               echo {int(host.forwards)} >/proc/sys/net/ipv4/ip_forward
+              echo {int(routes_ipv6)} >/proc/sys/net/ipv6/conf/all/forwarding
               for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done'
         """
         self._sandbox.run(

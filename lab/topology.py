@@ -23,12 +23,18 @@ end of a veth pair whose other end is plugged into its segment. A gateway has ad
 segment (100.64.0.1 for the carrier). vps, homelab and attic boot a real systemd with sshd; the
 other hosts are containers with one process. Addresses are from the documentation ranges (RFC 5737)
 and the shared address space of carriers (RFC 6598).
+
+IPv6 ends where the carrier begins: visitors have it (2001:db8:1::/64, with the last number of their
+IPv4 address), and the hosts of the public segment get it by router advertisement (2001:db8:2::/64).
+Home has none.
 """
 
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
+ADVERTISED = "2001:db8:2::/64"
+ADVERTISED_LIFETIME = 5  # seconds after the last advertisement; there is one a second
 DEFAULT_MAPPING_LIFE = 30  # seconds; the minimum of RFC 4787 is 120, carriers with 30 exist
 
 
@@ -39,6 +45,7 @@ class Interface:
     name: str
     segment: str
     address: IPv4Interface
+    ipv6: IPv6Interface | None = None
 
     def mac(self, host: str) -> str:
         """The same after every reboot, as on a real card: neighbours' ARP tables stay right."""
@@ -67,6 +74,7 @@ class Host:
 
     Attributes:
         gateway: the next hop of the default route; None for the internet itself.
+        gateway6: that of IPv6; None where it is advertised, and where there is no IPv6.
         login: None for a host without systemd and sshd.
         forwards: whether it is a router.
         masquerades: whether it is a NAT router: everything that leaves by `interfaces[0]` gets its
@@ -77,6 +85,7 @@ class Host:
     name: str
     interfaces: tuple[Interface, ...]
     gateway: IPv4Address | None = None
+    gateway6: IPv6Address | None = None
     login: Login | None = None
     forwards: bool = False
     masquerades: bool = False
@@ -89,8 +98,8 @@ class Host:
         return self.interfaces[0].address.ip
 
 
-def _interface(name: str, segment: str, address: str) -> Interface:
-    return Interface(name, segment, IPv4Interface(address))
+def _interface(name: str, segment: str, address: str, ipv6: str | None = None) -> Interface:
+    return Interface(name, segment, IPv4Interface(address), IPv6Interface(ipv6) if ipv6 else None)
 
 
 def _web(host: str, port: int) -> Service:
@@ -99,6 +108,7 @@ def _web(host: str, port: int) -> Service:
 
 _LAN_GATEWAY = IPv4Address("192.168.1.1")
 _VISITORS_GATEWAY = IPv4Address("198.51.100.1")
+_VISITORS_GATEWAY6 = IPv6Address("2001:db8:1::1")
 _PUBLIC_GATEWAY = IPv4Address("203.0.113.1")
 
 SEGMENTS = ("visitors", "public", "transit", "access", "home")
@@ -108,10 +118,11 @@ HOSTS = (
         "internet",
         (
             _interface("eth0", "transit", "192.0.2.1/24"),
-            _interface("eth1", "public", "203.0.113.1/24"),
-            _interface("eth2", "visitors", "198.51.100.1/24"),
+            _interface("eth1", "public", "203.0.113.1/24", "2001:db8:2::1/64"),
+            _interface("eth2", "visitors", "198.51.100.1/24", f"{_VISITORS_GATEWAY6}/64"),
         ),
         forwards=True,
+        services=(Service("advertise", f"advertise.py eth1 {ADVERTISED} {ADVERTISED_LIFETIME}"),),
     ),
     Host(
         "carrier",
@@ -147,14 +158,16 @@ HOSTS = (
     ),
     Host(
         "client",
-        (_interface("eth0", "visitors", "198.51.100.10/24"),),
+        (_interface("eth0", "visitors", "198.51.100.10/24", "2001:db8:1::10/64"),),
         gateway=_VISITORS_GATEWAY,
+        gateway6=_VISITORS_GATEWAY6,
         services=(_web("client", 80),),
     ),
     Host(
         "laptop",
-        (_interface("eth0", "visitors", "198.51.100.20/24"),),
+        (_interface("eth0", "visitors", "198.51.100.20/24", "2001:db8:1::20/64"),),
         gateway=_VISITORS_GATEWAY,
+        gateway6=_VISITORS_GATEWAY6,
     ),
     Host(
         "homelab",

@@ -1,6 +1,6 @@
 """Sends back what it gets, by TCP and UDP: echo.py PORT [ADDRESS] or echo.py FIRST-LAST [ADDRESS].
 
-It listens at every address of the host unless one is given.
+It listens at every address of the host, of both families, unless one is given.
 A TCP connection is first greeted with one line, the visitor's address and port as seen here; the
 answer to a UDP packet is that line followed by the packet.
 """
@@ -8,6 +8,7 @@ answer to a UDP packet is that line followed by the packet.
 import selectors
 import socket
 import sys
+from contextlib import suppress
 
 _MOST = 65535
 
@@ -15,14 +16,18 @@ _MOST = 65535
 def main() -> None:
     """Serve for ever."""
     first, _, last = sys.argv[1].partition("-")
-    address = sys.argv[2] if sys.argv[2:] else "0.0.0.0"  # noqa: S104  # the point of it
+    addresses = sys.argv[2:] or ["0.0.0.0", "::"]  # noqa: S104  # the point of it
     waiting = selectors.DefaultSelector()
     for port in range(int(first), int(last or first) + 1):
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((address, port))
-        waiting.register(udp, selectors.EVENT_READ, "udp")
-        tcp = socket.create_server((address, port), backlog=128)
-        waiting.register(tcp, selectors.EVENT_READ, "listener")
+        for address in addresses:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            udp = socket.socket(family, socket.SOCK_DGRAM)
+            if family == socket.AF_INET6:
+                udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            udp.bind((address, port))
+            waiting.register(udp, selectors.EVENT_READ, "udp")
+            tcp = socket.create_server((address, port), family=family, backlog=128)
+            waiting.register(tcp, selectors.EVENT_READ, "listener")
     print("ready", flush=True)  # whoever started it waits for this
     while True:
         for key, _events in waiting.select():
@@ -31,7 +36,8 @@ def main() -> None:
                 continue
             if key.data == "udp":
                 data, visitor = listener.recvfrom(_MOST)
-                listener.sendto(_greeting(visitor) + data, visitor)
+                with suppress(OSError):  # no way there
+                    listener.sendto(_greeting(visitor) + data, visitor)
             elif key.data == "listener":
                 connection, visitor = listener.accept()
                 connection.sendall(_greeting(visitor))

@@ -6,6 +6,7 @@
 Every request is a line in /var/log/lab-web-PORT.log: the visitor's address, then the request.
 """
 
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,7 @@ class Page(BaseHTTPRequestHandler):
             query = parse_qs(parts.query)
             self._send_bytes(int(query["n"][0]), int(query.get("rate", ["0"])[0]))
             return
-        body = f"{self.name}:{self.port} sees you as {self.client_address[0]}\n".encode()
+        body = f"{self.name}:{self.port} sees you as {self._visitor()}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -51,24 +52,34 @@ class Page(BaseHTTPRequestHandler):
             if rate:
                 time.sleep(_STEP)
 
+    def _visitor(self) -> str:
+        # A listener for both families shows IPv4 addresses in the guise of IPv6.
+        return str(self.client_address[0]).removeprefix("::ffff:")
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
         """One line per request."""
         with self.log.open("a") as log:
-            log.write(f"{self.client_address[0]} {format % args}\n")
+            log.write(f"{self._visitor()} {format % args}\n")
 
 
 class Server(ThreadingHTTPServer):
-    """Takes a burst of visitors."""
+    """Takes a burst of visitors, of both families."""
 
+    address_family = socket.AF_INET6
     request_queue_size = 256
     daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Listen at every address."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 def main() -> None:
     """Serve for ever."""
     Page.port, Page.name = int(sys.argv[1]), sys.argv[2]
     Page.log = Path(f"/var/log/lab-web-{Page.port}.log")
-    Server(("0.0.0.0", Page.port), Page).serve_forever()  # noqa: S104  # every address is the point
+    Server(("", Page.port), Page).serve_forever()
 
 
 if __name__ == "__main__":

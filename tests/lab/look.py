@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -40,6 +41,7 @@ _VOLATILE = (
 _SYSCTLS = "^net\\."
 # Counters, and what the kernel adapts by itself.
 _VOLATILE_SYSCTLS = ("net.netfilter.nf_conntrack",)
+_EXPIRES = re.compile(r" expires -?\d+sec")  # of routes that are advertised anew all the time
 _PIECE = 1 << 20
 
 
@@ -82,7 +84,7 @@ def _said(*command: str) -> list[str]:
 
 def _routes() -> list[str]:
     return [
-        f"{' '.join(what)}: {' '.join(line.split())}"
+        f"{' '.join(what)}: {_EXPIRES.sub('', ' '.join(line.split()))}"
         for what in (("rule",), ("route", "show", "table", "all"), ("address",))
         for line in _said("ip", "-o", *what)
         if "valid_lft" not in line or "forever" in line

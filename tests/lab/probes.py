@@ -10,7 +10,8 @@ VPS = "203.0.113.10"
 _PATIENCE = "3"  # seconds until no answer counts as none
 _ASK_BY_UDP = """
 import socket, sys
-asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+asking = socket.socket(family, socket.SOCK_DGRAM)
 asking.settimeout(float(sys.argv[3]))
 asking.connect((sys.argv[1], int(sys.argv[2])))
 asking.send(b"hello")

@@ -42,7 +42,7 @@ class Snapshot:
     Attributes:
         files: by path: kind, mode, owner, and a hash of what is in it. Places that change by
             themselves (logs, caches, what packages bring) are left out.
-        rules: see `rules`.
+        rules: see `rules`; those of IPv6 with that word before them.
         routes: rules, routes, links and addresses.
         sysctls: those that do not change by themselves.
         units: systemd's, with their states.
@@ -58,14 +58,18 @@ class Snapshot:
 
 
 def snapshot(host: Host) -> Snapshot:
-    """What the host is like now, or as soon as its IPv6 addresses are no longer being tried out."""
-    eventually(
-        lambda: not host.run(["ip", "-6", "address", "show", "tentative"]).stdout,
-        30,
-        f"{host.name} does not get its IPv6 addresses",
-    )
+    """What the host is like now, or as soon as it has its IPv6 addresses for good."""
+    eventually(lambda: _has_ipv6(host), 30, f"{host.name} does not get its IPv6 addresses")
     seen = json.loads(host.run(["python3", "-"], input=_LOOK).stdout)
-    return Snapshot(rules=rules(host), **seen)
+    rules6 = [f"ipv6 {line}" for line, _ in _read_rules(host, "ip6tables-save")]
+    return Snapshot(rules=rules(host) + rules6, **seen)
+
+
+def _has_ipv6(host: Host) -> bool:
+    """Whether none is still being tried out, and what is advertised has come."""
+    is_advertised = any(port.segment == "public" for port in host.facts.interfaces)
+    has_come = host.run(["ip", "-6", "route", "show", "default"]).stdout or not is_advertised
+    return bool(has_come) and not host.run(["ip", "-6", "address", "show", "tentative"]).stdout
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
@@ -105,9 +109,9 @@ def forward_rules(host: Host) -> list[ForwardRule]:
     )
 
 
-def _read_rules(host: Host) -> Iterator[tuple[str, Counter | None]]:
+def _read_rules(host: Host, program: str = "iptables-save") -> Iterator[tuple[str, Counter | None]]:
     table = ""
-    for line in host.run(["iptables-save", "-c"]).stdout.splitlines():
+    for line in host.run([program, "-c"]).stdout.splitlines():
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):

@@ -97,6 +97,18 @@ def test_at_home_hosts_see_each_other_as_they_are(lab: Lab) -> None:
     assert page(lab.host("homelab"), "192.168.1.30:81") is None
 
 
+def test_ipv6_reaches_the_vps_by_advertisement_and_ends_before_home(lab: Lab) -> None:
+    client, vps = lab.host("client"), lab.host("vps")
+    words = "ip -6 -o address show dev ens6 scope global dynamic -tentative"
+    said = eventually(lambda: vps.run(words).stdout, LONG, "nothing is advertised to the VPS")
+    assert pings(client, said.split()[3].partition("/")[0])
+    assert " via fe80:" in vps.run("ip -6 route show default proto ra").stdout
+    for name in ("carrier", "router", "homelab", "attic", "nas", "operator"):
+        host = lab.host(name)
+        assert host.run("ip -6 route show default; ip -6 -o address show scope global").stdout == ""
+        assert not pings(host, "2001:db8:1::10")
+
+
 def test_a_web_server_logs_its_visitors(lab: Lab) -> None:
     page(lab.host("nas"), "192.168.1.21:8080")
     log = lab.host("attic").read("/var/log/lab-web-8080.log").splitlines()
