@@ -6,7 +6,7 @@ interfaces and stacks).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from components.facts import Facts
 
@@ -23,6 +23,7 @@ class Wanted:
         interface: the tunnel's name.
         owner: this stack, `project/stack`.
         network: the tunnel's network.
+        ipv6: that of IPv6; None if it has none.
         packages: `install` or `manual`.
         listen_port: the UDP port to listen on; None on a server.
         public_interface: of the VPS, as configured; None where the default route's is taken, and
@@ -36,6 +37,7 @@ class Wanted:
     owner: str
     network: IPv4Network
     packages: str
+    ipv6: IPv6Network | None = None
     listen_port: int | None = None
     public_interface: str | None = None
     behind: tuple[tuple[IPv4Network, str], ...] = ()
@@ -137,18 +139,19 @@ def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     for network, interface in facts.routes:
         if interface == wanted.interface or interface in facts.tunnels:
             continue
-        if network.overlaps(wanted.network):
-            yield (
-                f"already reaches the network {network} by its interface {interface}, and the"
-                f" tunnel's {wanted.network} overlaps it. Choose another one: network.cidr."
-            )
+        for mine, key in ((wanted.network, "cidr"), (wanted.ipv6, "ipv6")):
+            if mine is not None and mine.version == network.version and network.overlaps(mine):
+                yield (
+                    f"already reaches the network {network} by its interface {interface}, and the"
+                    f" tunnel's {mine} overlaps it. Choose another one: network.{key}."
+                )
 
 
 def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     routes = [(net, interface) for net, interface in facts.routes if interface != wanted.interface]
     for behind, server in wanted.behind:
         for network, interface in routes:
-            if network.overlaps(behind):
+            if network.version == behind.version and network.overlaps(behind):
                 yield (
                     f"already reaches the network {network} by its interface {interface}, and"
                     f" {behind} of servers.{server}.networks overlaps it. List there only what"

@@ -7,7 +7,7 @@ What each one allows is written at the models in `settings`, which check them al
 
 import os
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 import pulumi
@@ -25,6 +25,7 @@ class NetworkArgs(TypedDict, total=False):
     """What all hosts of the tunnel have in common; see `settings.Network`."""
 
     cidr: str | IPv4Network
+    ipv6: str | IPv6Network
     listen_port: int
     mtu: int
     keepalive: int
@@ -53,6 +54,7 @@ class VpsArgs(TypedDict):
     """The VPS; see `settings.Vps`."""
 
     address: NotRequired[str | IPv4Address]
+    ipv6: NotRequired[str | IPv6Address]
     endpoint: NotRequired[pulumi.Input[str]]
     public_interface: NotRequired[str]
     firewall: NotRequired[Literal["none", "defaultDeny"]]
@@ -65,6 +67,7 @@ class ServerArgs(TypedDict):
     """A server at home; see `settings.Server`."""
 
     address: str | IPv4Address
+    ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
     networks: NotRequired[Sequence[str | IPv4Network]]
     egress: NotRequired[EgressWord]
@@ -77,6 +80,7 @@ class ClientArgs(TypedDict):
     """A client device; see `settings.Client`."""
 
     address: str | IPv4Address
+    ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
     egress: NotRequired[EgressWord]
     mtu: NotRequired[int]
@@ -96,7 +100,7 @@ class ForwardArgs(TypedDict):
     port: int | str
     to: str
     enabled: NotRequired[bool]
-    from_: NotRequired[Sequence[str | IPv4Network | IPv4Address]]
+    from_: NotRequired[Sequence[str | IPv4Network | IPv4Address | IPv6Network | IPv6Address]]
     limit: NotRequired[LimitArgs]
     source_address: NotRequired[Literal["client", "tunnel"]]
     comment: NotRequired[str]

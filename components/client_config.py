@@ -1,7 +1,8 @@
 """The WireGuard files of machines that nobody logs in to: clients, and servers without `ssh`."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from settings import Egress
 
@@ -9,16 +10,24 @@ from settings import Egress
 # other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere.
 _MARK = "0x1000000/0x1000000"
 _TABLE = 51820
+_LAST = 33024  # a priority behind all other rules
 _SET_CONNMARK = f"-j CONNMARK --set-xmark {_MARK}"
 
 # What a visitor's connection needs to find its way back: it came in by the tunnel, so its replies
 # leave by the tunnel, while the server's own traffic stays on its own line.
 _SPLIT_TUNNEL_UP = (
-    f"ip route replace default dev %i table {_TABLE}",
-    f"ip rule add fwmark {_MARK} lookup {_TABLE}",
-    "sysctl -q -w net.ipv4.conf.%i.rp_filter=2",
+    f"{{ip}} route replace default dev %i table {_TABLE}",
+    f"{{ip}} rule add fwmark {_MARK} lookup {_TABLE}",
 )
-_SPLIT_TUNNEL_DOWN = (f"ip rule del fwmark {_MARK} lookup {_TABLE}",)
+_SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del fwmark {_MARK} lookup {_TABLE}",)
+
+# The kernel looks for a way before it asks the rules that mark a reply. Where the line has none of
+# IPv6, which is so at most homes, it is the tunnel; but for replies alone.
+_LAST_WAY = f"ip -6 rule %s iif lo lookup {_TABLE} priority {_LAST}"
+_REPLIES_ALONE = (
+    "filter OUTPUT -o %i ! -d {network} -m conntrack --ctstate NEW"
+    " -j REJECT --reject-with icmp6-no-route"
+)
 
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
 _SPLIT_TUNNEL_RULES = (
@@ -34,24 +43,60 @@ _SERVER_RULES = (
     # this server (its containers) passes.
     "filter FORWARD -i %i -m conntrack ! --ctstate DNAT,ESTABLISHED,RELATED -j DROP",
 )
-_IP_AND_TCP_HEADERS = 40  # bytes
-_ANYWHERE = "0.0.0.0/0"
 
 # A UDP service that listens on all addresses answers by that of the server's own line, so the
 # answer would not be known as one to the visitor. Sent on to that very address, it is. A socket of
 # the tunnel's own address (`-m socket`) needs none of this, and not every kernel can tell.
-_LINE_ADDRESS = r"$(ip -4 route get 1.1.1.1 | sed -n 's/.* src \([0-9.]*\).*/\1/p')"
+_LINE_ADDRESS = r"$({ip_get} | sed -n 's/.* src \([{digits}]*\).*/\1/p')"
 _TO_LINE_ADDRESS = f"-m addrtype --dst-type LOCAL -j DNAT --to-destination {_LINE_ADDRESS}"
 _UDP_UP = (
-    "iptables -w -t nat -N RT-%i-UDP",
-    "iptables -w -t nat -A RT-%i-UDP -m socket -j RETURN || true",
-    f"iptables -w -t nat -A RT-%i-UDP {_TO_LINE_ADDRESS} || true",
-    "iptables -w -t nat -A PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
+    "{iptables} -w -t nat -N RT-%i-UDP",
+    "{iptables} -w -t nat -A RT-%i-UDP -m socket -j RETURN || true",
+    f"{{iptables}} -w -t nat -A RT-%i-UDP {_TO_LINE_ADDRESS} || true",
+    "{iptables} -w -t nat -A PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
 )
 _UDP_DOWN = (
-    "iptables -w -t nat -D PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
-    "iptables -w -t nat -F RT-%i-UDP",
-    "iptables -w -t nat -X RT-%i-UDP",
+    "{iptables} -w -t nat -D PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
+    "{iptables} -w -t nat -F RT-%i-UDP",
+    "{iptables} -w -t nat -X RT-%i-UDP",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Family:
+    """What differs between IPv4 and IPv6 in a server's file."""
+
+    words: Mapping[str, str]
+    headers: int  # bytes, of IP and TCP
+    anywhere: str
+    up: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+_IPV4 = _Family(
+    words={
+        "ip": "ip",
+        "iptables": "iptables",
+        "ip_get": "ip -4 route get 1.1.1.1",
+        "digits": "0-9.",
+    },
+    headers=40,
+    anywhere="0.0.0.0/0",
+    up=("sysctl -q -w net.ipv4.conf.%i.rp_filter=2",),
+)
+_IPV6 = _Family(
+    words={
+        "ip": "ip -6",
+        "iptables": "ip6tables",
+        "ip_get": "ip -6 route get 2606:4700:4700::1111",
+        "digits": "0-9a-f:",
+    },
+    headers=60,
+    anywhere="::/0",
+    up=(_LAST_WAY % "add",),
+    down=(_LAST_WAY % "del",),
+    rules=(_REPLIES_ALONE,),
 )
 
 
@@ -62,6 +107,7 @@ class Machine:
     Attributes:
         name: the user's name for it.
         address: its address in the tunnel.
+        ipv6: that of IPv6, where the tunnel has it.
         private_key: base64; None where the machine keeps its own, which gives a line to fill in.
         mtu: of its tunnel, in bytes.
         egress: its way out.
@@ -72,6 +118,7 @@ class Machine:
     private_key: str | None
     mtu: int
     egress: Egress = Egress.OWN
+    ipv6: IPv6Address | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +129,7 @@ class Gateway:
         public_key: of the VPS, base64.
         endpoint: `host:port` that peers dial.
         network: the tunnel's network.
+        ipv6: that of IPv6, if it has one.
         keepalive: seconds between packets that keep a NAT's mapping open; 0 sends none.
     """
 
@@ -89,12 +137,20 @@ class Gateway:
     endpoint: str
     network: IPv4Network
     keepalive: int
+    ipv6: IPv6Network | None = None
+
+    @property
+    def networks(self) -> Mapping[_Family, IPv4Network | IPv6Network]:
+        """The tunnel's network of each family that it has."""
+        return {_IPV4: self.network, **({} if self.ipv6 is None else {_IPV6: self.ipv6})}
 
 
 def client_config(machine: Machine, gateway: Gateway) -> str:
     """The file of a client: what it routes into the tunnel is the tunnel's network, or all."""
-    allowed_ips = _ANYWHERE if machine.egress is Egress.TUNNEL else str(gateway.network)
-    return _file(machine, gateway, extra=[], allowed_ips=allowed_ips)
+    if machine.egress is Egress.TUNNEL:
+        return _file(machine, gateway, extra=[], allowed_ips=_anywhere(gateway))
+    networks = ", ".join(map(str, gateway.networks.values()))
+    return _file(machine, gateway, extra=[], allowed_ips=networks)
 
 
 def server_config(machine: Machine, gateway: Gateway) -> str:
@@ -105,34 +161,49 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
     everything goes there, which `wg-quick` sees to.
     """
     split = machine.egress is Egress.OWN
-    rules = (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES) if split else _SERVER_RULES
-    extra = [
-        *(f"PostUp = {_iptables('-A', rule)}" for rule in rules),
-        *(f"PreDown = {_iptables('-D', rule)}" for rule in reversed(rules)),
-    ]
+    extra = ["Table = off"] if split else []
+    for family, network in gateway.networks.items():
+        words = {
+            **family.words,
+            "network": str(network),
+            "mss": str(machine.mtu - family.headers),
+        }
+        extra += [line.format(**words) for line in _family_lines(family, split=split)]
+    return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
+
+
+def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
+    rules = (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules) if split else _SERVER_RULES
     if split:
-        up = (f"PostUp = {line}" for line in (*_SPLIT_TUNNEL_UP, *_UDP_UP))
-        down = (f"PreDown = {line}" for line in (*_UDP_DOWN, *_SPLIT_TUNNEL_DOWN))
-        extra = ["Table = off", *up, *extra, *down]
-    mss = machine.mtu - _IP_AND_TCP_HEADERS
-    extra = [line.format(network=gateway.network, mss=mss) for line in extra]
-    return _file(machine, gateway, extra=extra, allowed_ips=_ANYWHERE)
+        yield from (f"PostUp = {line}" for line in (*_SPLIT_TUNNEL_UP, *family.up, *_UDP_UP))
+    yield from (f"PostUp = {_iptables('-A', rule)}" for rule in rules)
+    yield from (f"PreDown = {_iptables('-D', rule)}" for rule in reversed(rules))
+    if split:
+        down = (*_UDP_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN)
+        yield from (f"PreDown = {line}" for line in down)
 
 
 def _iptables(action: str, rule: str) -> str:
     table, chain, match = rule.split(" ", 2)
     # First of all in FORWARD: behind another program's ACCEPT the guard would not be reached.
     action = "-I" if (action, table) == ("-A", "filter") else action
-    return f"iptables -w -t {table} {action} {chain} {match}"
+    return f"{{iptables}} -w -t {table} {action} {chain} {match}"
+
+
+def _anywhere(gateway: Gateway) -> str:
+    return ", ".join(family.anywhere for family in gateway.networks)
 
 
 def _file(machine: Machine, gateway: Gateway, *, extra: list[str], allowed_ips: str) -> str:
     key = machine.private_key or f"PUT-THE-PRIVATE-KEY-OF-{machine.name}-HERE"
+    addresses = [f"{machine.address}/{gateway.network.prefixlen}"]
+    if machine.ipv6 is not None and gateway.ipv6 is not None:
+        addresses.append(f"{machine.ipv6}/{gateway.ipv6.prefixlen}")
     lines = [
         f"# {machine.name}",
         "[Interface]",
         f"PrivateKey = {key}",
-        f"Address = {machine.address}/{gateway.network.prefixlen}",
+        f"Address = {', '.join(addresses)}",
         f"MTU = {machine.mtu}",
         *extra,
         "",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
 
@@ -53,7 +53,7 @@ class Facts:
     default_interface: str
     interfaces: frozenset[str]
     udp_ports: Mapping[int, str]
-    routes: tuple[tuple[IPv4Network, str], ...]
+    routes: tuple[tuple[IPv4Network | IPv6Network, str], ...]
     tunnels: Mapping[str, TunnelFact]
     firewalls: Mapping[str, frozenset[str]]
     zoned: frozenset[str]
@@ -112,6 +112,6 @@ def _udp_port(word: str) -> tuple[int, str]:
     return int(port), who
 
 
-def _route(word: str) -> tuple[IPv4Network, str]:
+def _route(word: str) -> tuple[IPv4Network | IPv6Network, str]:
     network, _, interface = word.partition("@")
-    return IPv4Network(network), interface
+    return ip_network(network), interface

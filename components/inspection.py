@@ -62,7 +62,7 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
     egresses += [client.egress for client in settings.clients.values()]
 
     def wanted(packages: Packages) -> Wanted:
-        return Wanted(network.interface, owner, network.cidr, packages)
+        return Wanted(network.interface, owner, network.cidr, packages, network.ipv6)
 
     on_vps = replace(
         wanted(vps.packages),

@@ -19,6 +19,7 @@ from settings import (
     Server,
     Settings,
     Ssh,
+    address_lines,
     firewall_lines,
     forward_lines,
     forward_words,
@@ -148,7 +149,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             lines=[
                 f"owner {self._owner}",
                 "role vps",
-                f"address {self._settings.vps_address}/{network.cidr.prefixlen}",
+                *address_lines(self._settings, VPS),
                 f"listen-port {network.listen_port}",
                 f"public-interface {vps.public_interface or 'auto'}",
                 f"mtu {network.mtu}",
@@ -168,7 +169,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 lines=[
                     f"owner {self._owner}",
                     "role server",
-                    f"address {self._settings.address_of(name)}/{network.cidr.prefixlen}",
+                    *address_lines(self._settings, name),
                     f"mtu {self._settings.mtu_of(name)}",
                     pulumi.Output.concat("peer-public-key ", self._keys[VPS]),
                     pulumi.Output.concat("peer-endpoint ", self._dialled),
@@ -277,7 +278,8 @@ class ReverseTunnel(pulumi.ComponentResource):
                     private_key=known[0],
                     mtu=self._settings.mtu_of(name),
                     egress=machine.egress,
+                    ipv6=self._settings.ipv6_of(name),
                 ),
-                Gateway(known[1], known[2], network.cidr, network.keepalive),
+                Gateway(known[1], known[2], network.cidr, network.keepalive, network.ipv6),
             )
         )

@@ -73,13 +73,17 @@ udp_ports() {
     !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : ($2 == "-" ? "" : $2)) }'
 }
 
-# network@interface, without the default route
+# network@interface, without the default route; of IPv6 the unique local ones, which a tunnel may want
 routes() {
   has ip || return 0
-  ip -4 route show 2>/dev/null | awk '
-    $1 ~ /^[0-9.]+(\/[0-9]+)?$/ {
+  {
+    ip -4 route show
+    ip -6 route show
+  } 2>/dev/null | awk '
+    $1 ~ /^([0-9.]+|f[cd][0-9a-f:]+)(\/[0-9]+)?$/ {
+      whole = $1 ~ /:/ ? "/128" : "/32"
       for (i = 2; i < NF; i++) if ($i == "dev") {
-        print ($1 ~ /\// ? $1 : $1 "/32") "@" $(i + 1)
+        print ($1 ~ /\// ? $1 : $1 whole) "@" $(i + 1)
         break
       }
     }'

@@ -8,7 +8,14 @@ from .forward import Forward, SourceAddress
 from .hints import hints
 from .late import Late, Later, is_late
 from .limit import Limit
-from .lines import firewall_lines, forward_lines, opening_lines, peer_lines, server_lines
+from .lines import (
+    address_lines,
+    firewall_lines,
+    forward_lines,
+    opening_lines,
+    peer_lines,
+    server_lines,
+)
 from .loading import load
 from .network import Network
 from .packages import Packages
@@ -45,6 +52,7 @@ __all__ = [
     "Ssh",
     "Target",
     "Vps",
+    "address_lines",
     "firewall_lines",
     "forward_lines",
     "forward_words",

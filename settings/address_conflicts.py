@@ -1,14 +1,16 @@
 """Conflicts of addresses and networks: the tunnel's own, those behind servers, and the VPS's."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .facts import Facts, entries
-from .network import ADDRESS
+from .network import ADDRESS, ADDRESS6, same_number
 from .peer_conflicts import hosts
 from .problem import Path, Problem, Rule, path_text
 from .ssh import as_ip
 from .vps import ENDPOINT
+
+LEAST_WITH_IPV6 = 1280  # bytes
 
 
 def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
@@ -33,6 +35,75 @@ def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
             taken[address] = path_text(path)
 
 
+def _ipv6_addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
+    network: IPv6Network | None = facts.get("network", {}).get("ipv6")
+    if network is None:
+        return
+    hosts = ((("vps",), facts.get("vps", {})), *entries(facts, "servers", "clients"))
+    taken = {
+        address: path_text(path)
+        for path, host in hosts
+        if host.get("ipv6", "refused") is None and (address := _ipv6_by_number(facts, path, host))
+    }
+    for path, host in hosts:
+        address = host.get("ipv6")
+        if address is None:
+            continue
+        here = (*path, "ipv6")
+        if address not in network or address == network.network_address:
+            says = f"is not a host's in {network}"
+            yield Problem(here, ADDRESS6.refuse(str(address), says))
+        elif address in taken:
+            rule = Rule(
+                f"a free address of {network}",
+                "two hosts with one address get each other's packets",
+            )
+            yield Problem(here, rule.refuse(str(address), f"is taken by {taken[address]}"))
+        else:
+            taken[address] = path_text(path)
+
+
+def _ipv6_by_number(facts: Facts, path: Path, host: Facts) -> IPv6Address | None:
+    """Return the address that a host has if none is given; None where its IPv4 one is wrong."""
+    network = facts["network"]
+    if "cidr" not in network or "address" not in host:
+        return None
+    cidr: IPv4Network = network["cidr"]
+    address = cidr[1] if path == ("vps",) and host["address"] is None else host["address"]
+    return same_number(address, cidr, network["ipv6"]) if address in cidr else None
+
+
+def _ipv6_without_a_network(facts: Facts) -> Iterator[Problem]:
+    if facts.get("network", {}).get("ipv6", "unknown") is not None:
+        return
+    rule = Rule(
+        "IPv6 beside network.ipv6, such as fd5c:91e2:7a3b::/64",
+        "without it the tunnel has IPv4 alone, and no visitor of IPv6 gets in",
+    )
+    for path, host in ((("vps",), facts.get("vps", {})), *entries(facts, "servers", "clients")):
+        if host.get("ipv6") is not None:
+            yield Problem((*path, "ipv6"), rule.refuse_hidden("is given without network.ipv6"))
+    for path, forward in entries(facts, "forwards"):
+        for network in forward.get("from_") or ():
+            if isinstance(network, IPv6Network):
+                says = "is of IPv6, which the tunnel has not"
+                yield Problem((*path, "from"), rule.refuse(str(network), says))
+
+
+def _mtu_too_small_for_ipv6(facts: Facts) -> Iterator[Problem]:
+    if facts.get("network", {}).get("ipv6") is None:
+        return
+    rule = Rule(
+        f"{LEAST_WITH_IPV6} or more; or leave network.ipv6 out",
+        "every line of IPv6 carries packets of that size, by its standard",
+    )
+    here = ((("network",), facts["network"]), *entries(facts, "servers", "clients"))
+    for path, entry in here:
+        mtu = entry.get("mtu")
+        if mtu is not None and mtu < LEAST_WITH_IPV6:
+            yield Problem((*path, "mtu"), rule.refuse(mtu, "is too small for IPv6"))
+
+
 def _off_network(address: IPv4Address, cidr: IPv4Network) -> str | None:
     if address not in cidr:
         return f"is not in the network {cidr}"
@@ -44,18 +115,19 @@ def _off_network(address: IPv4Address, cidr: IPv4Network) -> str | None:
 
 
 def _hosts_inside_the_tunnel(facts: Facts) -> Iterator[Problem]:
-    cidr: IPv4Network | None = facts.get("network", {}).get("cidr")
-    if cidr is None:
-        return
-    rule = Rule(
-        f"an address outside {cidr}, or another network.cidr that overlaps no LAN of yours",
-        "once the tunnel is up, packets to that address go into the tunnel and not to the LAN",
-    )
-    for path, ssh in hosts(facts):
-        address = as_ip(ssh.get("host"))
-        if address and address in cidr:
-            says = f"is inside the tunnel's network {cidr}"
-            yield Problem((*path, "host"), rule.refuse(str(address), says))
+    for key in ("cidr", "ipv6"):
+        network: IPv4Network | IPv6Network | None = facts.get("network", {}).get(key)
+        if network is None:
+            continue
+        rule = Rule(
+            f"an address outside {network}, or another network.{key} that overlaps no LAN of yours",
+            "once the tunnel is up, packets to that address go into the tunnel and not to the LAN",
+        )
+        for path, ssh in hosts(facts):
+            address = as_ip(ssh.get("host"))
+            if address and address in network:
+                says = f"is inside the tunnel's network {network}"
+                yield Problem((*path, "host"), rule.refuse(str(address), says))
 
 
 def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
@@ -77,7 +149,7 @@ def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
 
 def _cannot_be_dialled(host: IPv4Address | IPv6Address) -> str | None:
     if host.version == 6:  # noqa: PLR2004 - a family's name
-        return "an IPv6 address; forwards are IPv4"
+        return "an IPv6 address; peers dial by IPv4"
     if host.is_loopback or host.is_unspecified or host.is_multicast:
         return "which cannot be dialled from elsewhere"
     return None
@@ -147,6 +219,9 @@ def _interface_taken(facts: Facts) -> Iterator[Problem]:
 
 RULES = (
     _addresses_off_the_plan,
+    _ipv6_addresses_off_the_plan,
+    _ipv6_without_a_network,
+    _mtu_too_small_for_ipv6,
     _hosts_inside_the_tunnel,
     _endpoint_unfit,
     _networks_overlap,

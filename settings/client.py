@@ -3,7 +3,7 @@
 from .egress import Egress, EgressField
 from .keys import PublicKeyField
 from .model import Model
-from .network import AddressField, OwnMtuField
+from .network import Address6Field, AddressField, OwnMtuField
 
 
 class Client(Model):
@@ -11,6 +11,9 @@ class Client(Model):
 
     address: AddressField
     """Its address inside the tunnel."""
+
+    ipv6: Address6Field = None
+    """That of IPv6; default: the one in network.ipv6 with the same number."""
 
     public_key: PublicKeyField = None
     """The WireGuard public key of a device that made its own, so that its private key never leaves

@@ -10,7 +10,7 @@ from .choice import choice
 from .comment import CommentField
 from .limit import Limit
 from .model import Model
-from .networks import SOURCES, Networks, check_sources, networks_schema
+from .networks import SOURCES, Sources, check_sources, sources_schema
 from .ports import PORTS, PORTS_SCHEMA, Ports, check_ports
 from .protocol import WHY, Protocol
 from .switch import Switch
@@ -41,8 +41,8 @@ class Forward(Model):
     """Whether it is open. A paused forward keeps its port to itself."""
 
     from_: Annotated[
-        Networks | None,
-        Check(check_sources, SOURCES, networks_schema(minItems=1), optional=True),
+        Sources | None,
+        Check(check_sources, SOURCES, sources_schema(), optional=True),
     ] = Field(default=None, alias="from")
     """Who may use it; default: everybody."""
 

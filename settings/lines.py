@@ -17,13 +17,15 @@ from .stack import Settings
 def forward_lines(settings: Settings, name: str) -> tuple[str, ...]:
     """Return a forward for the helper on the VPS.
 
-    The first line says what leads where, `tcp 80 -> 172.16.0.4:8080`; others follow where it is
-    paused, restricted, or comes from the tunnel's own address.
+    The first line says what leads where, `tcp 80 -> 172.16.0.4:8080`; others follow where it takes
+    visitors of IPv6, is paused, restricted, or comes from the tunnel's own address.
     """
     forward = settings.forwards[name]
     there = settings.destination(name)
     first = f"{forward.protocol} {forward.port} -> {there.address}:{there.ports}"
-    return (first, *_restrictions(forward), *(() if there.behind else _source_address(forward)))
+    ipv6 = () if there.ipv6 is None else (f"ipv6 {there.ipv6}",)
+    source_address = () if there.behind else _source_address(forward)
+    return (first, *ipv6, *_restrictions(forward), *source_address)
 
 
 def opening_lines(settings: Settings, name: str) -> tuple[str, ...]:
@@ -60,11 +62,22 @@ def _source_address(forward: Forward) -> Iterator[str]:
         yield "source-address tunnel"
 
 
+def address_lines(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return a host's place in the tunnel for its helper; `name` is a server's, or `vps`."""
+    network, ipv6 = settings.network, settings.ipv6_of(name)
+    own = f"address {settings.address_of(name)}/{network.cidr.prefixlen}"
+    if network.ipv6 is None:
+        return (own,)
+    return (own, f"ipv6 {ipv6}/{network.ipv6.prefixlen}")
+
+
 def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
     """Return a server or client for the helper on the VPS, without its public key."""
     peer = settings.peers[name]
     networks = peer.networks if isinstance(peer, Server) else ()
-    lines = [f"allowed-ips {','.join([f'{peer.address}/32', *map(str, networks)])}"]
+    ipv6 = settings.ipv6_of(name)
+    own = [f"{peer.address}/32", *([] if ipv6 is None else [f"{ipv6}/128"])]
+    lines = [f"allowed-ips {','.join([*own, *map(str, networks)])}"]
     if peer.egress is Egress.TUNNEL:
         lines.append("egress tunnel")
     if (mtu := settings.mtu_of(name)) != settings.network.mtu:
@@ -83,13 +96,17 @@ def firewall_lines(settings: Settings) -> tuple[str, ...]:
     if settings.vps.firewall is Firewall.NONE:
         return ()
     allowed = sorted(settings.vps.allow.items())
-    return ("default-deny", *(_allow_line(settings, name, allow) for name, allow in allowed))
+    lines = (line for name, allow in allowed for line in _allow_lines(settings, name, allow))
+    return ("default-deny", *lines)
 
 
-def _allow_line(settings: Settings, name: str, allow: Allow) -> str:
-    sources = sorted(map(settings.address_of, allow.from_))
+def _allow_lines(settings: Settings, name: str, allow: Allow) -> Iterator[str]:
+    """Yield one line, or one for each family."""
+    begin = f"allow {name} {allow.protocol or 'any'}"
     port = "" if allow.port is None else f":{allow.port}"
-    return (
-        f"allow {name} {allow.protocol or 'any'} {','.join(map(str, sources))} -> "
-        f"{settings.address_of(allow.to)}{port}"
-    )
+    sources = sorted(map(settings.address_of, allow.from_))
+    yield f"{begin} {','.join(map(str, sources))} -> {settings.address_of(allow.to)}{port}"
+    sources6 = sorted(ipv6 for each in allow.from_ if (ipv6 := settings.ipv6_of(each)))
+    if sources6:
+        to = f"[{settings.ipv6_of(allow.to)}]{port}"
+        yield f"{begin} {','.join(map(str, sources6))} -> {to}"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated
 
 from .check import Check
@@ -13,6 +13,8 @@ from .problem import Rule
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 CARRIER = IPv4Network("100.64.0.0/10")
 SMALLEST = 30  # prefix length: two hosts, the VPS and one server
+LOCAL = IPv6Network("fd00::/8")
+LOCAL_LENGTH = 64  # prefix length of one network, as everywhere in IPv6
 
 CIDR = Rule(
     f"a network inside {', '.join(map(str, PRIVATE))}, /{SMALLEST} or larger, "
@@ -22,6 +24,17 @@ CIDR = Rule(
 ADDRESS = Rule(
     "an IPv4 address of the tunnel's network, such as 172.16.0.4",
     "each host has one fixed address in the tunnel, which never moves when others come and go",
+)
+IPV6 = Rule(
+    f"a /{LOCAL_LENGTH} inside {LOCAL}, such as fd5c:91e2:7a3b::/{LOCAL_LENGTH}, with digits of "
+    "your own behind fd",
+    "these unique local addresses are nobody's on the internet, and random digits are those of no "
+    "other network of yours",
+)
+ADDRESS6 = Rule(
+    "an address of network.ipv6, such as fd5c:91e2:7a3b::4",
+    "each host has one fixed address in the tunnel; left out, it is the one with the same number "
+    "as its IPv4 address",
 )
 MTU = Rule(
     "a whole number of bytes from 576 to 1440",
@@ -38,6 +51,7 @@ INTERFACE = Rule(
 )
 
 _CIDR_TEXT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}")
+_IPV6_TEXT = re.compile(r"[0-9A-Fa-f:]{2,39}/[0-9]{1,3}")
 _INTERFACE_PATTERN = r"[a-z][a-z0-9-]{0,14}"
 _NOT_INTERFACES = ("all", "default", "lo")
 
@@ -79,6 +93,49 @@ def check_address(value: object) -> IPv4Address:
         raise ADDRESS.refuse(value, says) from None
 
 
+def check_ipv6(value: object) -> IPv6Network:
+    """Return the network of unique local addresses that `value` names."""
+    if isinstance(value, IPv6Network):
+        network = value
+    else:
+        if not isinstance(value, str) or not _IPV6_TEXT.fullmatch(value):
+            raise IPV6.refuse(value)
+        try:
+            network = IPv6Network(value, strict=False)
+        except ValueError:
+            raise IPV6.refuse(value, "is no network") from None
+        if IPv6Address(value.partition("/")[0]) != network.network_address:
+            raise IPV6.refuse(value, f"names a host; its network is {network}")
+    if not network.subnet_of(LOCAL):
+        raise IPV6.refuse(str(network), "is not unique local")
+    if network.prefixlen != LOCAL_LENGTH:
+        raise IPV6.refuse(str(network), f"is not a /{LOCAL_LENGTH}")
+    return network
+
+
+def check_address6(value: object) -> IPv6Address:
+    """Return the address that `value` names, such as `fd5c:91e2:7a3b::4`."""
+    if isinstance(value, IPv6Address):
+        return value
+    if not isinstance(value, str):
+        raise ADDRESS6.refuse(value)
+    try:
+        address = IPv6Address(value)
+    except ValueError:
+        says = "is not allowed"
+        if "/" in value:
+            says = "has a prefix; leave it out, it is the network's"
+        raise ADDRESS6.refuse(value, says) from None
+    if address.scope_id is not None:
+        raise ADDRESS6.refuse(value, "has a zone")
+    return address
+
+
+def same_number(address: IPv4Address, cidr: IPv4Network, ipv6: IPv6Network) -> IPv6Address:
+    """Return the address of `ipv6` that has the place which `address` has in `cidr`."""
+    return ipv6[int(address) - int(cidr.network_address)]
+
+
 def whole(rule: Rule, lowest: int, highest: int) -> Callable[[object], int]:
     """Return the check for a whole number from `lowest` to `highest`."""
 
@@ -108,6 +165,11 @@ def check_interface(value: object) -> str:
 ADDRESS_SCHEMA = {"type": "string", "format": "ipv4"}
 AddressField = Annotated[IPv4Address, Check(check_address, ADDRESS, ADDRESS_SCHEMA)]
 
+ADDRESS6_SCHEMA = {"type": "string", "format": "ipv6"}
+Address6Field = Annotated[
+    IPv6Address | None, Check(check_address6, ADDRESS6, ADDRESS6_SCHEMA, optional=True)
+]
+
 _MTU_SCHEMA = {"type": "integer", "minimum": 576, "maximum": 1440}
 OwnMtuField = Annotated[int | None, Check(check_mtu, MTU, _MTU_SCHEMA, optional=True)]
 """That of one peer, where it is smaller than the network's."""
@@ -121,6 +183,18 @@ class Network(Model):
         Check(check_cidr, CIDR, {"type": "string", "pattern": f"^{_CIDR_TEXT.pattern}$"}),
     ] = IPv4Network("172.16.0.0/24")
     """The tunnel's addresses: a private IPv4 network that none of the LANs involved uses."""
+
+    ipv6: Annotated[
+        IPv6Network | None,
+        Check(
+            check_ipv6,
+            IPV6,
+            {"type": "string", "pattern": f"^{_IPV6_TEXT.pattern}$"},
+            optional=True,
+        ),
+    ] = None
+    """The tunnel's addresses of IPv6: a /64 of unique local ones. With it forwards take visitors
+    of IPv6, too; default: the tunnel has IPv4 alone."""
 
     listen_port: Annotated[int, Check(check_port, PORT, PORT_SCHEMA)] = 51820
     """WireGuard's UDP port on the VPS."""

@@ -1,7 +1,7 @@
 """Lists of networks: who may use a forward, and what lies behind a server."""
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from .network import PRIVATE
@@ -11,7 +11,8 @@ MOST = 256
 """Networks in one list. Each is a rule on a host, which every new connection may have to pass."""
 
 SOURCES = Rule(
-    f"a list of 1 to {MOST} IPv4 networks or addresses, such as [198.51.100.0/24, 203.0.113.7]",
+    f"a list of 1 to {MOST} networks or addresses, such as [198.51.100.0/24, 203.0.113.7, "
+    "2001:db8:7::/48]",
     "only visitors from there get in; left out, everybody does",
 )
 BEHIND = Rule(
@@ -21,36 +22,44 @@ BEHIND = Rule(
 )
 
 _NETWORK = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?")
-_EVERYBODY = IPv4Network("0.0.0.0/0")
+_NETWORK6 = re.compile(r"[0-9A-Fa-f:]{2,39}(/[0-9]{1,3})?")
+_EVERYBODY = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+_IN_DISGUISE = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as programs may show them
 
+Network = IPv4Network | IPv6Network
 Networks = tuple[IPv4Network, ...]
+Sources = tuple[Network, ...]
 
 
-def check_sources(value: object) -> Networks:
+def check_sources(value: object) -> Sources:
     """Return the networks of the list `value`, sorted, each once; not empty, and not everybody."""
-    networks = _networks(value, SOURCES)
+    networks = [
+        _network6(entry) if _is_ipv6(entry) else _network(entry, SOURCES)
+        for entry in _entries(value, SOURCES)
+    ]
     if not networks:
         raise SOURCES.refuse_hidden("the list is empty, and would let nobody in")
-    if _EVERYBODY in networks:
-        raise SOURCES.refuse(str(_EVERYBODY), "is everybody; leave the whole list out for that")
-    return networks
+    for network in networks:
+        if network in _EVERYBODY:
+            raise SOURCES.refuse(str(network), "is everybody; leave the whole list out for that")
+    return tuple(sorted(set(networks), key=lambda network: (network.version, network)))
 
 
 def check_behind(value: object) -> Networks:
     """Return the private networks of the list `value`, sorted, each once."""
-    networks = _networks(value, BEHIND)
+    networks = sorted({_network(entry, BEHIND) for entry in _entries(value, BEHIND)})
     for network in networks:
         if not any(network.subnet_of(private) for private in PRIVATE):
             raise BEHIND.refuse(str(network), "is not private")
-    return networks
+    return tuple(networks)
 
 
-def _networks(value: object, rule: Rule) -> Networks:
+def _entries(value: object, rule: Rule) -> list[object]:
     if not isinstance(value, list | tuple):
         raise rule.refuse(value, "is not a list")
     if len(value) > MOST:
         raise rule.refuse_hidden(f"the list has {len(value)} entries")
-    return tuple(sorted({_network(entry, rule) for entry in value}))
+    return list(value)
 
 
 def _network(value: object, rule: Rule) -> IPv4Network:
@@ -69,7 +78,35 @@ def _network(value: object, rule: Rule) -> IPv4Network:
     return network
 
 
-def networks_schema(**limits: int) -> dict[str, Any]:
-    """Return the JSON Schema of such a list."""
-    entry = {"type": "string", "pattern": f"^{_NETWORK.pattern}$"}
-    return {"type": "array", "items": entry, "maxItems": MOST, **limits}
+def _is_ipv6(value: object) -> bool:
+    return isinstance(value, IPv6Address | IPv6Network) or (isinstance(value, str) and ":" in value)
+
+
+def _network6(value: object) -> IPv6Network:
+    text = str(value)
+    if not _NETWORK6.fullmatch(text):
+        raise SOURCES.refuse(text)
+    try:
+        network = IPv6Network(text, strict=False)
+    except ValueError:
+        raise SOURCES.refuse(text, "is no network") from None
+    if IPv6Address(text.partition("/")[0]) != network.network_address:
+        raise SOURCES.refuse(text, f"names a host; its network is {network}")
+    if network.subnet_of(_IN_DISGUISE):
+        raise SOURCES.refuse(text, "is an IPv4 address in disguise; write it as such")
+    return network
+
+
+def networks_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the networks behind a server."""
+    return _schema(_NETWORK.pattern)
+
+
+def sources_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a list of those who may use a forward."""
+    return {**_schema(f"({_NETWORK.pattern}|{_NETWORK6.pattern})"), "minItems": 1}
+
+
+def _schema(pattern: str) -> dict[str, Any]:
+    entry = {"type": "string", "pattern": f"^{pattern}$"}
+    return {"type": "array", "items": entry, "maxItems": MOST}

@@ -6,7 +6,7 @@ from .check import Check
 from .egress import Egress, EgressField
 from .keys import PublicKeyField
 from .model import Model
-from .network import AddressField, OwnMtuField
+from .network import Address6Field, AddressField, OwnMtuField
 from .networks import BEHIND, Networks, check_behind, networks_schema
 from .packages import Packages, PackagesField
 from .ssh import Ssh
@@ -17,6 +17,9 @@ class Server(Model):
 
     address: AddressField
     """Its address inside the tunnel."""
+
+    ipv6: Address6Field = None
+    """That of IPv6; default: the one in network.ipv6 with the same number."""
 
     public_key: PublicKeyField = None
     """The WireGuard public key of a server without ssh that made its own; default: a key pair is

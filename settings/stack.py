@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -17,7 +17,7 @@ from .keys import SSH_PRIVATE_KEY, check_ssh_private_key
 from .late import Late
 from .model import Model
 from .names import Name, PeerName
-from .network import Network
+from .network import Network, same_number
 from .ports import Ports
 from .problem import SettingsError
 from .server import Server
@@ -32,12 +32,14 @@ class Destination:
     """Where a forward really leads: a server by name, an address, and its ports.
 
     The address is the server's own in the tunnel or, `behind` it, that of a host in its networks.
+    Visitors of IPv6 are led to `ipv6`, if the tunnel has it; nobody leads them on behind a server.
     """
 
     server: str
     address: IPv4Address
     ports: Ports
     behind: bool = False
+    ipv6: IPv6Address | None = None
 
 
 class Settings(Model):
@@ -113,6 +115,14 @@ class Settings(Model):
         """Return the address in the tunnel of the server or client of that name, or of `vps`."""
         return self.vps_address if name == VPS else self.peers[name].address
 
+    def ipv6_of(self, name: str) -> IPv6Address | None:
+        """Return the same of IPv6, if the tunnel has that; by default the one of that number."""
+        host = self.vps if name == VPS else self.peers[name]
+        network, own = self.network, host.ipv6
+        if network.ipv6 is None or own is not None:
+            return own
+        return same_number(self.address_of(name), network.cidr, network.ipv6)
+
     def mtu_of(self, peer: str) -> int:
         """Return the largest packet, in bytes, between the VPS and the peer of that name.
 
@@ -127,7 +137,7 @@ class Settings(Model):
         wanted = self.forwards[forward]
         place, ports = wanted.to.place, wanted.to.ports or wanted.port
         if isinstance(place, str):
-            return Destination(place, self.servers[place].address, ports)
+            return Destination(place, self.servers[place].address, ports, ipv6=self.ipv6_of(place))
         server = next(
             name
             for name, server in self.servers.items()

@@ -12,7 +12,7 @@ from .firewall import Firewall, FirewallField
 from .late import Late
 from .model import Model
 from .names import Name
-from .network import ADDRESS, ADDRESS_SCHEMA, check_address
+from .network import ADDRESS, ADDRESS_SCHEMA, Address6Field, check_address
 from .packages import Packages, PackagesField
 from .problem import Rule
 from .ssh import Ssh, as_ip, check_host
@@ -34,7 +34,7 @@ def check_endpoint(endpoint: object) -> str:
     host = check_host(endpoint, ENDPOINT)
     address = as_ip(host)
     if isinstance(address, IPv6Address):
-        raise ENDPOINT.refuse(host, "is an IPv6 address; forwards are IPv4")
+        raise ENDPOINT.refuse(host, "is an IPv6 address; peers dial by IPv4")
     if address and (address.is_loopback or address.is_unspecified or address.is_multicast):
         raise ENDPOINT.refuse(host, "cannot be dialled from elsewhere")
     return host
@@ -54,6 +54,9 @@ class Vps(Model):
         IPv4Address | None, Check(check_address, ADDRESS, ADDRESS_SCHEMA, optional=True)
     ] = None
     """Its address inside the tunnel; default: the network's first host."""
+
+    ipv6: Address6Field = None
+    """That of IPv6; default: the one in network.ipv6 with the same number."""
 
     endpoint: Annotated[
         Late[str] | None,

@@ -17,6 +17,8 @@ def forward_words(settings: Settings, name: str, public_address: str) -> str:
     forward = settings.forwards[name]
     there = settings.destination(name)
     place = f"{there.address}:{there.ports}"
+    if there.ipv6 is not None:
+        place += f" and [{there.ipv6}]:{there.ports}"
     place = f"{place} behind {there.server}" if there.behind else f"{there.server} {place}"
     words = ", ".join(
         [f"{forward.protocol} {public_address}:{forward.port} -> {place}", *_restrictions(forward)]

@@ -18,12 +18,10 @@ fail() {
   exit 1
 }
 
-# shellcheck disable=SC2329 # called by main's traps
 unexpected() {
   say "stopped in ${FUNCNAME[1]} (line $1) with status $2: run it again, which goes on from here"
 }
 
-# shellcheck disable=SC2329
 finish() {
   local status=$?
   trap - EXIT ERR

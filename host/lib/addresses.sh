@@ -1,4 +1,4 @@
-# Addresses: checks and arithmetic of IPv4, ports, names and keys.
+# Addresses: checks and arithmetic of both families, ports, names and keys.
 
 is_slug() { [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$ ]]; }
 
@@ -13,24 +13,36 @@ parse_ports() {
   is_port "$BEGIN" && is_port "$END" && ((BEGIN <= END))
 }
 
+# An IPv4 address
 is_address() {
   [[ $1 =~ ^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$ ]] &&
     ((BASH_REMATCH[1] < 256 && BASH_REMATCH[2] < 256 && BASH_REMATCH[3] < 256 && BASH_REMATCH[4] < 256))
 }
 
-# An address with a prefix length: 172.16.0.1/24
-is_prefixed() {
-  [[ $1 == */* ]] && is_address "${1%/*}" && [[ ${1#*/} =~ ^(0|[1-9][0-9]?)$ ]] && ((${1#*/} <= 32))
+# An IPv6 address in the writing in which ip and iptables print it, so that texts can be compared
+is_ipv6() {
+  [[ $1 == *:* ]] && digits_of "$1" || return 1
+  address_of "$DIGITS"
+  [[ $ADDRESS == "$1" ]]
 }
 
-# A network without bits of a host, and not everything: 198.51.100.0/24
+# An address of either family with a prefix length: 172.16.0.1/24
+is_prefixed() {
+  local address=${1%/*} length=${1#*/}
+  [[ $1 == */* && $length =~ ^(0|[1-9][0-9]{0,2})$ ]] || return 1
+  if [[ $address == *:* ]]; then
+    is_ipv6 "$address" && ((length <= 128))
+  else
+    is_address "$address" && ((length <= 32))
+  fi
+}
+
+# A network of either family without bits of a host, and not everything: 198.51.100.0/24
 is_network() {
-  local address
   is_prefixed "$1" && [[ ${1#*/} != 0 ]] || return 1
-  network_bounds "${1%/*}/32"
-  address=$FIRST
   network_bounds "$1"
-  ((FIRST == address))
+  digits_of "${1%/*}"
+  [[ $FIRST == "$DIGITS" ]]
 }
 
 # A WireGuard key: 32 bytes in base64
@@ -39,19 +51,81 @@ is_key() { [[ $1 =~ ^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$ ]]; }
 # HOST:PORT as WireGuard dials it
 is_endpoint() { [[ $1 =~ ^[A-Za-z0-9._-]{1,253}:([0-9]+)$ ]] && is_port "${BASH_REMATCH[1]}"; }
 
-# network_bounds PREFIXED: its first and last address, as numbers, into FIRST and LAST
+readonly ZEROS=00000000000000000000000000000000 ONES=ffffffffffffffffffffffffffffffff
+
+# digits_of ADDRESS: its hexadecimal digits, 8 or 32 by family, into DIGITS; false if it is none
+digits_of() {
+  local group zeros
+  local -a head=() tail=()
+  if [[ $1 != *:* ]]; then
+    is_address "$1" || return 1
+    printf -v DIGITS '%02x%02x%02x%02x' "${BASH_REMATCH[@]:1}"
+    return
+  fi
+  IFS=: read -ra head <<<"${1%%::*}"
+  [[ $1 != *::* ]] || IFS=: read -ra tail <<<"${1#*::}"
+  # For as many groups as are missing there is "::", once.
+  zeros=$((8 - ${#head[@]} - ${#tail[@]}))
+  if [[ $1 == *::* ]]; then ((zeros > 0)); else ((zeros == 0)); fi || return 1
+  DIGITS=
+  for group in "${head[@]}" "" "${tail[@]}"; do
+    if [[ -z $group ]]; then
+      DIGITS+=${ZEROS:0:4*zeros}
+    else
+      [[ $group =~ ^[0-9a-f]{1,4}$ ]] || return 1
+      printf -v group '%04x' "0x$group"
+      DIGITS+=$group
+    fi
+  done
+  ((${#DIGITS} == 32))
+}
+
+# address_of DIGITS: in its usual writing, into ADDRESS
+address_of() {
+  local i zeros
+  ADDRESS=
+  if ((${#1} == 8)); then
+    for ((i = 0; i < 8; i += 2)); do ADDRESS+=${ADDRESS:+.}$((16#${1:i:2})); done
+    return
+  fi
+  for ((i = 0; i < 32; i += 4)); do
+    printf -v ADDRESS '%s%x' "${ADDRESS:+$ADDRESS:}" "0x${1:i:4}"
+  done
+  # The first of the longest runs of zeros, of two groups at least, is left out.
+  for zeros in 0:0:0:0:0:0:0:0 0:0:0:0:0:0:0 0:0:0:0:0:0 0:0:0:0:0 0:0:0:0 0:0:0 0:0; do
+    [[ :$ADDRESS: == *":$zeros:"* ]] || continue
+    ADDRESS=:$ADDRESS:
+    ADDRESS=${ADDRESS/":$zeros:"/::}
+    # Of the colons put around it, those that stand alone.
+    [[ $ADDRESS == ::* ]] || ADDRESS=${ADDRESS#:}
+    [[ $ADDRESS == *:: ]] || ADDRESS=${ADDRESS%:}
+    return
+  done
+}
+
+# network_bounds PREFIXED: the digits of its first and last address, into FIRST and LAST; without a
+# prefix length both are the address
 network_bounds() {
-  local a b c d size
-  IFS=. read -r a b c d <<<"${1%/*}"
-  size=$((1 << (32 - ${1#*/})))
-  FIRST=$((((a << 24) + (b << 16) + (c << 8) + d) / size * size))
-  LAST=$((FIRST + size - 1))
+  local whole bits digit low high
+  digits_of "${1%/*}"
+  FIRST=$DIGITS LAST=$DIGITS
+  [[ $1 == */* ]] || return 0
+  whole=$((${1#*/} / 4)) bits=$((${1#*/} % 4))
+  FIRST=${DIGITS:0:whole} LAST=$FIRST
+  if ((bits)); then
+    digit=$((16#${DIGITS:whole:1}))
+    printf -v low '%x' $((digit & 0xf0 >> bits & 15))
+    printf -v high '%x' $((digit | 0xf >> bits))
+    FIRST+=$low LAST+=$high
+  fi
+  FIRST+=${ZEROS:0:${#DIGITS}-${#FIRST}} LAST+=${ONES:0:${#DIGITS}-${#LAST}}
 }
 
 # network_of PREFIXED: the network in its usual writing, into NETWORK
 network_of() {
   network_bounds "$1"
-  NETWORK=$((FIRST >> 24)).$((FIRST >> 16 & 255)).$((FIRST >> 8 & 255)).$((FIRST & 255))/${1#*/}
+  address_of "$FIRST"
+  NETWORK=$ADDRESS/${1#*/}
 }
 
 overlap() {
@@ -59,8 +133,8 @@ overlap() {
   network_bounds "$1"
   first=$FIRST last=$LAST
   network_bounds "$2"
-  ((first <= LAST && FIRST <= last))
+  [[ ${#first} == "${#FIRST}" && ! $first > $LAST && ! $FIRST > $last ]]
 }
 
 # contains NETWORK ADDRESS
-contains() { overlap "$1" "$2/32"; }
+contains() { overlap "$1" "$2"; }

@@ -13,7 +13,7 @@ readonly FLOW="^(tcp|udp) .* src=([^ ]+) dst=([^ ]+) sport=[0-9]+ dport=([0-9]+)
 (packets=[0-9]+ bytes=[0-9]+ )?(\[UNREPLIED\] )?\
 src=([^ ]+) dst=([^ ]+) sport=([0-9]+) .* mark=([0-9]+)"
 
-# list_flows OPTION...: into FLOWS, each once, as "protocol visitor destination port source
+# list_flows OPTION...: of the family in use, into FLOWS, each once, as "protocol visitor destination port source
 # source-port way-back mark"
 list_flows() {
   local line
@@ -22,7 +22,7 @@ list_flows() {
     [[ $line =~ $FLOW ]] || continue
     line="${BASH_REMATCH[1]} ${BASH_REMATCH[2]} ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}"
     seen["$line ${BASH_REMATCH[7]} ${BASH_REMATCH[9]} ${BASH_REMATCH[8]} ${BASH_REMATCH[10]}"]=1
-  done < <(conntrack -L "$@" 2>/dev/null || true)
+  done < <(conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true)
   FLOWS=("${!seen[@]}")
 }
 
@@ -36,15 +36,20 @@ end_flows() {
 
 # retire_flows TEXT: of this forward's ports, those flows that no forward has (any more)
 retire_flows() {
-  local protos first last to proto flow
+  local protos first last to proto flow family
   local -a flows=() narrowed=()
   parse_text "$1" || return 0
-  protos=$PROTOS first=$PORT last=$PORT_END to=$TARGET
+  protos=$PROTOS first=$PORT last=$PORT_END to=$TARGETS
   ((first != last)) || narrowed=(--orig-port-dst "$first")
-  for proto in $protos; do
-    list_flows -p "$proto" "${narrowed[@]}"
-    flows+=("${FLOWS[@]}")
+  for family in 4 6; do
+    use_family "$family"
+    pick "$to"
+    for proto in ${PICKED[0]:+$protos}; do
+      list_flows -p "$proto" "${narrowed[@]}"
+      flows+=("${FLOWS[@]}")
+    done
   done
+  use_family 4
   ((${#flows[@]})) || return 0
   # Whom they belong to is asked of all forwards, which takes its time: only now.
   load_forwards
@@ -53,24 +58,24 @@ retire_flows() {
   done
 }
 
-# retire_flow FLOW: if it was of the ports from first to last and the target to, and is nobody's now
+# retire_flow FLOW: if it was of the ports from first to last and a target in to, and is nobody's now
 retire_flow() {
   local proto visitor dst port source sport back mark
   read -r proto visitor dst port source sport back mark <<<"$1"
   ((port >= first && port <= last)) || return 0
   if [[ ${SETTING[role]} == server ]]; then
     # Those that came in by the tunnel; others to the same host pass through without us.
-    [[ $dst == "$to" ]] || return 0
+    [[ ,$to, == *",$dst,"* ]] || return 0
     ((mark & MARK)) || return 0
     ! is_claimed || return 0
   elif [[ $dst == "$source" ]]; then
     # Not translated: answered by this host itself, until a forward took the port. Its tunnel address
     # and its loopback are its own in any case.
-    [[ $dst != "${SETTING[address]%/*}" && $dst != 127.* ]] || return 0
+    [[ $dst != 127.* && $dst != ::1 ]] && ! is_own "$dst" || return 0
     is_taken && is_local "$dst" || return 0
   else
     # Translated by us, not by Docker or another tunnel.
-    [[ $source == "$to" ]] || contains "$NETWORK" "$source" || return 0
+    [[ ,$to, == *",$source,"* ]] || is_inside "$source" || return 0
     ! is_claimed || return 0
   fi
   end_flows "$proto" "$visitor" "$dst" "$port" "$source" "$sport"
@@ -78,15 +83,15 @@ retire_flow() {
 
 # is_claimed: whether one of CLAIMS has the flow that was read
 is_claimed() {
-  local claim protocol begin end target tport source_address from network
+  local claim protocol begin end targets tport source_address from network
   for claim in "${CLAIMS[@]}"; do
-    read -r protocol begin end target tport source_address from <<<"$claim"
-    [[ $protocol == "$proto" && $target == "$source" ]] || continue
+    read -r protocol begin end targets tport source_address from <<<"$claim"
+    [[ $protocol == "$proto" && ,$targets, == *",$source,"* ]] || continue
     ((port >= begin && port <= end && sport - tport == port - begin)) || continue
     # A peer's way back to itself is masqueraded in any case.
     [[ $source_address == client && $back == "$visitor" ]] ||
       [[ $source_address == tunnel && $back != "$visitor" ]] ||
-      contains "$NETWORK" "$visitor" || continue
+      is_inside "$visitor" || continue
     [[ -n $from ]] || return 0
     for network in ${from//,/ }; do
       ! contains "$network" "$visitor" || return 0
@@ -106,17 +111,23 @@ is_taken() {
 }
 
 is_local() {
-  [[ -n $(ip -4 -o address show to "$1/32") ]]
+  [[ -n $(ip -o address show to "$1") ]]
 }
 
 # retire_all_flows: visitors' connections must not linger on as if their forwards were there
 retire_all_flows() {
-  local flow proto visitor dst port source sport network address
+  local ips
+  [[ ${SETTING[role]} == server ]] || load_peers
+  by_family retire_family_flows
+  for ips in "${!WAYS_OUT[@]}"; do retire_way_out "$ips"; done
+}
+
+retire_family_flows() {
+  local flow proto visitor dst port source sport network
   if [[ ${SETTING[role]} == server ]]; then
-    conntrack -D --mark "$MARK/$MARK" >/dev/null 2>&1 || true
+    conntrack -D -f "ipv$FAMILY" --mark "$MARK/$MARK" >/dev/null 2>&1 || true
     return 0
   fi
-  load_peers
   list_flows --dst-nat
   for flow in "${FLOWS[@]}"; do
     read -r proto visitor dst port source sport _ <<<"$flow"
@@ -126,20 +137,25 @@ retire_all_flows() {
       break
     done
   done
-  for address in "${WAYS_OUT[@]}"; do retire_way_out "$address"; done
 }
 
-# retire_way_out ADDRESS: a peer's connections to the internet by this host
-retire_way_out() {
-  local line dst
+# retire_way_out ALLOWED-IPS: a peer's connections to the internet by this host
+retire_way_out() { by_family retire_family_way_out "$@"; }
+
+retire_family_way_out() {
+  local line dst own
   local -A ended=()
+  pick "$1"
+  own=${PICKED[0]-}
+  [[ -n $own ]] || return 0
+  own=${own%/*}
   while IFS= read -r line; do
     # Not those that a forward has translated.
     [[ $line =~ \ dst=([^ ]+)\ .*\ src=([^ ]+)\  && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] ||
       continue
     ended[${BASH_REMATCH[1]}]=1
-  done < <(conntrack -L --orig-src "$1" --src-nat 2>/dev/null || true)
+  done < <(conntrack -L -f "ipv$FAMILY" --orig-src "$own" --src-nat 2>/dev/null || true)
   for dst in "${!ended[@]}"; do
-    conntrack -D --orig-src "$1" --orig-dst "$dst" --reply-src "$dst" >/dev/null 2>&1 || true
+    conntrack -D --orig-src "$own" --orig-dst "$dst" --reply-src "$dst" >/dev/null 2>&1 || true
   done
 }

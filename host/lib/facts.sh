@@ -32,10 +32,18 @@ is_enabled() { systemctl is-enabled --quiet "$UNIT" 2>/dev/null; }
 
 # judge_rules: what the firewall holds against what the files say, into CHAIN_STATES, FORWARD_STATES
 judge_rules() {
-  local name key state table builtin chain position
+  local name
   CHAIN_STATES=() FORWARD_STATES=()
-  want_chains
   load_forwards
+  for name in "${!FORWARD[@]}"; do FORWARD_STATES[$name]=paused; done
+  by_family judge_family_rules
+}
+
+# judge_family_rules: what is wrong in one family is so, whatever the other is like
+judge_family_rules() {
+  local name key state table builtin chain position
+  local -A states=()
+  want_chains
   SHALL=()
   for name in "${!FORWARD[@]}"; do want_forward "$name" "${FORWARD[$name]}"; done
   read_rules
@@ -44,20 +52,20 @@ judge_rules() {
     state=ok
     hangs_well "$table" "$builtin" "$chain" "$position" || state=unhung
     [[ ${PRESENT["$table $chain"]-missing} == "${WANTED["$table $chain"]-}" ]] || state=differs
-    CHAIN_STATES[$chain]=$state
+    [[ ${CHAIN_STATES[$chain]-ok} != ok ]] || CHAIN_STATES[$chain]=$state
   done
   # Of all its rules, in several chains.
-  for name in "${!FORWARD[@]}"; do FORWARD_STATES[$name]=paused; done
-  for key in "${!SHALL[@]}"; do FORWARD_STATES[${key##* }]=missing; done
+  for key in "${!SHALL[@]}"; do states[${key##* }]=missing; done
   for key in "${!TAGGED[@]}"; do
     state=ok
-    [[ ${FORWARD_STATES[${key##* }]-} == *[a-z]* && ${FORWARD_STATES[${key##* }]} != paused ]] ||
-      state=stray
-    FORWARD_STATES[${key##* }]=$state
+    [[ ${states[${key##* }]-} == *[a-z]* ]] || state=stray
+    states[${key##* }]=$state
   done
   for key in "${!SHALL[@]}" "${!TAGGED[@]}"; do
     name=${key##* }
-    [[ ${FORWARD_STATES[$name]} != ok || ${TAGGED[$key]-} == "${SHALL[$key]-}" ]] ||
-      FORWARD_STATES[$name]=differs
+    [[ ${states[$name]} != ok || ${TAGGED[$key]-} == "${SHALL[$key]-}" ]] || states[$name]=differs
+  done
+  for name in "${!states[@]}"; do
+    [[ ${FORWARD_STATES[$name]-ok} != @(ok|paused) ]] || FORWARD_STATES[$name]=${states[$name]}
   done
 }

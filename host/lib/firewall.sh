@@ -32,20 +32,22 @@ parse_firewall() {
       is_port "${DPORTS%-*}" && is_port "${DPORTS#*-}" && ((${DPORTS%-*} <= ${DPORTS#*-}))
     } || return 1
     for source in ${SOURCES//,/ } "$DESTINATION"; do
-      WRONG="'$line': $source is not an IPv4 address"
-      is_address "$source" || return 1
+      WRONG="'$line': $source is not an address, or not of the others' family"
+      if [[ $DESTINATION == *:* ]]; then is_ipv6 "$source"; else is_address "$source"; fi || return 1
     done
   done
 }
 
-# parse_allow LINE: "allow mount tcp 172.16.0.10 -> 172.16.0.4:445" into PROTOCOLS, SOURCES,
-# DESTINATION and DPORTS; false if it is no such line
+# parse_allow LINE: "allow mount tcp 172.16.0.10 -> 172.16.0.4:445", or the same with the addresses of
+# IPv6, "-> [fd5c:91e2:7a3b::4]:445", into PROTOCOLS, SOURCES, DESTINATION and DPORTS; false if it is
+# no such line
 parse_allow() {
-  local words='^allow [A-Za-z0-9][A-Za-z0-9_-]* (any|tcp|udp|tcp\+udp) ([0-9.]+(,[0-9.]+)*) -> '
-  words+='([0-9.]+)(:([0-9]+(-[0-9]+)?))?$'
+  local words='^allow [A-Za-z0-9][A-Za-z0-9_-]* (any|tcp|udp|tcp\+udp) ([0-9a-f.:]+(,[0-9a-f.:]+)*) -> '
+  words+='([0-9.]+|\[[0-9a-f:]+\])(:([0-9]+(-[0-9]+)?))?$'
   [[ $1 =~ $words ]] || return 1
   PROTOCOLS=${BASH_REMATCH[1]} SOURCES=${BASH_REMATCH[2]}
   DESTINATION=${BASH_REMATCH[4]} DPORTS=${BASH_REMATCH[6]}
+  DESTINATION=${DESTINATION//[][]/}
 }
 
 # read_firewall FILE: into FIREWALL, SSH_PORTS and, of one on trial, UNTIL SINCE TIMER
@@ -155,7 +157,7 @@ verb_put_firewall() {
 # login_stays_allowed: a login by the tunnel comes from a peer, whom FIREWALL must let in
 login_stays_allowed() {
   local line source
-  [[ $LOGIN_TO =~ ^[0-9.]+$ ]] && contains "$NETWORK" "$LOGIN_TO" || return 0
+  [[ -n $LOGIN_TO ]] && is_inside "$LOGIN_TO" || return 0
   while IFS= read -r line; do
     parse_allow "$line" && [[ ,$SOURCES, == *",$LOGIN_FROM,"* && $DESTINATION == "$LOGIN_TO" ]] ||
       continue
@@ -169,7 +171,9 @@ login_stays_allowed() {
 }
 
 # end_peers_flows: what peers had open among each other and with this host is judged anew
-end_peers_flows() {
+end_peers_flows() { by_family end_family_flows; }
+
+end_family_flows() {
   conntrack -D --orig-src "$NETWORK" --orig-dst "$NETWORK" >/dev/null 2>&1 || true
 }
 

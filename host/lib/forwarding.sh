@@ -1,10 +1,10 @@
 # Forwarding: whether this host passes on packets that come in by an interface.
 #
-# Not net.ipv4.ip_forward: the kernel asks the incoming interface's own switch, and the global one
-# would open every interface and change accept_redirects with it. So at the end nobody has to guess
-# who else needs ip_forward by then: if it is on, another program (Docker) or a person set it.
+# Of IPv4 not net.ipv4.ip_forward: the kernel asks the incoming interface's own switch, and the global
+# one would open every interface and change accept_redirects with it. So at the end nobody has to
+# guess who else needs ip_forward by then: if it is on, another program (Docker) or a person set it.
 
-readonly SYSCTL=/proc/sys/net/ipv4
+readonly SYSCTL=/proc/sys/net/ipv4 SYSCTL6=/proc/sys/net/ipv6
 
 # allow_forwarding INTERFACE...: by them, and by the tunnel, whose switch goes with it
 allow_forwarding() {
@@ -29,6 +29,7 @@ allow_forwarding() {
 keep_forwarding() {
   local name
   local -a names
+  [[ ! -e $RUN/$IFACE.up6 ]] || allow_ipv6_forwarding
   [[ -r $RUN/$IFACE.up ]] || return 0
   read -ra names <"$RUN/$IFACE.up" || true
   for name in "${names[@]}" "$IFACE"; do
@@ -75,6 +76,90 @@ restore_forwarding_by() {
   fi
   step restored-forwarding
   rm -f "$record"
+}
+
+# IPv6 has no such switch of each interface: there a packet is passed on if the host's own is on. With
+# it the kernel sets that of every interface and of those to come, which make routers of them and say
+# nothing about passing on; so these are put back at once to what they were. Then it shows at the end
+# whether another program has switched it on meanwhile: the one of interfaces to come is on, too.
+
+readonly NOTE6=$RUN/forwarding6     # lines "INTERFACE VALUE" as they were; "all" is the host's own
+readonly SWITCHING6=$RUN/switching6 # there while they are not yet put back
+
+# allow_ipv6_forwarding: by this host
+allow_ipv6_forwarding() {
+  local file name text=''
+  make_folder "$RUN"
+  [[ -e $RUN/$IFACE.up6 ]] || write_file "$RUN/$IFACE.up6" ''
+  [[ $(<"$SYSCTL6/conf/all/forwarding") == 0 || -e $SWITCHING6 ]] || return 0
+  keep_advertised_routes
+  if [[ ! -e $NOTE6 ]]; then
+    for file in "$SYSCTL6"/conf/*/forwarding; do
+      name=${file%/forwarding}
+      text+="${name##*/} $(<"$file")"$'\n'
+    done
+    write_file "$NOTE6" "$text"
+  fi
+  step noted-ipv6-forwarding
+  switch_ipv6_forwarding 1
+}
+
+# switch_ipv6_forwarding 0|1: the host's own switch alone, by the note
+switch_ipv6_forwarding() {
+  local name before
+  write_file "$SWITCHING6" ''
+  echo "$1" 2>/dev/null >"$SYSCTL6/conf/all/forwarding" ||
+    fail "could not set $SYSCTL6/conf/all/forwarding to $1: on a VPS of the container kind, ask its provider"
+  step switched-ipv6-forwarding
+  while read -r name before; do
+    [[ $name == all || ! -e $SYSCTL6/conf/$name ]] || echo "$before" >"$SYSCTL6/conf/$name/forwarding"
+  done <"$NOTE6"
+  rm -f "$SWITCHING6"
+}
+
+# keep_advertised_routes: a router takes no default route from another, and loses those that it has;
+# unless accept_ra is 2. 0 means that nobody, or a program of its own, sees to them.
+keep_advertised_routes() {
+  local name
+  for name in "$PUBLIC" $(advertised_by); do
+    [[ $(<"$SYSCTL6/conf/$name/accept_ra") == 1 ]] || continue
+    write_file "$RUN/$name.accept_ra" 1
+    step noted-accept-ra
+    echo 2 >"$SYSCTL6/conf/$name/accept_ra"
+  done
+}
+
+# advertised_by: the interfaces by which a default route was advertised
+advertised_by() { ip -6 route show default proto ra | sed -n 's/.* dev \([^ ]*\).*/\1/p' | sort -u; }
+
+# restore_ipv6_forwarding: as it was, where no other tunnel and no other program needs it
+restore_ipv6_forwarding() {
+  local other user record name before=0
+  [[ -e $RUN/$IFACE.up6 ]] || return 0
+  for other in "$RUN"/*.up6; do
+    user=${other##*/} user=${user%.up6}
+    [[ $user == "$IFACE" || ! -e /sys/class/net/$user ]] || {
+      rm -f "$RUN/$IFACE.up6"
+      return 0
+    }
+  done
+  if [[ -e $NOTE6 ]]; then
+    while read -r name before; do
+      [[ $name != default ]] || break
+    done <"$NOTE6"
+    [[ ! -e $SWITCHING6 && $(<"$SYSCTL6/conf/default/forwarding") != "$before" ]] ||
+      switch_ipv6_forwarding 0
+  fi
+  step restored-ipv6-forwarding
+  for record in "$RUN"/*.accept_ra; do
+    name=${record##*/} name=${name%.accept_ra}
+    # A router still, by somebody else: it needs it still.
+    [[ ! -e $record || ! -e $SYSCTL6/conf/$name || $(<"$SYSCTL6/conf/$name/forwarding") != 0 ]] ||
+      echo 1 >"$SYSCTL6/conf/$name/accept_ra"
+    rm -f "$record"
+  done
+  rm -f "$NOTE6" "$RUN/$IFACE.up6"
+  rmdir "$RUN" 2>/dev/null || true
 }
 
 # set_sysctl NAME VALUE

@@ -1,6 +1,7 @@
 # Forwards: one file each, with the lines that the stack sent. On the VPS forwards.d/NAME:
 #
 #   tcp+udp 9000-9003 -> 172.16.0.4:8078-8081     what goes where; both ranges of one length
+#   ipv6 fd5c:91e2:7a3b::4                        visitors of IPv6 are led there
 #   paused                                        its file stays, and that is all of it
 #   from 198.51.100.0/24,203.0.113.7/32           all others are dropped
 #   limit-new 10                                  new connections a second, and
@@ -13,10 +14,10 @@
 #   paused
 #   source-address tunnel                         the target sees the server's own address
 
-CLAIMS=()             # "PROTO PORT END TARGET TPORT SOURCE-ADDRESS FROM" of all that are not paused
+CLAIMS=()             # "PROTO PORT END TARGETS TPORT SOURCE-ADDRESS FROM" of all that are not paused
 declare -A FORWARD=() # by name: the lines of its file
 
-# parse_forward LINE...: into PROTOS PORT PORT_END TARGET TPORT TPORT_END PAUSED FROM LIMIT_NEW
+# parse_forward LINE...: into PROTOS PORT PORT_END TARGETS TPORT TPORT_END PAUSED FROM LIMIT_NEW
 # LIMIT_CONCURRENT SOURCE_ADDRESS; false with what is wrong in WRONG
 parse_forward() {
   local first=${1-} ports to
@@ -25,12 +26,12 @@ parse_forward() {
     WRONG="its first line must be such as 'tcp 443 -> 172.16.0.4:8081'"
     [[ $first =~ ^(tcp|udp|tcp\+udp)\ ([0-9-]+)\ -\>\ ([0-9.]+):([0-9-]+)$ ]] || return 1
     ports=${BASH_REMATCH[2]} to=${BASH_REMATCH[4]}
-    TARGET=${BASH_REMATCH[3]}
+    TARGETS=${BASH_REMATCH[3]}
   else
     WRONG="its first line must be such as 'tcp 192.168.1.30:22'"
     [[ $first =~ ^(tcp|udp|tcp\+udp)\ ([0-9.]+):([0-9-]+)$ ]] || return 1
     ports=${BASH_REMATCH[3]} to=${BASH_REMATCH[3]}
-    TARGET=${BASH_REMATCH[2]}
+    TARGETS=${BASH_REMATCH[2]}
   fi
   PROTOS=${BASH_REMATCH[1]/+/ }
   WRONG="'$first': ports are 1-65535, or a range such as 27000-27037"
@@ -40,8 +41,8 @@ parse_forward() {
   TPORT=$BEGIN TPORT_END=$END
   WRONG="'$first': both ranges must be of the same length"
   ((PORT_END - PORT == TPORT_END - TPORT)) || return 1
-  WRONG="'$first': $TARGET is not an IPv4 address"
-  is_address "$TARGET" || return 1
+  WRONG="'$first': $TARGETS is not an IPv4 address"
+  is_address "$TARGETS" || return 1
   shift
   while (($#)); do
     parse_condition "$1" || return 1
@@ -56,9 +57,14 @@ parse_condition() {
   case $1 in
     paused) PAUSED=yes ;;
     "source-address tunnel") SOURCE_ADDRESS=tunnel ;;
-    "from "* | "limit-"*)
+    "ipv6 "* | "from "* | "limit-"*)
       [[ ${SETTING[role]-vps} == vps ]] || return 1
       ;;&
+    "ipv6 "*)
+      WRONG="line '$1' is not valid: ${1#* } is not an IPv6 address"
+      is_ipv6 "${1#* }" || return 1
+      TARGETS+=,${1#* }
+      ;;
     "from "*)
       FROM=${1#* }
       for network in ${FROM//,/ }; do
@@ -118,7 +124,7 @@ load_forwards() {
     fi
     [[ $PAUSED == no ]] || continue
     for line in $PROTOS; do
-      CLAIMS+=("$line $PORT $PORT_END $TARGET $TPORT $SOURCE_ADDRESS $FROM")
+      CLAIMS+=("$line $PORT $PORT_END $TARGETS $TPORT $SOURCE_ADDRESS $FROM")
     done
   done
 }

@@ -10,7 +10,7 @@ readonly GUARD_THROUGH=RT-$IFACE-through # in FORWARD
 
 declare -A GUARD=() # chain -> the rules that it shall hold, as iptables-save prints them
 
-# want_guards 4|6: for FIREWALL and SSH_PORTS, into GUARD
+# want_guards: of the family in use, for FIREWALL and SSH_PORTS, into GUARD
 want_guards() {
   local known="-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
   local forwarded="-m conntrack --ctstate DNAT -j RETURN"
@@ -18,7 +18,7 @@ want_guards() {
   GUARD=(["$GUARD_IN"]='' ["$GUARD_THROUGH"]='')
   find_outside
   # Before all that is known: every ping but the first belongs to a flow.
-  if (($1 == 4)); then
+  if ((FAMILY == 4)); then
     guard_pings "-p icmp -m icmp --icmp-type 8"
   else
     guard_pings "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
@@ -27,20 +27,24 @@ want_guards() {
   guard "$GUARD_THROUGH" "$known"
   for port in "${SSH_PORTS[@]}"; do
     # At a tunnel address it is a service like any other, which `allow` must name.
-    if (($1 == 4)); then
-      guard "$GUARD_IN" "! -d $NETWORK -p tcp -m tcp --dport $port -j RETURN"
-    else
-      guard "$GUARD_IN" "-p tcp -m tcp --dport $port -j RETURN"
-    fi
+    guard "$GUARD_IN" "${NETWORK:+! -d $NETWORK }-p tcp -m tcp --dport $port -j RETURN"
   done
   for port in "${TUNNEL_PORTS[@]}"; do
     guard "$GUARD_IN" "-p udp -m udp --dport $port -j RETURN"
   done
-  if (($1 == 4)); then
+  if ((FAMILY == 4)); then
     for type in 3 11 12; do
       guard "$GUARD_IN" "-p icmp -m icmp --icmp-type $type -j RETURN"
     done
     guard "$GUARD_IN" "! -i $IFACE -p udp -m udp --sport 67 --dport 68 -j RETURN"
+  else
+    # Errors, then what IPv6 lives by: routers, neighbours, and who listens to which group.
+    for type in 1 2 3 4 133 134 135 136 130 131 132 143; do
+      guard "$GUARD_IN" "-p ipv6-icmp -m icmp6 --icmpv6-type $type -j RETURN"
+    done
+    guard "$GUARD_IN" "-s fe80::/10 ! -i $IFACE -p udp -m udp --dport 546 -j RETURN"
+  fi
+  if [[ -n $NETWORK ]]; then
     # By what a forward has translated: from outside, and from peers by the public address.
     for name in "$IFACE" "${OTHER_TUNNELS[@]}"; do
       guard "$GUARD_THROUGH" "-o $name $forwarded"
@@ -48,12 +52,6 @@ want_guards() {
     guard_allowed
     # What of the peers may leave, and as whom, is judged by the tunnel's own rules.
     guard "$GUARD_THROUGH" "-i $IFACE -o $PUBLIC -j RETURN"
-  else
-    # Errors, then what IPv6 lives by: routers, neighbours, and who listens to which group.
-    for type in 1 2 3 4 133 134 135 136 130 131 132 143; do
-      guard "$GUARD_IN" "-p ipv6-icmp -m icmp6 --icmpv6-type $type -j RETURN"
-    done
-    guard "$GUARD_IN" "-s fe80::/10 ! -i $IFACE -p udp -m udp --dport 546 -j RETURN"
   fi
   for name in "${OUTSIDE[@]}" "$IFACE"; do
     guard "$GUARD_IN" "-i $name -j DROP"
@@ -72,9 +70,9 @@ guard_pings() {
 
 # guard_allowed: what peers may reach by FIREWALL, of this host and of each other
 guard_allowed() {
-  local line source protocol own=${SETTING[address]%/*} from match to container
+  local line source protocol from match to container
   while IFS= read -r line; do
-    parse_allow "$line" || continue
+    { parse_allow "$line" && in_use "$DESTINATION"; } || continue
     for protocol in ${PROTOCOLS//+/ }; do
       match='' to='' container="-m conntrack --ctorigdst $DESTINATION"
       [[ $protocol == any ]] || match=" -p $protocol"
@@ -82,13 +80,13 @@ guard_allowed() {
         to=" -m $protocol --dport ${DPORTS/-/:}" container+=" --ctorigdstport ${DPORTS/-/:}"
       fi
       for source in ${SOURCES//,/ }; do
-        from="-s $source/32"
-        if [[ $DESTINATION == "$own" ]]; then
-          guard "$GUARD_IN" "$from -d $own/32 -i $IFACE$match$to -j RETURN"
+        from="-s $source/$WHOLE"
+        if [[ $DESTINATION == "$INSIDE" ]]; then
+          guard "$GUARD_IN" "$from -d $INSIDE/$WHOLE -i $IFACE$match$to -j RETURN"
           # Docker has translated by then what is for a container of this host.
           guard "$GUARD_THROUGH" "$from -i $IFACE$match $container -j RETURN"
         else
-          guard "$GUARD_THROUGH" "$from -d $DESTINATION/32 -i $IFACE -o $IFACE$match$to -j RETURN"
+          guard "$GUARD_THROUGH" "$from -d $DESTINATION/$WHOLE -i $IFACE -o $IFACE$match$to -j RETURN"
         fi
       done
     done
@@ -117,26 +115,20 @@ find_outside() {
   )
 }
 
-# With no ip6tables, only a host without any IPv6 address is safe without it.
-has_ipv6() {
-  [[ -e /proc/net/if_inet6 ]] && { has ip6tables-restore || grep -q '' /proc/net/if_inet6; }
-}
-
 # guard_families: for which of them there are guards
 guard_families() {
   echo 4
   ! has_ipv6 || echo 6
 }
 
-# guard_script 4|6 [gone]: from what the kernel holds to GUARD, or to nothing, for iptables-restore;
+# guard_script [gone]: of the family in use, from what the kernel holds to GUARD, or to nothing, for iptables-restore;
 # into SCRIPT, empty if it is so already; false if it cannot be seen, with why in SAID
 guard_script() {
-  local tool=iptables line chain builtin foreign='' changes='' jumps='' rules
+  local line chain builtin foreign='' changes='' jumps='' rules
   local -A there=() hung=()
   local -a saved
-  (($1 == 4)) || tool=ip6tables
   SCRIPT=
-  mapfile -t saved < <("$tool-save" -t mangle || echo failed)
+  mapfile -t saved < <("$IPTABLES-save" -t mangle || echo failed)
   for line in "${saved[@]}"; do
     chain=${line#:} chain=${chain#-A } chain=${chain%% *}
     case $line in
@@ -153,7 +145,7 @@ guard_script() {
       "-A "*" -j RT-"*) ;;
       "-A "*) foreign+=" $chain " ;;
       failed)
-        SAID="$tool-save failed, see what it says on this host"
+        SAID="$IPTABLES-save failed, see what it says on this host"
         return 1
         ;;
     esac
@@ -162,7 +154,7 @@ guard_script() {
     chain=$GUARD_IN
     [[ $builtin == INPUT ]] || chain=$GUARD_THROUGH
     rules=${hung["$builtin $chain"]-}
-    if [[ ${2-} == gone ]]; then
+    if [[ ${1-} == gone ]]; then
       for _ in $rules; do jumps+="-D $builtin -j $chain"$'\n'; done
       [[ -z ${there[$chain]+there} ]] || changes+="-F $chain"$'\n'"-X $chain"$'\n'
       continue
@@ -175,41 +167,48 @@ guard_script() {
   done
   [[ -n $changes$jumps ]] || return 0
   # A chain is filled before it hangs, and hangs no more when it goes.
-  [[ ${2-} == gone ]] && SCRIPT=$jumps$changes || SCRIPT=$changes$jumps
+  [[ ${1-} == gone ]] && SCRIPT=$jumps$changes || SCRIPT=$changes$jumps
   SCRIPT="*mangle"$'\n'$SCRIPT"COMMIT"$'\n'
 }
 
-# restore_guards 4|6 OPTION...: SCRIPT to iptables-restore; false, with its words in SAID
+# restore_guards OPTION...: SCRIPT to iptables-restore; false, with its words in SAID
 restore_guards() {
-  local tool=iptables
-  (($1 == 4)) || tool=ip6tables
-  shift
-  SAID=$(printf '%s' "$SCRIPT" | "$tool-restore" --noflush -w 60 "$@" 2>&1)
+  SAID=$(printf '%s' "$SCRIPT" | "$IPTABLES-restore" --noflush -w 60 "$@" 2>&1)
 }
 
 # sync_guards [gone]: the kernel to FIREWALL, or to nothing; false with why in SAID
 sync_guards() {
-  local family
+  local family status=0
   for family in $(guard_families); do
-    [[ ${1-} == gone ]] || want_guards "$family"
-    guard_script "$family" "$@" || return 1
-    [[ -n $SCRIPT ]] || continue
-    step "computed-guards-$family"
-    restore_guards "$family" || return 1
-    step "synced-guards-$family"
+    use_family "$family"
+    sync_family_guards "$@" || status=1
+    ((status == 0)) || break
   done
+  use_family 4
+  return "$status"
+}
+
+sync_family_guards() {
+  [[ ${1-} == gone ]] || want_guards
+  guard_script "$@" || return 1
+  [[ -n $SCRIPT ]] || return 0
+  step "computed-guards-$FAMILY"
+  restore_guards || return 1
+  step "synced-guards-$FAMILY"
 }
 
 # check_guards: refused before anything changes, if this host's iptables would not take them
 check_guards() {
   local family
   for family in $(guard_families); do
-    want_guards "$family"
+    use_family "$family"
+    want_guards
     # With IPv6 open, a firewall for IPv4 alone would only look like one.
-    { guard_script "$family" && { [[ -z $SCRIPT ]] || restore_guards "$family" --test; }; } ||
+    { guard_script && { [[ -z $SCRIPT ]] || restore_guards --test; }; } ||
       refuse "iptables does not take the firewall for IPv$family on this host:" \
         "${SAID//$'\n'/; }; nothing was changed"
   done
+  use_family 4
 }
 
 # unhook_guards: the last resort, which needs no file and no lock

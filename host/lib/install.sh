@@ -36,7 +36,6 @@ verb_install() {
   if tunnel_is_up; then bring_up; fi
 }
 
-# shellcheck disable=SC2329 # called by UNDO
 undo_install() {
   rm -f "$LIB/$IFACE/incoming"
   # What was a tunnel before stays one.

@@ -21,6 +21,8 @@ verb_interface() {
   [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
   check_neighbours
   find_public_interface
+  [[ -z ${SETTING[ipv6]-} ]] || can_ipv6 ||
+    say "this host has no IPv6, or has it switched off: its part of the tunnel is of IPv4 alone"
   # Failing to start for the first time leaves the host without an interface, as it was.
   [[ -n $old_role ]] || tunnel_is_up || UNDO=forget_interface
   [[ ${SETTING[role]} == vps ]] || choose_mark
@@ -70,10 +72,9 @@ unit_log() {
     tr '\n' ';'
 }
 
-# shellcheck disable=SC2329 # called by UNDO
 forget_interface() {
   systemctl disable --quiet --now "$UNIT" 2>/dev/null || true
   systemctl reset-failed --quiet "$UNIT" 2>/dev/null || true
-  rm -f "$OWN"/{settings,mark,public-interface,line-address,socket-match,changed,endpoints}
+  rm -f "$OWN"/{settings,mark,public-interface,line-address,line-address-ipv6,socket-match,changed,endpoints}
   [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
 }

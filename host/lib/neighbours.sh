@@ -27,20 +27,13 @@ check_owner() {
       "set another name as network.interface; nothing was changed"
 }
 
-# check_neighbours: network and port of SETTING are free on this host
+# check_neighbours: networks and port of SETTING are free on this host
 check_neighbours() {
-  local folder name port=${SETTING[listen_port]-} network=$NETWORK
+  local folder name port=${SETTING[listen_port]-}
+  by_family check_network
   for folder in "$ETC"/*/; do
     name=${folder%/} name=${name##*/}
     [[ $name != "$IFACE" ]] || continue
-    setting_of "$name" address
-    if [[ -n $VALUE ]] && overlap "$network" "$VALUE"; then
-      network_of "$VALUE"
-      local theirs=$NETWORK
-      owner_of "$name"
-      refuse "network.cidr $network overlaps $theirs of the tunnel $name, which belongs to the stack" \
-        "${VALUE:-(unknown)}: choose another network; nothing was changed"
-    fi
     setting_of "$name" listen-port
     if [[ -n $VALUE && $VALUE == "$port" ]]; then
       owner_of "$name"
@@ -48,25 +41,43 @@ check_neighbours() {
         "${VALUE:-(unknown)}: choose another port; nothing was changed"
     fi
   done
-  NETWORK=$network
-  check_routes
   [[ -z $port ]] || check_port "$port"
+}
+
+# check_network: that of the family in use is no other tunnel's, and not reached otherwise
+check_network() {
+  local folder name key=address network=$NETWORK
+  ((FAMILY == 4)) || key=ipv6
+  for folder in "$ETC"/*/; do
+    name=${folder%/} name=${name##*/}
+    [[ $name != "$IFACE" ]] || continue
+    setting_of "$name" "$key"
+    if [[ -n $VALUE ]] && overlap "$network" "$VALUE"; then
+      network_of "$VALUE"
+      local theirs=$NETWORK
+      owner_of "$name"
+      refuse "$CIDR $network overlaps $theirs of the tunnel $name, which belongs to the stack" \
+        "${VALUE:-(unknown)}: choose another network; nothing was changed"
+    fi
+  done
+  check_routes
 }
 
 # check_routes: no other interface's network is part of the tunnel's, or the other way round
 check_routes() {
   local to rest dev
   while read -r to rest; do
-    [[ $to =~ ^[0-9.]+(/[0-9]+)?$ && $rest =~ dev\ ([^ ]+) ]] || continue
+    [[ $rest =~ dev\ ([^ ]+) ]] || continue
     dev=${BASH_REMATCH[1]}
-    [[ $to == */* ]] || to+=/32
+    [[ $to == */* ]] || to+=/$WHOLE
+    is_prefixed "$to" || continue
     [[ $dev != "$IFACE" ]] || continue
     overlap "$NETWORK" "$to" || continue
     # A wider route by way of a router gives way to the tunnel's own, a connected network does not.
-    [[ $rest == *"scope link"* ]] || ((${to#*/} >= ${NETWORK#*/})) || continue
-    refuse "network.cidr $NETWORK overlaps $to, which this host reaches by $dev:" \
+    [[ $rest != "via "* ]] || ((${to#*/} >= ${NETWORK#*/})) || continue
+    refuse "$CIDR $NETWORK overlaps $to, which this host reaches by $dev:" \
       "choose another network; nothing was changed"
-  done < <(ip -4 route show)
+  done < <(ip "-$FAMILY" route show)
 }
 
 check_port() {

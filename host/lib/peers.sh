@@ -1,8 +1,8 @@
 # Peers: one file each, peers.d/NAME.conf, with the lines that the stack sent. A change touches
 # that peer of the running interface alone.
 
-# parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first), EGRESS and MTU; false
-# with what is wrong in WRONG
+# parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first of its family), EGRESS and
+# MTU; false with what is wrong in WRONG
 parse_peer() {
   local line ip
   KEY='' ALLOWED_IPS='' EGRESS=own MTU=''
@@ -37,7 +37,7 @@ parse_peer() {
 }
 
 # load_peers: PEER[public key] = its networks, NAMED[public key] = its name, and WAYS_OUT = the
-# addresses of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
+# networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
 # needs a route beside the tunnel's own
 declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=()
 load_peers() {
@@ -53,9 +53,9 @@ load_peers() {
       continue
     fi
     PEER[$KEY]=$ALLOWED_IPS NAMED[$KEY]=$name
-    [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=${ALLOWED_IPS%%/*}
+    [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=$name
     for ip in ${ALLOWED_IPS//,/ }; do
-      [[ -z $MTU ]] && overlap "$ip" "$NETWORK" || TO_PEERS[$ip]=$MTU
+      [[ -z $MTU ]] && is_inside "${ip%/*}" || TO_PEERS[$ip]=$MTU
     done
   done
 }
@@ -86,12 +86,12 @@ verb_put_peer() {
     step set-peer
     drop_stray_peers
     sync_ways
-    [[ $egress == tunnel ]] || end_way_out "${ips%%/*}"
+    [[ $egress == tunnel ]] || end_way_out "$ips"
   fi
 }
 
 verb_remove_peer() {
-  local name=${1-} file address=
+  local name=${1-} file ips=
   DOING="remove-peer $name"
   is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
   lock || return 0
@@ -100,7 +100,7 @@ verb_remove_peer() {
   file=$OWN/peers.d/$name.conf
   if [[ -s $file ]]; then
     read_lines <"$file"
-    ! parse_peer "${LINES[@]}" || address=${ALLOWED_IPS%%/*}
+    ! parse_peer "${LINES[@]}" || ips=$ALLOWED_IPS
   fi
   rm -f "$file"
   step unlisted-peer
@@ -108,15 +108,15 @@ verb_remove_peer() {
   if tunnel_is_up; then
     drop_stray_peers
     sync_ways
-    [[ -z $address ]] || end_way_out "$address"
+    [[ -z $ips ]] || end_way_out "$ips"
   fi
 }
 
-# end_way_out ADDRESS: unless a peer of another name has it by now
+# end_way_out ALLOWED-IPS: unless a peer of another name has the address by now
 end_way_out() {
-  local address
-  for address in "${WAYS_OUT[@]}"; do
-    [[ $address != "$1" ]] || return 0
+  local ips
+  for ips in "${!WAYS_OUT[@]}"; do
+    [[ ${ips%%/*} != "${1%%/*}" ]] || return 0
   done
   retire_way_out "$1"
 }
@@ -134,17 +134,20 @@ readonly ROUTES_OURS=171    # the protocol number by which a route is known as m
 readonly ROUTES_METRIC=7000 # any other route to the same network comes first
 
 # sync_peer_routes: wg-quick makes none (Table = off), and the interface's network has one anyway
-sync_peer_routes() {
+sync_peer_routes() { by_family sync_family_routes; }
+
+sync_family_routes() {
   local network rest
   while read -r network rest; do
-    [[ $network == */* ]] || network+=/32
+    [[ $network == */* ]] || network+=/$WHOLE
     [[ -n ${TO_PEERS[$network]+wanted} ]] ||
-      ip -4 route del "$network" dev "$IFACE" proto "$ROUTES_OURS"
-  done < <(ip -4 route show dev "$IFACE" proto "$ROUTES_OURS")
+      ip "-$FAMILY" route del "$network" dev "$IFACE" proto "$ROUTES_OURS"
+  done < <(ip "-$FAMILY" route show dev "$IFACE" proto "$ROUTES_OURS")
   for network in "${!TO_PEERS[@]}"; do
+    in_use "$network" || continue
     rest=${TO_PEERS[$network]}
     # shellcheck disable=SC2086 # two words, or none
-    ip -4 route replace "$network" dev "$IFACE" proto "$ROUTES_OURS" metric "$ROUTES_METRIC" \
+    ip "-$FAMILY" route replace "$network" dev "$IFACE" proto "$ROUTES_OURS" metric "$ROUTES_METRIC" \
       ${rest:+mtu $rest}
   done
 }
@@ -152,7 +155,9 @@ sync_peer_routes() {
 # check_peer_routes NETWORKS: what is behind a peer must not be this host's own surroundings
 check_peer_routes() {
   local network to rest
-  for network in ${1//,/ }; do
+  # Of IPv6 only the tunnel's own addresses are behind a peer.
+  pick "$1"
+  for network in "${PICKED[@]}"; do
     while read -r to rest; do
       [[ $to =~ ^[0-9.]+(/[0-9]+)?$ && $rest == *"scope link"* && $rest != *"dev $IFACE "* ]] || continue
       [[ $to == */* ]] || to+=/32

@@ -30,18 +30,21 @@ has_listener() {
   return 1
 }
 
-# check_login_port: nobody could log in any more. A login by a tunnel, by IPv6 or from this host
-# itself is not what a forward translates; the server of a login listens.
+# check_login_port: nobody could log in any more. A login by a tunnel, by a family that the forward
+# does not take or from this host itself is not what it translates; the server of a login listens.
 check_login_port() {
-  local folder name
+  local folder name key
   has_listener || return 0
   find_login
-  is_address "$LOGIN_TO" && [[ $LOGIN_TO != 127.* ]] || return 0
+  [[ -n $LOGIN_TO && $LOGIN_TO != 127.* && $LOGIN_TO != ::1 ]] || return 0
+  [[ $LOGIN_TO != *:* || $TARGETS == *:* ]] || return 0
   takes tcp "$LOGIN_PORT" "$LOGIN_PORT" || return 0
   for folder in "$ETC"/*/; do
     name=${folder%/} name=${name##*/}
-    setting_of "$name" address
-    [[ -z $VALUE ]] || ! contains "$VALUE" "$LOGIN_TO" || return 0
+    for key in address ipv6; do
+      setting_of "$name" "$key"
+      [[ -z $VALUE ]] || ! contains "$VALUE" "$LOGIN_TO" || return 0
+    done
   done
   refuse "tcp $LOGIN_PORT is the port of this host's SSH, by which this login to $LOGIN_TO came: it" \
     "would be the last; choose another public port, or move SSH to another; nothing was changed"

@@ -38,19 +38,24 @@ choose_mark() {
 mark_is_free() {
   local mark mask
   ! grep -qs " $TABLE$" "$ETC"/*/mark || return 1
-  ! has_rule || return 1
-  [[ -z $(ip -4 route show table "$TABLE" 2>/dev/null) ]] || return 1
+  local family
+  for family in 4 6; do
+    [[ -z $(ip "-$family" rule show priority "$TABLE" 2>/dev/null) ]] || return 1
+    [[ -z $(ip "-$family" route show table "$TABLE" 2>/dev/null) ]] || return 1
+  done
   while IFS=/ read -r mark mask; do
     # A value with its mask; the mask of all ones says nothing about who owns which bit.
     ((mark & MARK || (${mask:-0xffffffff} != 0xffffffff && ${mask:-0} & MARK))) && return 1
   done < <({
     ip -4 rule show
+    ip -6 rule show
     iptables-save
-  } | sed -nE 's/.*(fwmark|--mark|--set-xmark|--set-mark) (0x[0-9a-f]+(\/0x[0-9a-f]+)?).*/\2/p')
+    ip6tables-save
+  } 2>/dev/null | sed -nE 's/.*(fwmark|--mark|--set-xmark|--set-mark) (0x[0-9a-f]+(\/0x[0-9a-f]+)?).*/\2/p')
   return 0
 }
 
-has_rule() { [[ -n $(ip -4 rule show priority "$TABLE") ]]; }
+has_rule() { [[ -n $(ip "-$FAMILY" rule show priority "$1") ]]; }
 
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
 #
@@ -62,7 +67,7 @@ sync_way_out() {
   local -a rules=()
   if [[ ${SETTING[egress]-} == tunnel ]]; then
     rules=("from all lookup main suppress_prefixlength 0")
-    [[ -z $LINE_ADDRESS ]] || rules+=("from $LINE_ADDRESS lookup main")
+    [[ -z ${LINE[FAMILY]-} ]] || rules+=("from ${LINE[FAMILY]} lookup main")
     # What leads away comes last, and goes first.
     printf -v rule 'not from all fwmark 0x%x iif lo lookup %s' "$TABLE" "$TABLE"
     rules+=("$rule")
@@ -72,21 +77,23 @@ sync_way_out() {
   remove_way_out
   for rule in "${rules[@]}"; do
     # shellcheck disable=SC2086 # words
-    ip -4 rule add $rule priority "$priority"
+    ip "-$FAMILY" rule add $rule priority "$priority"
     step added-way-out
   done
   # Services that are bound to any address answer from another one now.
-  conntrack -D -p udp --mark "$MARK/$MARK" >/dev/null 2>&1 || true
+  conntrack -D -f "ipv$FAMILY" -p udp --mark "$MARK/$MARK" >/dev/null 2>&1 || true
 }
 
-readonly WAY_OUT=100 # added to the table's number: its rules' priority, after that of the answers
+# Added to the table's number: priorities of other rules than that of the answers, after that one.
+readonly WAY_OUT=100
+readonly LAST_WAY=26000 # after main's and default's
 
-way_out_rules() { ip -4 rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//'; }
+way_out_rules() { ip "-$FAMILY" rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//'; }
 
 remove_way_out() {
   local priority=$((TABLE + WAY_OUT))
-  while ip -4 rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
-  while ip -4 rule del priority "$priority" 2>/dev/null; do :; done
+  while ip "-$FAMILY" rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
+  while ip "-$FAMILY" rule del priority "$priority" 2>/dev/null; do :; done
 }
 
 # find_behind: the interfaces by which this server reaches what is behind it, into INTERFACES_BEHIND
@@ -105,39 +112,65 @@ find_behind() {
   done
 }
 
-add_routes() {
-  ip -4 route replace default dev "$IFACE" table "$TABLE"
+add_routes() { by_family add_family_routes; }
+
+add_family_routes() {
+  ip "-$FAMILY" route replace default dev "$IFACE" table "$TABLE"
   step added-route
-  has_rule || ip -4 rule add fwmark "$MARK/$MARK" lookup "$TABLE" priority "$TABLE"
+  has_rule "$TABLE" || ip "-$FAMILY" rule add fwmark "$MARK/$MARK" lookup "$TABLE" priority "$TABLE"
   sync_way_out
-  # A visitor's address comes in by the tunnel, but the main table leads back by another line.
-  set_sysctl "conf/$IFACE/rp_filter" 2
+  if ((FAMILY == 4)); then
+    # A visitor's address comes in by the tunnel, but the main table leads back by another line.
+    set_sysctl "conf/$IFACE/rp_filter" 2
+  else
+    add_last_way
+  fi
 }
 
+# add_last_way: the kernel looks for a way before it asks the rules that mark an answer. Few lines at
+# home have IPv6, and where none leads anywhere no answer would be sent at all.
+add_last_way() {
+  local priority=$((TABLE + LAST_WAY))
+  has_rule "$priority" || ip -6 rule add iif lo lookup "$TABLE" priority "$priority"
+}
+
+# remove_routes 4|6...
 remove_routes() {
+  local family priority
   ((TABLE)) || return 0
-  remove_way_out
-  while ip -4 rule del lookup "$TABLE" priority "$TABLE" 2>/dev/null; do :; done
-  ip -4 route flush table "$TABLE" 2>/dev/null || true
+  for family in "$@"; do
+    use_family "$family"
+    remove_way_out
+    for priority in "$TABLE" $((TABLE + LAST_WAY)); do
+      while ip "-$FAMILY" rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
+    done
+    ip "-$FAMILY" route flush table "$TABLE" 2>/dev/null || true
+  done
+  use_family 4
 }
 
-# The address by which this server's own line answers, into LINE_ADDRESS. Kept, since at boot it may
+# The address by which this server's own line answers, into LINE, by family. Kept, since at boot it may
 # come later than the tunnel; it is asked for again whenever the tunnel comes up.
-LINE_ADDRESS=
+LINE=()
+readonly LINE_FILES=([4]=$OWN/line-address [6]=$OWN/line-address-ipv6)
 
 load_line_address() {
-  LINE_ADDRESS=
-  [[ ! -s $OWN/line-address ]] || read -r LINE_ADDRESS <"$OWN/line-address"
+  local family
+  LINE=()
+  for family in 4 6; do
+    [[ ! -s ${LINE_FILES[family]} ]] || read -r "LINE[$family]" <"${LINE_FILES[family]}"
+  done
 }
 
 find_line_address() {
   local route
-  load_line_address
   # Where a visitor's packet would go; nothing is sent there.
-  route=$(ip -4 route get 1.1.1.1 mark "$TABLE" 2>/dev/null) || return 0
-  [[ $route =~ \ src\ ([0-9.]+) && ${BASH_REMATCH[1]} != "$LINE_ADDRESS" ]] || return 0
-  LINE_ADDRESS=${BASH_REMATCH[1]}
-  write_file "$OWN/line-address" "$LINE_ADDRESS"$'\n'
+  route=$(ip "-$FAMILY" route get "$SOMEWHERE" mark "$TABLE" 2>/dev/null) || return 0
+  [[ $route =~ \ src\ ([0-9a-f.:]+) && ${BASH_REMATCH[1]} != "${LINE[FAMILY]-}" ]] || return 0
+  # By the last way: the line has no address of this family.
+  ! is_own "${BASH_REMATCH[1]}" || return 0
+  LINE[FAMILY]=${BASH_REMATCH[1]}
+  write_file "${LINE_FILES[FAMILY]}" "${LINE[FAMILY]}"$'\n'
 }
 
 # Whether this kernel can tell sockets that are bound to the very address, into SOCKET_MATCH. Only

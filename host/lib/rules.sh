@@ -6,6 +6,8 @@
 #
 # Some chains hold the forwards, told apart by their comments; a change of one deletes and adds its
 # own rules alone. Never name an existing chain as ":CHAIN" for it: that would flush the chain.
+#
+# All of this is of one family at a time, the one in use.
 
 # "table built-in-chain chain place": first or last among others' rules, or within, for one that a chain
 # of ours leads to, which comes after it here
@@ -25,13 +27,13 @@ holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|HAIR|SRC|OPEN)$ ]]; }
 want_chains() {
   local dnat=RT-$IFACE-DNAT pre=RT-$IFACE-PRE out=RT-$IFACE-OUT mss=RT-$IFACE-MSS
   local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE hair=RT-$IFACE-HAIR
-  local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY
+  local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY own=RT-$IFACE-OWN
   local here="-m addrtype --dst-type LOCAL -m conntrack --ctstate NEW -j $gate"
-  local key name network
+  local ips name network
   local syn="-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS"
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   local marked="-m connmark --mark $MARK/$MARK"
-  local -a rules=()
+  local -a rules=() begun=()
   local restore="-j CONNMARK --restore-mark --nfmask $MARK --ctmask $MARK"
   WANTED=()
   if [[ ${SETTING[role]} == vps ]]; then
@@ -45,7 +47,10 @@ want_chains() {
     # leaves untranslated. A container of this host that is published to the tunnel is its own.
     # A peer's way out is masqueraded; so is what comes back to it by a forward, which would else
     # reach it from its own address.
-    for name in "${WAYS_OUT[@]}"; do rules+=("-s $name/32 -i $IFACE -o $PUBLIC -j ACCEPT"); done
+    for ips in "${!WAYS_OUT[@]}"; do
+      pick "$ips"
+      [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -j ACCEPT")
+    done
     want "filter $fwd" \
       "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
       "-o $IFACE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT" \
@@ -59,15 +64,16 @@ want_chains() {
       "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
 -m addrtype ! --src-type LOCAL -j DROP" \
       "-i $PUBLIC $here" \
-      "! -d ${SETTING[address]%/*}/32 -i $IFACE $here"
+      "! -d $INSIDE/$WHOLE -i $IFACE $here"
     # Both directions: a lower MTU alone does not tell the far ends.
     want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu" "-i $IFACE $syn --clamp-mss-to-pmtu"
     rules=()
-    for key in "${!WAYS_OUT[@]}"; do
-      name=${WAYS_OUT[$key]}
-      rules+=("-s $name/32 -o $PUBLIC -j MASQUERADE")
-      for network in ${key//,/ }; do
-        rules+=("-s $name/32 -d $network -o $IFACE -m conntrack --ctstate DNAT -j MASQUERADE")
+    for ips in "${!WAYS_OUT[@]}"; do
+      pick "$ips"
+      name=${PICKED[0]-}
+      [[ -z $name ]] || rules+=("-s $name -o $PUBLIC -j MASQUERADE")
+      for network in "${PICKED[@]}"; do
+        rules+=("-s $name -d $network -o $IFACE -m conntrack --ctstate DNAT -j MASQUERADE")
       done
     done
     want "nat $way" "${rules[@]}"
@@ -75,21 +81,31 @@ want_chains() {
     CHAINS=("filter - $open within" "filter FORWARD $fwd first" "mangle PREROUTING $pre first"
       "mangle OUTPUT $out first" "mangle POSTROUTING $mss first" "nat POSTROUTING $src first"
       "nat PREROUTING $udp last")
-    # What others of the home network send by here stays out of the tunnel, where only we forward it.
-    find_behind
-    for name in "${INTERFACES_BEHIND[@]}"; do
-      ! forwards_by_us "$name" || rules+=("-i $name -o $IFACE -j DROP")
-    done
+    if ((FAMILY == 4)); then
+      # What others of the home network send by here stays out of the tunnel, where only we forward it.
+      find_behind
+      for name in "${INTERFACES_BEHIND[@]}"; do
+        ! forwards_by_us "$name" || rules+=("-i $name -o $IFACE -j DROP")
+      done
+    else
+      # Where the line has no IPv6, answers find their way by the tunnel (add_last_way). What this
+      # server begins itself gets the same word as without it, at once.
+      CHAINS+=("filter OUTPUT $own first")
+      [[ ${SETTING[egress]-} == tunnel ]] || begun=(
+        "! -d $NETWORK -o $IFACE -m conntrack --ctstate NEW -j REJECT --reject-with icmp6-no-route"
+      )
+      want "filter $own" "${begun[@]}"
+    fi
     # A UDP service bound to any address answers from the one that the main table picks, and no
     # connection would be known by that: so it is the one to which its visitors are sent. Where the
     # way out is the tunnel it is that already.
     local visitors="! -s $NETWORK -i $IFACE -p udp"
     local -a to_line=() stale=()
-    if [[ -n $LINE_ADDRESS && ${SETTING[egress]-} != tunnel ]]; then
-      to_line=("$visitors -m addrtype --dst-type LOCAL -j DNAT --to-destination $LINE_ADDRESS")
+    if [[ -n ${LINE[FAMILY]-} && ${SETTING[egress]-} != tunnel ]]; then
+      to_line=("$visitors -m addrtype --dst-type LOCAL -j DNAT --to-destination ${LINE[FAMILY]}")
       # Until the tunnel knows that this line has another address by now, the old one may be
       # somebody else's of the home network.
-      stale=("-d $LINE_ADDRESS/32 -i $IFACE -p udp -m conntrack --ctstate DNAT -j DROP")
+      stale=("-d ${LINE[FAMILY]}/$WHOLE -i $IFACE -p udp -m conntrack --ctstate DNAT -j DROP")
     fi
     # The VPS reaches this server and what it publishes itself (Docker's DNAT, whose own rules then
     # judge), not the home network behind it.
@@ -107,7 +123,7 @@ want_chains() {
     # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
     want "mangle $pre" \
       "-i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
-      "-i $IFACE $syn --set-mss $((SETTING[mtu] - 40))" \
+      "-i $IFACE $syn --set-mss $((SETTING[mtu] - HEADERS))" \
       "! -i $IFACE $marked $restore"
     want "mangle $out" "$marked $restore"
     # Last, after Docker's, whose containers need no such help. A service that is bound to the very
@@ -128,12 +144,14 @@ want() {
   done
 }
 
-# want_forward NAME TEXT: its rules into SHALL
+# want_forward NAME TEXT: its rules into SHALL, if it takes visitors of the family in use
 #
 # By interface and local address, not by the public address: a VPS behind 1:1 NAT never sees that.
 want_forward() {
   parse_text "$2"
-  [[ $PAUSED == no ]] || return 0
+  pick "$TARGETS"
+  [[ $PAUSED == no && -n ${PICKED[0]-} ]] || return 0
+  TARGET=${PICKED[0]}
   if [[ ${SETTING[role]} == vps ]]; then
     want_gate "$1"
     want_dnat "$1"
@@ -160,30 +178,34 @@ want_gate() {
   match="-p $PROTOS -m comment --comment \"rt:$IFACE:$name\" -m $PROTOS --dport $DPORT"
   # Both protocols in one rule, that they count together.
   [[ $PROTOS != *" "* ]] ||
-    match="! -p icmp -m comment --comment \"rt:$IFACE:$name\" -m conntrack --ctorigdstport $DPORT"
+    match="! -p $ICMP -m comment --comment \"rt:$IFACE:$name\" -m conntrack --ctorigdstport $DPORT"
   if [[ -n $LIMIT_NEW ]]; then
     # The kernel keeps the time between two, in millionths of a second.
     rate=$((1000000 / (1000000 / LIMIT_NEW)))
     # A table of the kernel's keeps its rate as long as any rule has its name: so the rate is in it.
     limit="-m hashlimit --hashlimit-above $rate/sec --hashlimit-burst $LIMIT_NEW"
     limit+=" --hashlimit-mode srcip --hashlimit-name rt-$IFACE-$name-$LIMIT_NEW"
+    ((VISITOR == WHOLE)) || limit+=" --hashlimit-srcmask $VISITOR"
     want_rule GATE mangle "$name" "$match $limit -j DROP"
   fi
   if [[ -n $LIMIT_CONCURRENT ]]; then
-    limit="-m connlimit --connlimit-above $LIMIT_CONCURRENT --connlimit-mask 32 --connlimit-saddr"
+    limit="-m connlimit --connlimit-above $LIMIT_CONCURRENT --connlimit-mask $VISITOR --connlimit-saddr"
     want_rule GATE mangle "$name" "$match $limit -j DROP"
   fi
   [[ -n $FROM ]] || return 0
-  for network in ${FROM//,/ }; do want_rule GATE mangle "$name" "-s $network $match -j RETURN"; done
+  pick "$FROM"
+  for network in "${PICKED[@]}"; do want_rule GATE mangle "$name" "-s $network $match -j RETURN"; done
   want_rule GATE mangle "$name" "$match -j DROP"
 }
 
 # want_dnat NAME: into the tunnel, by the forward that was parsed
 want_dnat() {
-  local name=$1 proto match to=$TARGET:$TPORT
+  local name=$1 proto match host=$TARGET to
+  ((FAMILY == 4)) || host=[$TARGET]
+  to=$host:$TPORT
   if ((PORT != PORT_END)); then
     # From the first port on, one by one; the kernel would else take any that is free.
-    to=$TARGET:$TPORT-$TPORT_END/$PORT
+    to=$host:$TPORT-$TPORT_END/$PORT
     ((PORT != TPORT)) || to=$TARGET
   fi
   for proto in $PROTOS; do
@@ -192,12 +214,12 @@ want_dnat() {
     match+=" -m $proto --dport $DPORT -j DNAT --to-destination $to"
     want_rule DNAT nat "$name" "-i $PUBLIC $match"
     # The VPS's tunnel address is its own: who calls that means its own services.
-    want_rule HAIR nat "$name" "! -d ${SETTING[address]%/*}/32 -i $IFACE $match"
+    want_rule HAIR nat "$name" "! -d $INSIDE/$WHOLE -i $IFACE $match"
     [[ $SOURCE_ADDRESS == tunnel ]] || continue
     match="-p $proto -m conntrack --ctstate DNAT --ctorigdstport $DPORT"
     as_dport "$TPORT" "$TPORT_END"
     match+=" -m comment --comment \"rt:$IFACE:$name\" -m $proto --dport $DPORT"
-    want_rule SRC nat "$name" "-d $TARGET/32 -o $IFACE $match -j MASQUERADE"
+    want_rule SRC nat "$name" "-d $TARGET/$WHOLE -o $IFACE $match -j MASQUERADE"
   done
 }
 
@@ -207,21 +229,21 @@ want_opening() {
   as_dport "$PORT" "$PORT_END"
   for proto in $PROTOS; do
     match="-m comment --comment \"rt:$IFACE:$1\" -m $proto --dport $DPORT"
-    want_rule OPEN filter "$1" "-d $TARGET/32 -p $proto $match -j ACCEPT"
+    want_rule OPEN filter "$1" "-d $TARGET/$WHOLE -p $proto $match -j ACCEPT"
     [[ $SOURCE_ADDRESS == client ]] || want_rule SRC nat "$1" \
-      "-d $TARGET/32 -p $proto -m connmark --mark $MARK/$MARK $match -j MASQUERADE"
+      "-d $TARGET/$WHOLE -p $proto -m connmark --mark $MARK/$MARK $match -j MASQUERADE"
   done
 }
 
 # is_ours CHAIN: no other tunnel's name can be followed by a word without a dash
 is_ours() { [[ $1 == "RT-$IFACE-"* && ${1#"RT-$IFACE-"} =~ ^[A-Z0-9]+$ ]]; }
 
-# read_rules: what the firewall holds of this tunnel
+# read_rules: what the firewall holds of this tunnel, of the family in use
 read_rules() {
   local line table='' chain rest place name foreign=
   local -a saved
   PRESENT=() JUMPS=() ENDS=() TAGGED=()
-  mapfile -t saved < <(iptables-save || echo failed)
+  mapfile -t saved < <("$IPTABLES-save" || echo failed)
   for line in "${saved[@]}"; do
     case $line in
       '*'*) table=${line#\*} foreign= ;;
@@ -253,13 +275,15 @@ read_rules() {
         rest=${line#-A } rest=${rest%% *} foreign+=" $rest "
         ENDS["$table $rest"]=
         ;;
-      failed) fail "iptables-save failed: see what 'iptables-save' says on this host" ;;
+      failed) fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host" ;;
     esac
   done
 }
 
 # sync_rules [NAME]: the firewall to what the files say, for all forwards or this one
-sync_rules() {
+sync_rules() { by_family sync_family_rules "$@"; }
+
+sync_family_rules() {
   local only=${1-} table name script=''
   local -a names=("${!FORWARD[@]}")
   want_chains
@@ -337,7 +361,9 @@ unlist() {
 }
 
 # check_rules NAME TEXT: a forward that iptables would not take is refused before anything changes
-check_rules() {
+check_rules() { by_family check_family_rules "$@"; }
+
+check_family_rules() {
   local table chain key script=''
   SHALL=()
   want_forward "$1" "$2"
@@ -345,18 +371,27 @@ check_rules() {
     read -r table chain _ <<<"$key"
     script+="*$table"$'\n'":$chain - [0:0]"$'\n'${SHALL[$key]}COMMIT$'\n'
   done
-  printf '%s' "$script" | iptables-restore --test --noflush -w 60 2>/dev/null ||
-    refuse "iptables does not take '${2%%$'\n'*}' on this host; nothing was changed"
+  printf '%s' "$script" | "$IPTABLES-restore" --test --noflush -w 60 2>/dev/null ||
+    refuse "$IPTABLES does not take '${2%%$'\n'*}' on this host; nothing was changed"
 }
 
 apply_rules() {
   local said
-  said=$(printf '%s' "$1" | iptables-restore --noflush -w 60 2>&1) ||
-    fail "iptables-restore failed: ${said//$'\n'/; }"
+  said=$(printf '%s' "$1" | "$IPTABLES-restore" --noflush -w 60 2>&1) ||
+    fail "$IPTABLES-restore failed: ${said//$'\n'/; }"
 }
 
-# remove_rules: everything of this tunnel out of the firewall, whichever version put it there
+# remove_rules 4|6...: everything of this tunnel out of the firewall, whichever version put it there
 remove_rules() {
+  local family
+  for family in "$@"; do
+    use_family "$family"
+    ! has "$IPTABLES-save" || remove_family_rules
+  done
+  use_family 4
+}
+
+remove_family_rules() {
   local table place entry builtin chain script='' lines
   read_rules
   for table in nat mangle filter; do

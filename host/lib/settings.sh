@@ -16,7 +16,11 @@ check_setting() {
       ;;
     address)
       ALLOWED="an IPv4 address with its network's prefix length, such as 172.16.0.1/24"
-      is_prefixed "$2"
+      [[ $2 != *:* ]] && is_prefixed "$2"
+      ;;
+    ipv6)
+      ALLOWED="an IPv6 address with its network's prefix length, such as fd5c:91e2:7a3b::1/64"
+      [[ $2 == *:* ]] && is_prefixed "$2"
       ;;
     listen-port)
       ALLOWED="1-65535"
@@ -48,7 +52,7 @@ check_setting() {
       ;;
     network)
       ALLOWED="an IPv4 network such as 192.168.1.0/24"
-      is_network "$2"
+      [[ $2 != *:* ]] && is_network "$2"
       ;;
     *)
       ALLOWED="a newer helper may know this setting"
@@ -60,13 +64,13 @@ check_setting() {
 # parse_settings LINE...: into SETTING; false, with it empty and what is wrong in WRONG
 parse_settings() {
   read_settings "$@" && return 0
-  SETTING=() BEHIND=()
+  SETTING=() BEHIND=() FAMILIES=(4)
   return 1
 }
 
 read_settings() {
   local line key value needed
-  SETTING=() BEHIND=()
+  SETTING=() BEHIND=() FAMILIES=(4)
   for line in "$@"; do
     key=${line%% *} value=${line#* }
     check_setting "$key" "$value" || {
@@ -90,14 +94,15 @@ read_settings() {
     WRONG="setting '$key' is missing"
     [[ -n ${SETTING[${key//-/_}]-} ]] || return 1
   done
-  network_of "${SETTING[address]}"
+  [[ -z ${SETTING[ipv6]-} ]] || ! can_ipv6 || FAMILIES+=(6)
+  use_family 4
 }
 
 # settings_text: SETTING as the file's lines, into TEXT
 settings_text() {
   local key value
   TEXT=
-  for key in owner role address listen-port public-interface mtu \
+  for key in owner role address ipv6 listen-port public-interface mtu \
     peer-public-key peer-endpoint keepalive egress; do
     value=${SETTING[${key//-/_}]-}
     [[ -z $value ]] || TEXT+="$key $value"$'\n'

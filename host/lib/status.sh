@@ -63,7 +63,7 @@ tell_forwards() {
   [[ ${1-} == connect ]] || return 0
   for name in "${!FORWARD[@]}"; do
     parse_text "${FORWARD[$name]}"
-    [[ $PAUSED == yes || " $PROTOS " != *" tcp "* ]] || targets["$TARGET $TPORT"]=
+    [[ $PAUSED == yes || " $PROTOS " != *" tcp "* ]] || targets["${TARGETS%%,*} $TPORT"]=
   done
   for name in "${!targets[@]}"; do
     while (($(jobs -rp | wc -l) >= ASKED_AT_ONCE)); do wait -n; done

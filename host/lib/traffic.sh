@@ -5,21 +5,25 @@ declare -A TRAFFIC=() # by name: "connections packets bytes packets bytes", to t
 # read_traffic: into TRAFFIC, of the forwards that are loaded and have any. Connections that are open
 # now; of UDP, those that were answered.
 read_traffic() {
+  TRAFFIC=()
+  by_family read_family_traffic
+}
+
+read_family_traffic() {
   local proto port target count name now
   local -a sum more
-  TRAFFIC=()
   # There may be a hundred thousand: awk adds up those that are alike.
   while read -r proto port target count; do
     for name in "${!FORWARD[@]}"; do
       parse_text "${FORWARD[$name]}"
-      [[ $PAUSED == no && $TARGET == "$target" && " $PROTOS " == *" $proto "* ]] || continue
+      [[ $PAUSED == no && ,$TARGETS, == *",$target,"* && " $PROTOS " == *" $proto "* ]] || continue
       ((PORT <= port && port <= PORT_END)) || continue
       read -ra sum <<<"${TRAFFIC[$name]-0 0 0 0 0}"
       read -ra more <<<"$count"
       for now in "${!sum[@]}"; do sum[now]=$((sum[now] + more[now])); done
       TRAFFIC[$name]=${sum[*]}
     done
-  done < <(conntrack -L --dst-nat 2>/dev/null | awk '
+  done < <(conntrack -L -f "ipv$FAMILY" --dst-nat 2>/dev/null | awk '
     $1 == "tcp" && $4 !~ /^(ESTABLISHED|FIN_WAIT|CLOSE_WAIT)$/ { next }
     /\[UNREPLIED\]/ { next }
     {

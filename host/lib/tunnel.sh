@@ -13,7 +13,8 @@ verb_up() {
 bring_up() {
   find_public_interface
   if [[ ${SETTING[role]} == server ]]; then
-    find_line_address
+    load_line_address
+    by_family find_line_address
     find_socket_match
   fi
   load_forwards
@@ -26,14 +27,26 @@ bring_up() {
     sync_peer_routes
     allow_forwarding "$PUBLIC"
     allow_accounting
+    ((${#FAMILIES[@]} == 1)) || allow_ipv6_forwarding
   else
     add_routes
     find_behind
     allow_forwarding "${INTERFACES_BEHIND[@]}"
   fi
+  ((${#FAMILIES[@]} == 2)) || drop_ipv6
   step opened
   finish_interrupted
   start_watcher
+}
+
+# drop_ipv6: what the tunnel had of it, if its stack had it until now
+drop_ipv6() {
+  [[ -e /proc/net/if_inet6 ]] || return 0
+  # Whatever it is that this host lacks, nothing is lost.
+  (remove_rules 6) 2>/dev/null || true
+  remove_routes 6
+  ip -6 route flush dev "$IFACE" proto "$ROUTES_OURS" 2>/dev/null || true
+  restore_ipv6_forwarding
 }
 
 verb_down() {
@@ -49,11 +62,12 @@ verb_down() {
 # take_down: best effort, each part for itself
 take_down() {
   stop_watcher
-  (remove_rules) || true
+  (remove_rules 4 6) || true
   step removed-rules
   (restore_accounting) || true
   (restore_forwarding) || true
+  (restore_ipv6_forwarding) || true
   step restored
   load_mark
-  remove_routes || true
+  remove_routes 4 6 || true
 }

@@ -2,7 +2,7 @@
 
 # conf_text quick|wg: the file into TEXT, for wg-quick or as wg itself reads it
 conf_text() {
-  local key
+  local key anywhere
   [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
   TEXT=
   if [[ $1 == quick ]]; then
@@ -15,7 +15,7 @@ conf_text() {
   [[ ${SETTING[role]}-$1 != server-wg ]] || TEXT+="ListenPort = $(wg show "$IFACE" listen-port)"$'\n'
   [[ ${SETTING[egress]-} != tunnel ]] || TEXT+="FwMark = $TABLE"$'\n'
   if [[ $1 == quick ]]; then
-    TEXT+="Address = ${SETTING[address]}"$'\n'
+    by_family address_text
     TEXT+="MTU = ${SETTING[mtu]}"$'\n'
     # Routes are the helper's: visitors' addresses must not become this host's way out.
     TEXT+="Table = off"$'\n'
@@ -24,7 +24,9 @@ conf_text() {
   fi
   if [[ ${SETTING[role]} == server ]]; then
     # Visitors come with their own addresses, so any source is let in.
-    peer_text vps "${SETTING[peer_public_key]}" 0.0.0.0/0
+    anywhere=0.0.0.0/0
+    ((${#FAMILIES[@]} == 1)) || anywhere+=,::/0
+    peer_text vps "${SETTING[peer_public_key]}" "$anywhere"
     TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
     TEXT+="PersistentKeepalive = ${SETTING[keepalive]}"$'\n'
     return
@@ -34,6 +36,8 @@ conf_text() {
     peer_text "${NAMED[$key]}" "$key" "${PEER[$key]}"
   done
 }
+
+address_text() { TEXT+="Address = $PREFIXED"$'\n'; }
 
 # peer_text NAME KEY NETWORKS: appended to TEXT
 peer_text() {
@@ -82,16 +86,22 @@ sync_wireguard() {
 
 # sync_link: address and MTU, which wg knows nothing of
 sync_link() {
-  local address=${SETTING[address]} now
-  ip -4 address replace "$address" dev "$IFACE"
-  while read -r _ _ _ now _; do
-    [[ $now == "$address" ]] || ip -4 address del "$now" dev "$IFACE"
-  done < <(ip -4 -o address show dev "$IFACE")
-  # The old one may have taken the new one of the same network with it.
-  ip -4 address replace "$address" dev "$IFACE"
-  step synced-address
+  # Below 1280 bytes the kernel gives no interface any IPv6.
   ip link set dev "$IFACE" mtu "${SETTING[mtu]}"
   step synced-mtu
+  by_family sync_address
+  ((${#FAMILIES[@]} == 2)) || ip -6 address flush dev "$IFACE" scope global 2>/dev/null || true
+  step synced-address
+}
+
+sync_address() {
+  local now
+  ip "-$FAMILY" address replace "$PREFIXED" dev "$IFACE"
+  while read -r _ _ _ now _; do
+    [[ $now == "$PREFIXED" ]] || ip "-$FAMILY" address del "$now" dev "$IFACE"
+  done < <(ip "-$FAMILY" -o address show dev "$IFACE" scope global)
+  # The old one may have taken the new one of the same network with it.
+  ip "-$FAMILY" address replace "$PREFIXED" dev "$IFACE"
 }
 
 # Whatever looks like a key, and be it in the words of another program.

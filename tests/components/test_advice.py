@@ -1,7 +1,7 @@
 """What is said of a host, from facts: each thing that can be wrong, and silence where it is not."""
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
@@ -123,6 +123,15 @@ def test_a_network_taken_by_another_stack_is_said_with_its_name() -> None:
 
 def test_a_network_reached_by_another_interface_is_said() -> None:
     assert "172.16.0.0/16 by its interface eth1" in only(facts_text(routes="172.16.0.0/16@eth1"))
+
+
+def test_a_network_of_ipv6_reached_by_another_interface_is_said() -> None:
+    dual = replace(VPS, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
+    text = facts_text(routes="fd5c:91e2:7a3b::/48@eth1 fd5c:91e2:7a3c::/64@eth1")
+    advice = only(text, dual)
+    assert "fd5c:91e2:7a3b::/48 by its interface eth1" in advice
+    assert "network.ipv6" in advice
+    assert advise(parse_facts(text), VPS) == []
 
 
 BEHIND = replace(VPS, behind=((IPv4Network("172.17.0.0/16"), "homelab"),))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
@@ -12,6 +12,9 @@ from settings import Egress
 LAPTOP = Machine("laptop", IPv4Address("172.16.0.10"), "PRIVATE", 1420)
 FULL = replace(LAPTOP, egress=Egress.TUNNEL)
 GATEWAY = Gateway("PUBLIC", "vps.example.org:51820", IPv4Network("172.16.0.0/24"), 25)
+DUAL = replace(LAPTOP, ipv6=IPv6Address("fd5c:91e2:7a3b::a"))
+DUAL_FULL = replace(FULL, ipv6=DUAL.ipv6)
+DUAL_GATEWAY = replace(GATEWAY, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
 
 
 def test_a_clients_file_routes_the_tunnels_network_alone() -> None:
@@ -33,6 +36,39 @@ def test_a_clients_file_routes_the_tunnels_network_alone() -> None:
 def test_a_client_whose_way_out_is_the_tunnel_routes_all_into_it() -> None:
     full, split = client_config(FULL, GATEWAY), client_config(LAPTOP, GATEWAY)
     assert full == split.replace("AllowedIPs = 172.16.0.0/24", "AllowedIPs = 0.0.0.0/0")
+
+
+def test_with_ipv6_a_clients_file_has_both_addresses_and_routes_both_networks() -> None:
+    """A full tunnel above all: else what goes by IPv6 would leave beside it."""
+    text = client_config(DUAL, DUAL_GATEWAY)
+    assert "Address = 172.16.0.10/24, fd5c:91e2:7a3b::a/64\n" in text
+    assert "AllowedIPs = 172.16.0.0/24, fd5c:91e2:7a3b::/64\n" in text
+    assert "AllowedIPs = 0.0.0.0/0, ::/0\n" in client_config(DUAL_FULL, DUAL_GATEWAY)
+
+
+def test_with_ipv6_a_servers_file_says_the_same_of_both() -> None:
+    """And finds a way for answers where its line has none, but for nothing that it begins."""
+    only, both = (
+        server_config(*each).splitlines() for each in ((LAPTOP, GATEWAY), (DUAL, DUAL_GATEWAY))
+    )
+    mine = [line for line in only if "= iptables" in line or "= ip r" in line]
+    alike = {
+        line.replace("iptables", "ip6tables")
+        .replace("= ip r", "= ip -6 r")
+        .replace("172.16.0.0/24", "fd5c:91e2:7a3b::/64")
+        .replace("--set-mss 1380", "--set-mss 1360")
+        for line in mine
+        if "LOCAL" not in line
+    }
+    assert set(mine) | alike <= set(both)
+    more = [line for line in both if line not in alike and line not in only]
+    begun = "OUTPUT -o %i ! -d fd5c:91e2:7a3b::/64 -m conntrack --ctstate NEW -j REJECT"
+    assert [line for line in more if "= ip" in line and "LOCAL" not in line] == [
+        "PostUp = ip -6 rule add iif lo lookup 51820 priority 33024",
+        f"PostUp = ip6tables -w -t filter -I {begun} --reject-with icmp6-no-route",
+        f"PreDown = ip6tables -w -t filter -D {begun} --reject-with icmp6-no-route",
+        "PreDown = ip -6 rule del iif lo lookup 51820 priority 33024",
+    ]
 
 
 def test_a_machine_that_keeps_its_key_gets_a_line_to_fill_in() -> None:
@@ -65,14 +101,15 @@ def test_a_servers_file_has_its_own_mtu_and_the_mss_that_fits(mtu: int) -> None:
     assert text.count(f"--set-mss {mtu - 40}\n") == 2
 
 
-@pytest.mark.parametrize("machine", [LAPTOP, FULL])
+@pytest.mark.parametrize("machine", [LAPTOP, FULL, DUAL, DUAL_FULL])
 def test_a_servers_file_takes_away_all_that_it_adds(machine: Machine) -> None:
-    lines = server_config(machine, GATEWAY).splitlines()
-    built_in = r"iptables .* -[ADI] (PREROUTING|OUTPUT|POSTROUTING|FORWARD) "
+    gateway = GATEWAY if machine.ipv6 is None else DUAL_GATEWAY
+    lines = server_config(machine, gateway).splitlines()
+    built_in = r"ip6?tables .* -[ADI] (PREROUTING|OUTPUT|POSTROUTING|FORWARD) "
     rules = [line for line in lines if re.search(built_in, line)]
     added = [line.removeprefix("PostUp = ") for line in rules if line.startswith("PostUp")]
     removed = [line.removeprefix("PreDown = ") for line in rules if line.startswith("PreDown")]
-    assert len(added) == (3 if machine is FULL else 7)
+    assert len(added) == {LAPTOP: 7, FULL: 3, DUAL: 7 + 8, DUAL_FULL: 3 + 3}[machine]
     as_removal = [each.replace(" -A ", " -D ").replace(" -I ", " -D ") for each in added]
     assert sorted(removed) == sorted(as_removal)
 

@@ -22,6 +22,8 @@ ip -4 -o address show | sed 's/^[0-9]*: //; s/ valid_lft.*//'
 ip rule show
 ip -6 rule show
 ip -4 route show table all | sort
+ip -6 -o address show scope global | sed 's/^[0-9]*: //; s/ valid_lft.*//'
+ip -6 route show table all | grep -v 'fe80\|ff00\|anycast' | sed 's/ expires [0-9]*sec//' | sort
 grep -H '' /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,rp_filter} \
   /proc/sys/net/ipv4/conf/*/accept_redirects /proc/sys/net/ipv6/conf/*/{forwarding,accept_ra}
 wg show all dump | cut -f 1-5 | sort
@@ -31,7 +33,7 @@ wg show all dump | cut -f 1-5 | sort
 def snapshot(machine: Machine) -> list[str]:
     """Files with owners, modes and contents; rules, routes, addresses, switches, peers."""
     state = machine.run(_FILES + _KERNEL).stdout.splitlines()
-    rules = rules_of(machine.run("iptables-save").stdout)
+    rules = rules_of(machine.run("iptables-save; ip6tables-save").stdout)
     # Tables of which only the name is left are what iptables-nft cannot take back.
     kept = [line for line in rules if not line.startswith("*")]
     return [*state, *kept]

@@ -95,6 +95,15 @@ OPERATIONS = {
         ),
         lambda t: t.call("interface", stdin=t.vps_settings()),
     ),
+    "the tunnel gets IPv6": Operation(
+        lambda t, step: t.call(
+            "interface",
+            stdin=f"{t.vps_settings()}ipv6 fd5c:91e2:7a3b::1/64\n",
+            crash_at=step or "",
+            check=not step,
+        ),
+        lambda t: t.call("interface", stdin=t.vps_settings()),
+    ),
     "the key changes": Operation(
         lambda t, step: t.call("key", stdin=KEY, crash_at=step or "", check=not step),
         lambda t: t.call("key", stdin=t.machine.read("/tmp/key")),
@@ -125,6 +134,12 @@ def test_a_servers_changes_killed_at_any_step_are_finished_by_the_next_run(
         lambda t: t.call("interface", stdin=plain),
     )
     assert killed_at_every_step(server, interface) >= 2
+    dual = more + "ipv6 fd5c:91e2:7a3b::4/64\n"
+    family = Operation(
+        lambda t, step: t.call("interface", stdin=dual, crash_at=step or "", check=not step),
+        lambda t: t.call("interface", stdin=more),
+    )
+    assert killed_at_every_step(server, family) >= 2
     server.call("put-opening keep", stdin="udp 192.168.1.31:53")
     lines = "tcp+udp 192.168.1.30:22-23\nsource-address tunnel\n"
     opening = Operation(

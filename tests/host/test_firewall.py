@@ -9,6 +9,7 @@ from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
+from tests.host.world import serve as serve_at
 from tests.support import eventually
 
 DENY = "default-deny\n"
@@ -17,6 +18,7 @@ ALLOW = (
     f"allow dns udp {LAPTOP} -> {INSIDE}:9000\n"
     f"allow mount tcp {SERVER},{LAPTOP} -> {SERVER}:9000-9000\n"
 )
+INSIDE6, SERVER6, LAPTOP6 = (f"fd5c:91e2:7a3b::{number}" for number in ("1", "4", "a"))
 OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
 
 SHORT = 2  # seconds of a trial whose end a test waits for
@@ -132,6 +134,62 @@ def test_ipv6_is_no_hole(open_vps: Guarded) -> None:
     assert open_vps.login("echo in", to=f"root@{VPS6}", by=outside).stdout == "in\n"
     listener.kill()
     listener.communicate()
+
+
+@pytest.fixture
+def dual_vps(open_vps: Guarded) -> Iterator[Guarded]:
+    """The tunnel with IPv6, for a while."""
+    ends = [open_vps.vps, open_vps.world.server, Tunnel(open_vps.laptop)]
+    settings = [end.machine.read(f"{end.files}/settings") for end in ends]
+    for end, was, number in zip(ends, settings, ("1", "4", "a"), strict=True):
+        end.call("interface", stdin=f"{was}ipv6 fd5c:91e2:7a3b::{number}/64\n")
+    peers = {
+        name: open_vps.vps.machine.read(f"{open_vps.vps.files}/peers.d/{name}.conf")
+        for name in ("homelab", "laptop")
+    }
+    for name, number in (("homelab", "4"), ("laptop", "a")):
+        more = peers[name].replace("/32", f"/32,fd5c:91e2:7a3b::{number}/128")
+        open_vps.vps.call(f"put-peer {name}", stdin=more)
+    yield open_vps
+    for end, was in zip(ends, settings, strict=True):
+        end.call("interface", stdin=was)
+    for name, was in peers.items():
+        open_vps.vps.call(f"put-peer {name}", stdin=was)
+
+
+def test_ipv6_of_the_tunnel_is_guarded_alike(dual_vps: Guarded) -> None:
+    laptop, server, vps = dual_vps.laptop, dual_vps.world.server.machine, dual_vps.vps.machine
+    outside = dual_vps.world.internet
+    for machine in (laptop, server, vps):
+        serve_at(machine, 9100, "::")
+    ways = {
+        (laptop, "udp", INSIDE6, 9100): LAPTOP6,  # allowed: dns
+        (laptop, "tcp", INSIDE6, 9100): "-",
+        (server, "udp", INSIDE6, 9100): "-",
+        (laptop, "tcp", SERVER6, 9100): LAPTOP6,  # allowed: mount
+        (laptop, "udp", SERVER6, 9100): "-",
+        (server, "tcp", LAPTOP6, 9100): "-",
+        (outside, "tcp", VPS6, 9100): "-",
+        (outside, "tcp", VPS6, 9200): "fd00:113::1",  # forwarded
+    }
+    dual_vps.vps.put("six", f"tcp 9200 -> {SERVER}:9100\nipv6 {SERVER6}")
+    for who, protocol, address, port in ways:
+        assert call(who, protocol, address, port) not in NOBODY
+    refused = Call(server, "udp", LAPTOP6, 9100)
+    assert refused.ask() == SERVER6
+    dual_vps.guard(
+        f"{DENY}allow dns udp {LAPTOP6} -> [{INSIDE6}]:9100\n"
+        f"allow mount tcp {LAPTOP6} -> [{SERVER6}]:9100\n"
+    )
+    for (who, protocol, address, port), answer in ways.items():
+        assert call(who, protocol, address, port) == answer, (protocol, address, port)
+    assert refused.ask() == "-"
+    refused.end()
+    # What peers send out, and the VPS itself, is answered; neighbours are found anew.
+    vps.run("ip -6 neigh flush dev ens6; ping -c 1 -W 2 fd00:113::1")
+    assert call(vps, "tcp", LAPTOP6, 9100) == INSIDE6
+    dual_vps.vps.remove("six")
+    assert call(outside, "tcp", VPS6, 9200) == "-"
 
 
 def test_peers_reach_only_what_is_allowed(open_vps: Guarded) -> None:
@@ -503,7 +561,10 @@ def test_uninstall_takes_it_away(machine: Machine) -> None:
         (f"{DENY}allow x any 172.16.0.4 -> 172.16.0.1:22\n", "protocol any has no ports"),
         (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1:70000\n", "ports are 1-65535"),
         (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1:9-8\n", "ports are 1-65535"),
-        (f"{DENY}allow x tcp 172.16.0.400 -> 172.16.0.1\n", "is not an IPv4 address"),
+        (f"{DENY}allow x tcp 172.16.0.400 -> 172.16.0.1\n", "is not an address"),
+        (f"{DENY}allow x tcp 172.16.0.4 -> [fd5c::1]\n", "not of the others' family"),
+        (f"{DENY}allow x tcp fd5c::4,172.16.0.4 -> [fd5c::1]:22\n", "not of the others' family"),
+        (f"{DENY}allow x tcp fd5c:::4 -> [fd5c::1]:22\n", "is not an address"),
         (f"{DENY}allow x tcp 172.16.0.4 -> 172.16.0.1; id\n", "is not known to this helper"),
         (f"{DENY}deny x\n", "is not known to this helper"),
     ],

@@ -18,18 +18,20 @@ from tests.host.machine import Machine
 from tests.host.test_forwards import FOREIGN_RULES
 from tests.host.tunnel import KILLED, Tunnel
 
-VISITOR = "203.0.113.1"
+VISITOR, VISITOR6 = "203.0.113.1", "fd00:113::1"
+TARGETS6 = {f"172.16.0.{number}": f"fd5c:91e2:7a3b::{number}" for number in (4, 6)}
 FIRST, LAST = 5000, 5003  # the ports that are knocked at
 NAMES = st.sampled_from(["a", "b", "c"])
-STEPS = st.integers(min_value=1, max_value=12)
+STEPS = st.integers(min_value=1, max_value=16)
 FLOW = re.compile(
-    r"udp .* src=203\.0\.113\.1 dst=203\.0\.113\.10 sport=\d+ dport=(\d+) "
-    r"(?:\[UNREPLIED\] )?src=(172\.\S+) dst=(\S+) sport=(\d+)"
+    rf"udp .* src=(?:{re.escape(VISITOR)}|{VISITOR6}) dst=\S+ sport=\d+ dport=(\d+) "
+    r"(?:\[UNREPLIED\] )?src=(172\.\S+|fd5c:\S+) dst=(\S+) sport=(\d+)"
 )
 KNOCK = f"""
 import socket
 for port in range({FIRST}, {LAST} + 1):
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"?", ("203.0.113.10", port))
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"?", ("fd00:113::10", port))
 """
 
 
@@ -46,16 +48,19 @@ class Forward:
     listed: bool | None  # whether the visitor is on its list; None without a list
     limit: tuple[int, int] | None
     source_address: str
+    ipv6: bool
 
     def lines(self) -> str:
         """For the helper."""
         there = self.first + self.remapped
         lines = [f"{self.protocol} {self.ports(self.first)} -> {self.target}:{self.ports(there)}"]
+        if self.ipv6:
+            lines.append(f"ipv6 {TARGETS6[self.target]}")
         if self.paused:
             lines.append("paused")
         if self.listed is not None:
-            networks = "198.51.100.0/24" + (f",{VISITOR}/32" if self.listed else "")
-            lines.append(f"from {networks}")
+            visitors = f",{VISITOR}/32,{VISITOR6}/128" if self.listed else ""
+            lines.append(f"from 198.51.100.0/24,2001:db8::/32{visitors}")
         if self.limit is not None:
             lines += [f"limit-new {self.limit[0]}", f"limit-concurrent {self.limit[1]}"]
         if self.source_address == "tunnel":
@@ -72,8 +77,9 @@ class Forward:
             and not self.paused
             and self.listed is not False
             and self.first <= port < self.first + self.length
-            and (target, target_port) == (self.target, port + self.remapped)
-            and (back == VISITOR) == (self.source_address == "client")
+            and target in {self.target, self.ipv6 and TARGETS6[self.target]}
+            and target_port == port + self.remapped
+            and (back in {VISITOR, VISITOR6}) == (self.source_address == "client")
         )
 
 
@@ -88,6 +94,7 @@ FORWARDS = st.builds(
     st.sampled_from([None, None, True, False]),
     st.sampled_from([None, (5, 5), (3333, 65535)]),
     st.sampled_from(["client", "tunnel"]),
+    st.booleans(),
 )
 
 
@@ -96,11 +103,14 @@ def machines() -> Iterator[tuple[Tunnel, Machine]]:
     """A VPS for all sequences, and its visitor."""
     with Machine() as host, Machine() as outside:
         host.join(outside, "ens6 203.0.113.10/24", f"eth0 {VISITOR}/24")
+        host.run("ip -6 address add fd00:113::10/64 dev ens6 nodad")
+        outside.run(f"ip -6 address add {VISITOR6}/64 dev eth0 nodad")
         host.run("iptables-restore -c --noflush", stdin=FOREIGN_RULES)
         # Nothing but the helper shall end a flow while a sequence runs.
         host.run("sysctl -qw net.netfilter.nf_conntrack_udp_timeout=3600")
         vps = Tunnel(host)
         vps.set_up_vps()
+        vps.call("interface", stdin=vps.vps_settings() + "ipv6 fd5c:91e2:7a3b::1/64\n")
         yield vps, outside
 
 
@@ -115,13 +125,13 @@ class Sequence(RuleBasedStateMachine):
         names = self.vps.machine.run(f"ls {self.vps.files}/forwards.d").stdout.split()
         for name in names:
             self.vps.remove(name)
-        self.vps.machine.run("conntrack -F")
+        self.vps.machine.run("conntrack -F; conntrack -F -f ipv6")
         self.forwards: dict[str, Forward] = {}
         self.interrupted: dict[str, Forward | None] = {}
 
     def saved_rules(self, *, of: set[str] | None = None, but: set[str] | None = None) -> list[str]:
         """Rules of some forwards, or all rules but those of some, with counters."""
-        saved = self.vps.machine.run("iptables-save -c").stdout.splitlines()
+        saved = self.vps.machine.run("iptables-save -c; ip6tables-save -c").stdout.splitlines()
         kept = []
         for line in saved:
             name = re.search(r'"rt:wg0:([^"]+)"', line)
@@ -136,7 +146,8 @@ class Sequence(RuleBasedStateMachine):
 
     def flows(self) -> set[tuple[int, str, str, int]]:
         """The visitor's translated ones: port, target, whom it answers, its port."""
-        listed = self.vps.machine.run("conntrack -L -p udp 2>/dev/null").stdout.splitlines()
+        look = "for family in ipv4 ipv6; do conntrack -L -f $family -p udp 2>/dev/null; done"
+        listed = self.vps.machine.run(look).stdout.splitlines()
         found = [FLOW.search(line) for line in listed]
         return {(int(flow[1]), flow[2], flow[3], int(flow[4])) for flow in found if flow}
 

@@ -22,8 +22,9 @@ SERVER = "172.16.0.4"
 _ECHO = """
 import socket, sys, threading
 port, address = int(sys.argv[1]), "".join(sys.argv[2:])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
 def tcp():
-    listener = socket.create_server((address, port))
+    listener = socket.create_server((address, port), family=family)
     listener.listen(50)
     while True:
         threading.Thread(target=serve, args=listener.accept(), daemon=True).start()
@@ -32,12 +33,17 @@ def serve(peer, address):
         while peer.recv(100):
             peer.sendall(f"{address[0]}\\n".encode())
 threading.Thread(target=tcp, daemon=True).start()
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp = socket.socket(family, socket.SOCK_DGRAM)
+if family == socket.AF_INET6:
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 udp.bind((address, port))
 print("ready", flush=True)
 while True:
     _, peer = udp.recvfrom(100)
-    udp.sendto(f"{peer[0]}\\n".encode(), peer)
+    try:
+        udp.sendto(f"{peer[0]}\\n".encode(), peer)
+    except OSError:  # no way there
+        pass
 """
 
 # One caller: a line in, a line out, "-" if no answer came in time.
@@ -45,7 +51,7 @@ _CALLER = """
 import socket, sys
 protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-caller = socket.socket(socket.AF_INET, kind)
+caller = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
 caller.settimeout(2)
 try:
     caller.connect((host, port))
@@ -98,7 +104,10 @@ def call(machine: Machine, protocol: str, host: str, port: int) -> str:
 
 
 def serve(machine: Machine, port: int, address: str = "") -> None:
-    """Start the service on a machine, with which it ends; on all its addresses or this one."""
+    """Start the service on a machine, with which it ends; on all its addresses or this one.
+
+    `::` means all those of IPv6.
+    """
     process = machine.start(f"exec python3 -c '{_ECHO}' {port} {address}")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,16 +25,28 @@ KINDS: dict[str, type[Model]] = {
 WAYS: dict[str, type[Model]] = {"servers.NAME": Server, "clients.NAME": Client, "vps": Vps}
 
 
-def test_the_example_is_right_and_reads_as_shown() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+KINDS_BLOCK, IPV6_BLOCK = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+SHOWN = " ".join(TEXT.split())
+
+
+def sections(block: str) -> dict[str, Any]:
+    """What an example of the documentation says, by top-level key."""
     written = yaml.safe_load(block.replace("ssh-ed25519 AAAA...", host_key(2)))
-    sections = {key.removeprefix("reverse-tunnel:"): value for key, value in written.items()}
-    settings = load({**example(), "clients": {}, **sections}, agent=False)
-    shown = " ".join(TEXT.split())
+    return {key.removeprefix("reverse-tunnel:"): value for key, value in written.items()}
+
+
+def test_the_example_is_right_and_reads_as_shown() -> None:
+    settings = load({**example(), "clients": {}, **sections(KINDS_BLOCK)}, agent=False)
 
     for name in ("https", "rooms", "nas"):
         words = forward_words(settings, name, "203.0.113.10")
-        assert f" {name} {words} " in shown
+        assert f" {name} {words} " in SHOWN
+
+
+def test_the_example_of_ipv6_is_right_and_reads_as_shown() -> None:
+    settings = load({**example(), **sections(IPV6_BLOCK)}, agent=False)
+
+    assert f" https {forward_words(settings, 'https', 'vps.example.org')} " in SHOWN
 
 
 @pytest.mark.parametrize("path", KINDS)

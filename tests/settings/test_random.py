@@ -8,7 +8,7 @@ import copy
 import datetime as dt
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any
 
@@ -36,21 +36,21 @@ SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/+=-]+( [A-Za-z0-9+/=]+)?")
 """What may reach a shell or iptables: nothing in it has a meaning there."""
 
 _ADDRESS = r"\d+\.\d+\.\d+\.\d+"
-_NETWORKS = rf"{_ADDRESS}/\d+(,{_ADDRESS}/\d+)*"
+_ADDRESS6 = r"[0-9a-f:]+"
+_NETWORK = rf"({_ADDRESS}|{_ADDRESS6})/\d+"
+_NETWORKS = rf"{_NETWORK}(,{_NETWORK})*"
 _PORTS = r"\d+(-\d+)?"
 _PROTOCOL = r"(tcp|udp|tcp\+udp)"
 _NAME = "[a-z][a-z0-9-]*"
 FORWARD = re.compile(
     rf"{_PROTOCOL} {_PORTS} -> {_ADDRESS}:{_PORTS}"
-    rf"(\npaused)?(\nfrom {_NETWORKS})?(\nlimit-new \d+)?(\nlimit-concurrent \d+)?"
-    r"(\nsource-address tunnel)?"
+    rf"(\nipv6 {_ADDRESS6})?(\npaused)?(\nfrom {_NETWORKS})?"
+    r"(\nlimit-new \d+)?(\nlimit-concurrent \d+)?(\nsource-address tunnel)?"
 )
 OPENING = re.compile(rf"({_PROTOCOL} {_ADDRESS}:{_PORTS}(\npaused)?(\nsource-address tunnel)?)?")
 PEER = re.compile(rf"allowed-ips {_NETWORKS}(\negress tunnel)?(\nmtu \d+)?")
-FIREWALL = re.compile(
-    rf"(default-deny(\nallow {_NAME} (any|{_PROTOCOL}) {_ADDRESS}(,{_ADDRESS})* -> "
-    rf"{_ADDRESS}(:{_PORTS})?)*)?"
-)
+_EITHER = rf"({_ADDRESS}(,{_ADDRESS})* -> {_ADDRESS}|{_ADDRESS6}(,{_ADDRESS6})* -> \[{_ADDRESS6}\])"
+FIREWALL = re.compile(rf"(default-deny(\nallow {_NAME} (any|{_PROTOCOL}) {_EITHER}(:{_PORTS})?)*)?")
 
 names = st.sampled_from(
     [*("a", "web", "https", "home-lab", "x1", "z-", "a--b", "tcp", "udp", "to", "all", "servers")]
@@ -81,15 +81,16 @@ def targets(port: int | str, places: list[str]) -> st.SearchStrategy[str]:
     return st.builds(str.__add__, st.sampled_from(places), st.just("") | inside)
 
 
-def kinds() -> st.SearchStrategy[dict[str, Any]]:
+def kinds(*, ipv6: bool) -> st.SearchStrategy[dict[str, Any]]:
     """Draw what a forward may have beside its port and its target."""
+    sources = ["203.0.113.7", "10.0.0.0/8", "198.51.100.0/25"]
+    if ipv6:
+        sources += ["2001:db8::/32", "2001:DB8:0::7"]
     return st.fixed_dictionaries(
         {"protocol": st.sampled_from(["tcp", "udp", "tcp+udp"])},
         optional={
             "enabled": st.booleans(),
-            "from": st.lists(
-                st.sampled_from(["203.0.113.7", "10.0.0.0/8", "198.51.100.0/25"]), min_size=1
-            ),
+            "from": st.lists(st.sampled_from(sources), min_size=1),
             "limit": st.fixed_dictionaries(
                 {"newPerSecond": st.integers(1, 10_000)},
                 optional={"concurrent": st.integers(1, 65_535)},
@@ -132,13 +133,18 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     servers: dict[str, Any] = {}
     clients: dict[str, Any] = {}
     hosts_behind: list[str] = []
-    mtu = draw(st.integers(576, 1440))
+    ipv6 = draw(st.sampled_from([None, None, "fd5c:91e2:7a3b::/64", "FD00:0:0:1::/64"]))
+    least = 576 if ipv6 is None else 1280
+    mtu = draw(st.integers(least, 1440))
     for index, (name, address) in enumerate(zip(peers, addresses, strict=True)):
         peer: dict[str, Any] = {"address": address}
         if draw(st.booleans()):
             peer.update(
-                egress=draw(st.sampled_from(["own", "tunnel"])), mtu=draw(st.integers(576, mtu))
+                egress=draw(st.sampled_from(["own", "tunnel"])), mtu=draw(st.integers(least, mtu))
             )
+        if ipv6 and draw(st.booleans()):
+            # Higher than any number that an IPv4 address has.
+            peer["ipv6"] = str(IPv6Network(ipv6)[2**32 + index])
         if index < cut:
             servers[name] = peer
         else:
@@ -156,12 +162,12 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     forward_names = st.lists(names, min_size=len(ports), max_size=len(ports), unique=True)
     for name, port in zip(draw(forward_names), ports, strict=True):
         to = draw(targets(port, [*sorted(servers), *hosts_behind]))
-        forwards[name] = {"port": port, "to": to, **draw(kinds())}
+        forwards[name] = {"port": port, "to": to, **draw(kinds(ipv6=ipv6 is not None))}
     vps: dict[str, Any] = {"ssh": {"host": "203.0.113.10", "hostKey": host_key(1)}}
     if draw(st.booleans()):
         vps |= {"firewall": "defaultDeny", "allow": draw(allowances(peers))}
     return {
-        "network": {"cidr": str(cidr), "mtu": mtu},
+        "network": {"cidr": str(cidr), "mtu": mtu, **({} if ipv6 is None else {"ipv6": ipv6})},
         "vps": vps,
         "servers": servers,
         "clients": clients,
@@ -299,6 +305,7 @@ def check_settings(settings: Settings) -> None:
     assert len(set(addresses)) == len(addresses)
     assert all(address in cidr for address in addresses)
     assert not {cidr.network_address, cidr.broadcast_address} & set(addresses)
+    check_ipv6(settings)
     ssh, wireguard = int(str(settings.vps.ssh.port)), settings.network.listen_port
     own = [("tcp", Ports(ssh, ssh)), ("udp", Ports(wireguard, wireguard))]
     forwards = settings.forwards.items()
@@ -338,6 +345,18 @@ def check_settings(settings: Settings) -> None:
         assert SAFE_TEXT.fullmatch(text), text
 
 
+def check_ipv6(settings: Settings) -> None:
+    """Check that all hosts have an address of IPv6 of their own, or none has."""
+    network = settings.network.ipv6
+    addresses = [settings.ipv6_of(name) for name in ("vps", *settings.peers)]
+    if network is None:
+        assert set(addresses) == {None}
+    else:
+        assert len(set(addresses)) == len(addresses)
+        assert all(each in network and each != network.network_address for each in addresses)
+        assert all(settings.mtu_of(name) >= 1280 for name in settings.peers)
+
+
 def texts(node: object) -> Iterator[str]:
     """Yield every text in the dumped settings, names included."""
     if isinstance(node, dict):
@@ -347,5 +366,5 @@ def texts(node: object) -> Iterator[str]:
     elif isinstance(node, tuple):
         for entry in node:
             yield from texts(entry)
-    elif isinstance(node, str | IPv4Address | IPv4Network):
+    elif isinstance(node, str | IPv4Address | IPv4Network | IPv6Address | IPv6Network):
         yield str(node)

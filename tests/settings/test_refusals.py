@@ -59,7 +59,11 @@ PUBLIC_INTERFACE = ("Allowed: the name of a network interface", "visitors come i
 PUBLIC_KEY = ("Allowed: a WireGuard public key, 44 characters", "knows the peer")
 SSH_PRIVATE_KEY = ("pulumi config set --secret sshPrivateKey", "SSH agent", "logs in on the hosts")
 TARGET = ('such as "homelab:8080"', "the forward leads there")
-SOURCES = ("Allowed: a list of 1 to 256 IPv4 networks or addresses", "visitors from there")
+SOURCES = ("Allowed: a list of 1 to 256 networks or addresses", "visitors from there")
+IPV6 = ("Allowed: a /64 inside fd00::/8", "random digits")
+ADDRESS6 = ("Allowed: an address of network.ipv6", "with the same number")
+NO_IPV6 = ("Allowed: IPv6 beside network.ipv6", "no visitor of IPv6")
+MTU6 = ("Allowed: 1280 or more", "every line of IPv6")
 BEHIND = ("Allowed: a list of up to 256 networks inside 10.0.0.0/8", "by this server alone")
 LAN_TARGET = ("Allowed: a host in the networks of a server: ", "through the server whose networks")
 NEW = ("Allowed: a whole number from 1 to 10000", "beyond what a small VPS carries")
@@ -72,6 +76,7 @@ UNKNOWN = ("is not a setting", "silently be left out")
 TAKEN = ("Allowed: a port that no other forward uses", "leads to one place")
 
 SERVER = {"address": "172.16.0.20"}
+WITH_IPV6 = {"network.ipv6": "fd5c:91e2:7a3b::/64"}
 LAN = {"servers.homelab.networks": ["192.168.1.0/24"]}
 DENY = {"vps.firewall": "defaultDeny"}
 MOUNT = {"from": ["laptop"], "to": "homelab", "protocol": "tcp", "port": 445}
@@ -84,15 +89,19 @@ CASES = [
     Case("network.listen_port", 51821, ABSENT, ("(perhaps listenPort)", *UNKNOWN)),
     Case("vps.ssh.hostkey", "", ABSENT, ("(perhaps hostKey)", *UNKNOWN)),
     Case("servers.attic.adress", "172.16.0.6", ABSENT, ("(perhaps address)", *UNKNOWN)),
-    Case("clients.laptop.ssh", {}, ABSENT, ('"ssh"', "Allowed: address, publicKey", *UNKNOWN)),
+    Case(
+        "clients.laptop.ssh", {}, ABSENT, ('"ssh"', "Allowed: address, ipv6, publicKey", *UNKNOWN)
+    ),
     Case("forwards.http.ports", 80, ABSENT, ("(perhaps port)", *UNKNOWN)),
     # sections
-    Case("network", 5, {}, ("5 is not allowed", "a mapping of cidr, listenPort", "of its own")),
+    Case(
+        "network", 5, {}, ("5 is not allowed", "a mapping of cidr, ipv6, listenPort", "of its own")
+    ),
     Case(
         "vps",
         ABSENT,
         {"ssh": {"host": "203.0.113.10", "hostKey": host_key(1)}},
-        ("is missing", "a mapping of address, endpoint", "of its own"),
+        ("is missing", "a mapping of address, ipv6, endpoint", "of its own"),
     ),
     Case(
         "vps.ssh",
@@ -130,6 +139,75 @@ CASES = [
     Case("network.listenPort", 65536, 65535, ("65536 is not allowed", *PORT)),
     Case("network.listenPort", bad=True, good=51820, says=("true is not allowed", *PORT)),
     Case("network.listenPort", "51820", 51820, ('"51820" is not allowed', *PORT)),
+    Case("network.ipv6", "2001:db8::/64", "fd00::/64", ("is not unique local", *IPV6)),
+    Case("network.ipv6", "fc00::/64", "fd00::/64", ("is not unique local", *IPV6)),
+    Case("network.ipv6", "fd00::/48", "fd00::/64", ("is not a /64", *IPV6)),
+    Case("network.ipv6", "fd00::/96", "fd00::/64", ("is not a /64", *IPV6)),
+    Case("network.ipv6", "fd00::1/64", "fd00::/64", ("its network is fd00::/64", *IPV6)),
+    Case("network.ipv6", "fd00::/129", "fd00::/64", ("is no network", *IPV6)),
+    Case("network.ipv6", "172.16.0.0/24", "FD00::/64", ("is not allowed", *IPV6)),
+    Case("network.ipv6", bad=True, good="fd00:0:0:0::/64", says=("true is not allowed", *IPV6)),
+    Case(
+        "servers.homelab.ipv6",
+        "fd5c:91e2:7a3c::4",
+        "fd5c:91e2:7a3b::40",
+        ("is not a host's in fd5c:91e2:7a3b::/64", *ADDRESS6),
+        WITH_IPV6,
+    ),
+    Case(
+        "vps.ipv6",
+        "fd5c:91e2:7a3b::",
+        "fd5c:91e2:7a3b::ffff",
+        ("is not a host's in", *ADDRESS6),
+        WITH_IPV6,
+    ),
+    Case(
+        "clients.laptop.ipv6",
+        "fd5c:91e2:7a3b::4/64",
+        "fd5c:91e2:7a3b::14",
+        ("has a prefix", *ADDRESS6),
+        WITH_IPV6,
+    ),
+    Case(
+        "clients.laptop.ipv6",
+        "fe80::1%eth0",
+        "fd5c:91e2:7a3b::14",
+        ("has a zone", *ADDRESS6),
+        WITH_IPV6,
+    ),
+    Case(
+        "clients.laptop.ipv6", 4, "fd5c:91e2:7a3b::14", ("4 is not allowed", *ADDRESS6), WITH_IPV6
+    ),
+    Case(
+        "clients.laptop.ipv6",
+        "fd5c:91e2:7a3b::4",
+        "fd5c:91e2:7a3b::a",
+        ("is taken by servers.homelab", "each other's packets"),
+        WITH_IPV6,
+    ),
+    Case(
+        "clients.laptop.ipv6",
+        "fd5c:91e2:7a3b::77",
+        "fd5c:91e2:7a3b::78",
+        ("is taken by servers.attic", "each other's packets"),
+        {**WITH_IPV6, "servers.attic.ipv6": "fd5c:91e2:7a3b::77"},
+    ),
+    Case(
+        "servers.attic.ipv6",
+        "fd5c:91e2:7a3b::77",
+        ABSENT,
+        ("is given without network.ipv6", *NO_IPV6),
+    ),
+    Case("forwards.http.from", ["2001:db8::/32"], ["10.0.0.0/8"], ("the tunnel has not", *NO_IPV6)),
+    Case("network.mtu", 1279, 1280, ("1279 is too small", *MTU6), WITH_IPV6),
+    Case("servers.attic.mtu", 1279, 1280, ("1279 is too small", *MTU6), WITH_IPV6),
+    Case(
+        "servers.homelab.ssh.host",
+        "fd5c:91e2:7a3b::4",
+        "fd5c:91e2:7a3c::4",
+        ("is inside the tunnel's network fd5c:91e2:7a3b::/64", "network.ipv6", "not to the LAN"),
+        WITH_IPV6,
+    ),
     Case("network.mtu", 575, 576, ("575 is not allowed", *MTU)),
     Case("network.mtu", 1441, 1440, ("1441 is not allowed", *MTU)),
     Case("network.mtu", 1420.0, 1420, ("1420.0 is not allowed", *MTU)),
@@ -465,7 +543,18 @@ CASES = [
     Case(
         "forwards.http.from", ["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ("everybody", *SOURCES)
     ),
-    Case("forwards.http.from", ["2001:db8::/32"], ["10.0.0.0/8"], ('"2001:db8::/32"', *SOURCES)),
+    Case("forwards.http.from", ["2001:db8::/129"], ["10.0.0.0/8"], ("is no network", *SOURCES)),
+    Case("forwards.http.from", ["::/0"], ["10.0.0.0/8"], ("is everybody", *SOURCES)),
+    Case(
+        "forwards.http.from",
+        ["2001:db8::1/32"],
+        ["2001:DB8::/32", "2001:db8::1"],
+        ("its network is 2001:db8::/32", *SOURCES),
+        WITH_IPV6,
+    ),
+    Case("forwards.http.from", ["::ffff:1.2.3.4"], ["1.2.3.4"], ("is not allowed", *SOURCES)),
+    Case("forwards.http.from", ["::ffff:102:304"], ["1.2.3.4"], ("in disguise", *SOURCES)),
+    Case("forwards.http.from", ["fe80::1%eth0"], ["10.0.0.0/8"], ("is not allowed", *SOURCES)),
     Case("forwards.http.from", ["203.0.113.7 -j"], ["203.0.113.7"], ("is not allowed", *SOURCES)),
     Case("forwards.http.from", [203], ["203.0.113.7"], ("203 is not allowed", *SOURCES)),
     Case(

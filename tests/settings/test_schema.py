@@ -63,6 +63,11 @@ def test_the_example_is_right_for_the_schema_and_for_us() -> None:
         {"forwards.http.enabled": False, "forwards.http.comment": " über $x "},
         {"vps.firewall": "defaultDeny", "vps.allow": {"x": {"from": ["laptop"], "to": "vps"}}},
         {"servers.attic.egress": "tunnel", "clients.phone.mtu": 1280},
+        {
+            "network.ipv6": "fd5c:91e2:7a3b::/64",
+            "servers.attic.ipv6": "fd5c:91e2:7a3b::6:1",
+            "forwards.http.from": ["2001:db8::/32", "2001:db8::1", "10.0.0.0/8"],
+        },
     ],
 )
 def test_the_schema_takes_what_is_right(changes: dict[str, object]) -> None:
@@ -85,6 +90,7 @@ def test_the_schema_leaves_other_projects_keys_alone() -> None:
         {"lookUp": "maybe"},
         {"network.listenport": 51820},
         {"network.mtu": 9000},
+        {"network.ipv6": "fd5c:91e2:7a3b::"},
         {"network.interface": "default"},
         {"vps.ssh.hostKey": "SHA256:abc"},
         {"vps.packages": "apt"},

@@ -8,6 +8,7 @@ from settings import (
     Destination,
     Packages,
     Ports,
+    address_lines,
     firewall_lines,
     forward_lines,
     forward_words,
@@ -195,6 +196,79 @@ def test_the_firewall_in_lines() -> None:
     assert firewall_lines(loaded({"vps.firewall": "none"})) == firewall_lines(loaded()) == ()
 
 
+IPV6 = {
+    "network.ipv6": "fd5c:91e2:7a3b::/64",
+    "servers.attic.ipv6": "fd5c:91e2:7a3b::a77c",
+    "servers.homelab.networks": ["192.168.1.0/24"],
+    "forwards.http.from": ["2001:db8:7::/48", "198.51.100.0/24"],
+    "forwards.mail": {"port": 25, "to": "attic"},
+    "forwards.nas": {"port": 2222, "to": "192.168.1.30:22"},
+    "vps.firewall": "defaultDeny",
+    "vps.allow.share": {
+        "from": ["phone", "laptop"],
+        "to": "homelab",
+        "protocol": "tcp",
+        "port": 445,
+    },
+    "vps.allow.all": {"from": ["attic"], "to": "vps"},
+}
+
+
+def test_with_ipv6_each_host_has_an_address_of_the_same_number_or_its_own() -> None:
+    settings = loaded(IPV6)
+
+    assert {name: address_lines(settings, name) for name in ("vps", "homelab", "attic")} == {
+        "vps": ("address 172.16.0.1/24", "ipv6 fd5c:91e2:7a3b::1/64"),
+        "homelab": ("address 172.16.0.4/24", "ipv6 fd5c:91e2:7a3b::4/64"),
+        "attic": ("address 172.16.0.6/24", "ipv6 fd5c:91e2:7a3b::a77c/64"),
+    }
+    assert peer_lines(settings, "homelab") == (
+        "allowed-ips 172.16.0.4/32,fd5c:91e2:7a3b::4/128,192.168.1.0/24",
+    )
+    assert peer_lines(settings, "laptop") == ("allowed-ips 172.16.0.10/32,fd5c:91e2:7a3b::a/128",)
+
+
+def test_with_ipv6_a_forward_leads_there_too_but_not_behind_a_server() -> None:
+    settings = loaded(IPV6)
+
+    assert {name: forward_lines(settings, name) for name in settings.forwards} == {
+        "http": (
+            "tcp 80 -> 172.16.0.4:8080",
+            "ipv6 fd5c:91e2:7a3b::4",
+            "from 198.51.100.0/24,2001:db8:7::/48",
+        ),
+        "https": ("tcp 443 -> 172.16.0.4:8081", "ipv6 fd5c:91e2:7a3b::4"),
+        "game": ("udp 27000-27037 -> 172.16.0.4:27000-27037", "ipv6 fd5c:91e2:7a3b::4"),
+        "mail": ("tcp 25 -> 172.16.0.6:25", "ipv6 fd5c:91e2:7a3b::a77c"),
+        "nas": ("tcp 2222 -> 192.168.1.30:22",),
+    }
+    assert [forward_words(settings, name, "vps.example.org") for name in ("https", "nas")] == [
+        "tcp vps.example.org:443 -> homelab 172.16.0.4:8081 and [fd5c:91e2:7a3b::4]:8081",
+        "tcp vps.example.org:2222 -> 192.168.1.30:22 behind homelab",
+    ]
+
+
+def test_with_ipv6_the_firewall_allows_the_same_by_both() -> None:
+    assert firewall_lines(loaded(IPV6)) == (
+        "default-deny",
+        "allow all any 172.16.0.6 -> 172.16.0.1",
+        "allow all any fd5c:91e2:7a3b::a77c -> [fd5c:91e2:7a3b::1]",
+        "allow share tcp 172.16.0.10,172.16.0.11 -> 172.16.0.4:445",
+        "allow share tcp fd5c:91e2:7a3b::a,fd5c:91e2:7a3b::b -> [fd5c:91e2:7a3b::4]:445",
+    )
+
+
+def test_without_ipv6_no_host_is_told_of_it() -> None:
+    """Stacks that were made before there was any stay as they are."""
+    settings = loaded()
+
+    assert address_lines(settings, "vps") == ("address 172.16.0.1/24",)
+    assert settings.ipv6_of("homelab") is None
+    lines = [line for name in settings.forwards for line in forward_lines(settings, name)]
+    lines += [line for name in settings.peers for line in peer_lines(settings, name)]
+    assert not [line for line in lines if "ipv6" in line or "::" in line]
+
+
 def test_the_address_plan_has_the_defaults_of_the_design() -> None:
     ssh = {"host": "203.0.113.10", "hostKey": host_key(1)}
     settings = loaded({"network": ABSENT, "vps": {"ssh": ssh}})
@@ -203,6 +277,7 @@ def test_the_address_plan_has_the_defaults_of_the_design() -> None:
     assert settings.endpoint == "203.0.113.10"
     assert settings.network.model_dump(mode="json", by_alias=True) == {
         "cidr": "172.16.0.0/24",
+        "ipv6": None,
         "listenPort": 51820,
         "mtu": 1420,
         "keepalive": 25,
