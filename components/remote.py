@@ -180,7 +180,8 @@ class Remote:
             name: of the resource.
             parent: the component it belongs to.
             create: the text that is run first.
-            update: the text for every later change; default: `create`, which all our verbs allow.
+            update: the text for every later change; None: the plugin runs `create`, which all our
+                verbs allow, and it need not stand in the state a second time.
             delete: the text that undoes it, run from recorded state; None: nothing to undo.
             stdin: what it is about; secrets only here.
             depends_on: what must be there first.
@@ -190,7 +191,7 @@ class Remote:
             name,
             connection=self.connection,
             create=create,
-            update=update or create,
+            update=update,
             delete=delete,
             stdin=stdin,
             triggers=list(self.identity),
@@ -199,6 +200,8 @@ class Remote:
             add_previous_output_in_env=False,  # sshd refuses it, with a warning each time
             opts=pulumi.ResourceOptions(
                 parent=parent,
+                # States of before this text was left out have it.
+                ignore_changes=[] if update else ["update"],
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,
                 additional_secret_outputs=["stdout", "stderr"],

@@ -11,6 +11,7 @@ from components.handshake import wait_for_handshakes
 from components.host import Host
 from components.inspection import inspect_hosts
 from components.key_pair import KeyPair
+from components.lean_state import without_stack_traces
 from components.peer import Peer
 from components.port_forward import Opening, PortForward
 from components.remote import Remote, as_input
@@ -77,11 +78,29 @@ class ReverseTunnel(pulumi.ComponentResource):
         for hint in hints(settings):
             pulumi.log.warn(hint)
         inspect_hosts(settings, owner)
-        super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
-        self._settings = settings
-        self._owner = owner
-        self._children = pulumi.ResourceOptions(parent=self)
+        with without_stack_traces():
+            super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
+            self._settings = settings
+            self._owner = owner
+            self._children = pulumi.ResourceOptions(parent=self)
+            self._register_parts()
 
+        self.public_keys = pulumi.Output.all(**self._keys)
+        self.forwards = self.public_address.apply(self._forward_words)
+        self.client_configs = self._configs(settings.clients, client_config)
+        self.server_configs = self._configs(self._unmanaged_servers(), server_config)
+        self.register_outputs(
+            {
+                "publicAddress": self.public_address,
+                "publicKeys": self.public_keys,
+                "forwards": self.forwards,
+                "clientConfigs": self.client_configs,
+                "serverConfigs": self.server_configs,
+            }
+        )
+
+    def _register_parts(self) -> None:
+        settings = self._settings
         self.public_address = pulumi.Output.from_input(as_input(settings.endpoint))
         self._key_pairs = self._make_key_pairs()
         self._keys = {
@@ -100,20 +119,6 @@ class ReverseTunnel(pulumi.ComponentResource):
         self._peers = self._make_peers()
         self._make_forwards()
         self._wait_for_handshakes()
-
-        self.public_keys = pulumi.Output.all(**self._keys)
-        self.forwards = self.public_address.apply(self._forward_words)
-        self.client_configs = self._configs(settings.clients, client_config)
-        self.server_configs = self._configs(self._unmanaged_servers(), server_config)
-        self.register_outputs(
-            {
-                "publicAddress": self.public_address,
-                "publicKeys": self.public_keys,
-                "forwards": self.forwards,
-                "clientConfigs": self.client_configs,
-                "serverConfigs": self.server_configs,
-            }
-        )
 
     def _reach(self, ssh: Ssh) -> Remote:
         return Remote.of(self._settings.network.interface, ssh, self._settings.ssh_private_key)

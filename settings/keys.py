@@ -7,6 +7,9 @@ from typing import Annotated
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
     load_pem_private_key,
     load_ssh_private_key,
 )
@@ -71,7 +74,11 @@ PublicKeyField = Annotated[
 
 
 def check_ssh_private_key(key: object) -> SecretStr:
-    """Return `key`, an unencrypted private key, with plain line ends. It is never shown."""
+    """Return `key`, an unencrypted private key, as PKCS #8. It is never shown.
+
+    Of all writings that is the shortest, a third of OpenSSH's, and it stands in the state twice
+    with every command.
+    """
     if isinstance(key, SecretStr):
         key = key.get_secret_value()
     if not isinstance(key, str) or not key.strip():
@@ -89,11 +96,12 @@ def check_ssh_private_key(key: object) -> SecretStr:
         raise SSH_PRIVATE_KEY.refuse_hidden("the value (hidden) is not a private key")
     load = load_ssh_private_key if match[1] == "OPENSSH " else load_pem_private_key
     try:
-        load(f"{text}\n".encode(), None)
+        loaded = load(f"{text}\n".encode(), None)
     except TypeError:
         raise SSH_PRIVATE_KEY.refuse_hidden("the key (hidden) is locked by a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         raise SSH_PRIVATE_KEY.refuse_hidden(
             "the key (hidden) is damaged, or of an unknown kind"
         ) from None
-    return SecretStr(f"{text}\n")
+    written = loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return SecretStr(written.decode())

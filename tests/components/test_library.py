@@ -11,7 +11,7 @@ from settings import SettingsError
 from tests.components.recording import Recording, deploy
 from tests.components.samples import example
 from tests.components.test_reverse_tunnel import made
-from tests.settings.samples import SSH_KEY, host_key, public_key
+from tests.settings.samples import PEM_KEY, SSH_KEY, host_key, public_key
 
 ARGS: ReverseTunnelArgs = {
     "network": {"cidr": "172.16.0.0/24", "listen_port": 51820},
@@ -95,7 +95,7 @@ def test_a_vps_of_the_same_program_hands_over_its_address_and_host_key() -> None
     assert claim.inputs["connection"]["host"] == "203.0.113.99"
     # Checked and put into its plain form inside `apply`.
     assert claim.inputs["connection"]["hostKey"] == host_key(5)
-    assert claim.inputs["connection"]["privateKey"] == SSH_KEY
+    assert claim.inputs["connection"]["privateKey"] == PEM_KEY
 
 
 def test_a_late_value_that_is_wrong_ends_the_program_with_the_same_message() -> None:

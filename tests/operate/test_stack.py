@@ -9,13 +9,13 @@ from operate.failure import CommandError
 from operate.main import main
 from operate.stack import Stack
 from tests.operate.project import Project, run
-from tests.settings.samples import SSH_KEY
+from tests.settings.samples import PEM_KEY
 
 
 def test_settings_come_decrypted_from_the_engine(project: Project) -> None:
     key = Stack("home").settings().ssh_private_key
     assert isinstance(key, SecretStr)
-    assert key.get_secret_value().strip() == SSH_KEY.strip()
+    assert key.get_secret_value() == PEM_KEY
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 

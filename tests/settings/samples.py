@@ -33,8 +33,10 @@ def public_key(seed: int) -> str:
 
 
 _SNAKE_OIL = Ed25519PrivateKey.from_private_bytes(b"snake oil for tests of settings.")
+_OTHER = Ed25519PrivateKey.from_private_bytes(b"other snake oil, for tests also.")
 SSH_KEY = _SNAKE_OIL.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 PEM_KEY = _SNAKE_OIL.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+OTHER_SSH_KEY = _OTHER.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 LOCKED_PEM_KEY = _SNAKE_OIL.private_bytes(
     Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase")
 ).decode()

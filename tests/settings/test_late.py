@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_snake
 
 from settings import Network, Server, Settings, SettingsError, Ssh, Vps, is_late, load
 
-from .samples import ABSENT, SSH_KEY, errors, example, host_key, loaded, public_key
+from .samples import ABSENT, PEM_KEY, SSH_KEY, errors, example, host_key, loaded, public_key
 
 
 class Unknown(Exception):  # noqa: N818 - it stands for a value
@@ -130,7 +130,7 @@ def test_a_late_private_key_becomes_a_secret() -> None:
 
     assert is_late(key)
     assert isinstance(key, Promise)
-    assert key.get() == SecretStr(SSH_KEY)
+    assert key.get() == SecretStr(PEM_KEY)
 
 
 def test_the_endpoint_is_that_of_ssh_unless_it_is_given() -> None:

@@ -29,7 +29,7 @@ from settings import (
     peer_lines,
 )
 
-from .samples import SSH_KEY, host_key, public_key
+from .samples import PEM_KEY, SSH_KEY, host_key, public_key
 from .test_schema import VALIDATOR, file_of
 
 SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/+=-]+( [A-Za-z0-9+/=]+)?")
@@ -295,7 +295,8 @@ def check_message(error: SettingsError) -> None:
         assert re.match(r"  \S.*: .*\. Allowed: .+\. Why: .+\.$", line)
         assert "pydantic" not in line
     text = str(error).encode("utf-8")
-    assert not any(body.encode() in text for body in SSH_KEY.splitlines()[1:-1])
+    lines = [line for key in (SSH_KEY, PEM_KEY) for line in key.splitlines()[1:-1]]
+    assert not any(line.encode() in text for line in lines)
 
 
 def check_settings(settings: Settings) -> None:
