@@ -352,9 +352,16 @@ def test_the_vps_keeps_its_advertised_route(ends: Dual) -> None:
 
 
 @pytest.fixture
-def advertised() -> Iterator[Machine]:
+def router() -> Iterator[Machine]:
+    """What a fresh host is plugged into."""
+    with Machine() as made:
+        yield made
+
+
+@pytest.fixture
+def advertised(router: Machine) -> Iterator[Machine]:
     """A fresh host whose route of IPv6 is advertised to it."""
-    with Machine() as host, Machine() as router:
+    with Machine() as host:
         host.join(router, "ens6 203.0.113.10/24", "eth0 203.0.113.1/24")
         host.run("ip route add default via 203.0.113.1")
         advertise(router, "eth0")
@@ -362,7 +369,7 @@ def advertised() -> Iterator[Machine]:
         yield host
 
 
-def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine) -> None:
+def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine, router: Machine) -> None:
     """And its route was there all the time."""
     before = snapshot(advertised)
     tunnel = Tunnel(advertised)
@@ -374,9 +381,28 @@ def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine) -> None:
     assert "forward.https=ok" in tunnel.call("facts").stdout
     advertised.run("ip6tables -t mangle -F RT-wg0-GATE")
     assert "forward.https=differs" in tunnel.call("facts").stdout
+    tunnel.put("game", f"udp 5000 -> {SERVER}:5000\nipv6 {SERVER6}")
+    router.run("ip -6 address add 2001:db8:2::1/64 dev eth0 nodad")
+    router.run(f"echo | nc -u -w 1 {address_of(advertised, 'ens6')} 5000", check=False)
+    look = "conntrack -L -f ipv6 -p udp --orig-port-dst 5000 2>/dev/null"
+    assert SERVER6 in advertised.run(look).stdout
     tunnel.call("uninstall reverse-tunnel/home")
+    assert advertised.run(look).stdout == ""
     assert snapshot(advertised) == before
     assert advertised_route(advertised)
+
+
+def test_a_route_that_another_program_was_told_of_stays(vps: Tunnel) -> None:
+    """systemd-networkd's or NetworkManager's: the kernel itself takes no advertisements then."""
+    machine = vps.machine
+    machine.run(f"echo 0 >{ACCEPT_RA}; ip -6 address add 2001:db8:2::10/64 dev ens6 nodad")
+    machine.run("ip -6 route add default via fe80::1 dev ens6 proto ra metric 100 expires 1800")
+    before = snapshot(machine)
+    vps.call("interface", stdin=vps.vps_settings() + WITH_IPV6)
+    assert " via fe80::1 " in advertised_route(machine)
+    assert machine.read(ACCEPT_RA) == "0\n"
+    vps.call("interface", stdin=vps.vps_settings())
+    assert snapshot(machine) == before
 
 
 def test_a_stack_that_gives_it_up_is_as_if_it_had_never_had_it(vps: Tunnel) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.host.guarded import INSIDE, Guarded, guarded
+from tests.host.guarded import INSIDE, VPS6, Guarded, guarded
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import VPS
@@ -64,6 +64,19 @@ def test_every_other_port_can_be_had_by_a_login(reached: Guarded, lines: str) ->
     reached.login(reached.verb("put-forward web2"), stdin=lines)
     reached.login(reached.verb("remove-forward web2"))
     assert snapshot(reached.vps.machine) == before
+
+
+def test_a_login_by_ipv6_keeps_its_port_from_forwards_that_take_visitors_of_it(
+    reached: Guarded,
+) -> None:
+    put, remove = (reached.verb(f"{verb}-forward web2") for verb in ("put", "remove"))
+    to, by = f"root@{VPS6}", reached.world.internet
+    line = f"tcp 22 -> {TARGET}"
+    refused = reached.login(put, stdin=f"{line}\nipv6 fd00::4", to=to, by=by, check=False)
+    assert refused.status == REFUSED
+    assert f"by which this login to {VPS6} came" in refused.stderr
+    reached.login(put, stdin=line, to=to, by=by)
+    reached.login(remove, to=to, by=by)
 
 
 def test_who_logs_in_by_the_tunnel_or_a_console_can_give_it_away(reached: Guarded) -> None:
