@@ -59,6 +59,7 @@ class VpsArgs(TypedDict):
     public_interface: NotRequired[str]
     firewall: NotRequired[Literal["none", "defaultDeny"]]
     allow: NotRequired[Mapping[str, AllowArgs]]
+    metrics: NotRequired[str]
     packages: NotRequired[Literal["install", "manual"]]
     ssh: SshArgs
 
@@ -69,6 +70,7 @@ class ServerArgs(TypedDict):
     address: str | IPv4Address
     ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
+    preshared_key: NotRequired[bool]
     networks: NotRequired[Sequence[str | IPv4Network]]
     egress: NotRequired[EgressWord]
     mtu: NotRequired[int]
@@ -82,6 +84,7 @@ class ClientArgs(TypedDict):
     address: str | IPv4Address
     ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
+    preshared_key: NotRequired[bool]
     egress: NotRequired[EgressWord]
     mtu: NotRequired[int]
 

@@ -110,6 +110,7 @@ class Machine:
         ipv6: that of IPv6, where the tunnel has it.
         private_key: base64; None where the machine keeps its own, which gives a line to fill in.
         mtu: of its tunnel, in bytes.
+        preshared_key: base64, the one that it shares with the VPS; None for none.
         egress: its way out.
     """
 
@@ -117,6 +118,7 @@ class Machine:
     address: IPv4Address
     private_key: str | None
     mtu: int
+    preshared_key: str | None = None
     egress: Egress = Egress.OWN
     ipv6: IPv6Address | None = None
 
@@ -209,6 +211,7 @@ def _file(machine: Machine, gateway: Gateway, *, extra: list[str], allowed_ips: 
         "",
         "[Peer]",
         f"PublicKey = {gateway.public_key}",
+        *([f"PresharedKey = {machine.preshared_key}"] if machine.preshared_key else []),
         f"Endpoint = {gateway.endpoint}",
         f"AllowedIPs = {allowed_ips}",
         f"PersistentKeepalive = {gateway.keepalive}",

@@ -34,6 +34,7 @@ class Host(pulumi.ComponentResource):
         owner: str,
         packages: Packages,
         private_key: pulumi.Output[str],
+        preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[pulumi.Input[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -45,6 +46,7 @@ class Host(pulumi.ComponentResource):
             owner: the stack it belongs to, `project/stack`.
             packages: who installs what is missing.
             private_key: its WireGuard key, base64, secret.
+            preshared_key: the one that it shares with the VPS, likewise; None for none.
             lines: the settings of its interface, as the helper reads them.
             opts: of the component.
         """
@@ -70,7 +72,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-key",
             parent=self,
             create=texts.call("key"),
-            stdin=private_key.apply(lambda text: f"{text}\n"),
+            stdin=_key_lines(private_key, preshared_key),
             depends_on=[helper],
             deleted_with=self.claim,
         )
@@ -83,3 +85,11 @@ class Host(pulumi.ComponentResource):
             deleted_with=self.claim,
         )
         self.register_outputs({})
+
+
+def _key_lines(
+    private_key: pulumi.Output[str], preshared_key: pulumi.Output[str] | None
+) -> pulumi.Output[str]:
+    if preshared_key is None:
+        return private_key.apply(lambda key: f"{key}\n")
+    return pulumi.Output.format("{0}\npreshared-key {1}\n", private_key, preshared_key)

@@ -3,13 +3,11 @@
 import base64
 
 import pulumi
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pulumi_random import RandomPassword
 
-# Letters and digits only: 64 of them hold 381 bits, more than the 256 of the key.
-_SEED_LENGTH = 64
+from components.seed import derived, make_seed
+
 # Separates these keys from anything else that may ever be derived from a seed. Never change it:
 # every key would change.
 _PURPOSE = b"reverse-tunnel wireguard private key 1"
@@ -17,9 +15,6 @@ _PURPOSE = b"reverse-tunnel wireguard private key 1"
 
 class KeyPair(pulumi.ComponentResource):
     """The keys of one end of the tunnel: the VPS, a server or a client.
-
-    The seed is a `RandomPassword`, because its ID in the state is `none`; that of `RandomBytes`
-    would be the secret itself, in clear.
 
     Attributes:
         private_key: secret; base64, as WireGuard's files have it.
@@ -31,21 +26,15 @@ class KeyPair(pulumi.ComponentResource):
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("reverse-tunnel:index:KeyPair", name, None, opts)
-        seed = RandomPassword(
-            f"{name}-seed",
-            length=_SEED_LENGTH,
-            special=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.private_key = pulumi.Output.secret(seed.result.apply(private_key))
+        seed = make_seed(f"{name}-seed", parent=self)
+        self.private_key = pulumi.Output.secret(seed.apply(private_key))
         self.public_key = pulumi.Output.unsecret(self.private_key.apply(public_key))
         self.register_outputs({"publicKey": self.public_key})
 
 
 def private_key(seed: str) -> str:
     """The WireGuard private key of a seed, in base64."""
-    raw = HKDF(hashes.SHA256(), length=32, salt=None, info=_PURPOSE).derive(seed.encode())
-    return base64.b64encode(_clamped(raw)).decode()
+    return base64.b64encode(_clamped(derived(seed, _PURPOSE))).decode()
 
 
 def public_key(private: str) -> str:

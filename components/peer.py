@@ -14,9 +14,11 @@ class Peer(pulumi.ComponentResource):
 
     Attributes:
         command: what makes it known on the VPS; forwards to hosts behind it depend on it.
+        last: the last of its commands, after which it can shake hands.
     """
 
     command: remote.Command
+    last: remote.Command
 
     def __init__(  # noqa: PLR0913 - what a peer is made of
         self,
@@ -25,6 +27,7 @@ class Peer(pulumi.ComponentResource):
         vps: Host,
         host: Remote,
         public_key: pulumi.Input[str],
+        preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -35,6 +38,7 @@ class Peer(pulumi.ComponentResource):
             vps: the host it is a peer of.
             host: how commands reach that.
             public_key: of the peer, base64.
+            preshared_key: the one that it shares with the VPS, base64, secret; None for none.
             lines: what else the helper is told: its addresses, its way out.
             opts: of the component.
         """
@@ -50,4 +54,17 @@ class Peer(pulumi.ComponentResource):
             depends_on=[vps.interface],
             deleted_with=vps.claim,
         )
+        self.last = self.command
+        if preshared_key is not None:
+            # A command of its own, so that every other change stays readable in a diff.
+            self.last = host.command(
+                # No name of a peer has such a sign, so no other peer has this name.
+                f"{name}@preshared-key",
+                parent=self,
+                create=host.texts.call("put-preshared-key", name),
+                delete=host.texts.call_if_there("remove-preshared-key", name),
+                stdin=preshared_key.apply(lambda key: f"{key}\n"),
+                depends_on=[self.command],
+                deleted_with=vps.claim,
+            )
         self.register_outputs({})

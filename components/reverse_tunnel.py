@@ -12,8 +12,10 @@ from components.host import Host
 from components.inspection import inspect_hosts
 from components.key_pair import KeyPair
 from components.lean_state import without_stack_traces
+from components.metrics import put_metrics
 from components.peer import Peer
 from components.port_forward import Opening, PortForward
+from components.preshared_key import PresharedKey
 from components.remote import Remote, as_input
 from settings import (
     Client,
@@ -103,6 +105,11 @@ class ReverseTunnel(pulumi.ComponentResource):
         settings = self._settings
         self.public_address = pulumi.Output.from_input(as_input(settings.endpoint))
         self._key_pairs = self._make_key_pairs()
+        self._preshared_keys = {
+            name: PresharedKey(name, self._children).key
+            for name, peer in settings.peers.items()
+            if peer.preshared_key
+        }
         self._keys = {
             **{name: pair.public_key for name, pair in self._key_pairs.items()},
             **self._own_public_keys(),
@@ -110,6 +117,7 @@ class ReverseTunnel(pulumi.ComponentResource):
         self._on_vps = self._reach(settings.vps.ssh)
         self._vps = self._make_vps()
         self._guard_vps()
+        self._measure_vps()
         self._on_servers = {
             name: self._reach(server.ssh)
             for name, server in settings.servers.items()
@@ -171,6 +179,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 owner=self._owner,
                 packages=self._settings.servers[name].packages,
                 private_key=self._key_pairs[name].private_key,
+                preshared_key=self._preshared_keys.get(name),
                 lines=[
                     f"owner {self._owner}",
                     "role server",
@@ -193,6 +202,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 vps=self._vps,
                 host=self._on_vps,
                 public_key=self._keys[name],
+                preshared_key=self._preshared_keys.get(name),
                 lines=peer_lines(self._settings, name),
                 opts=self._children,
             )
@@ -202,6 +212,10 @@ class ReverseTunnel(pulumi.ComponentResource):
     def _guard_vps(self) -> None:
         if lines := firewall_lines(self._settings):
             put_firewall("vps-firewall", vps=self._vps, host=self._on_vps, lines=lines)
+
+    def _measure_vps(self) -> None:
+        if folder := self._settings.vps.metrics:
+            put_metrics("vps-metrics", vps=self._vps, host=self._on_vps, folder=folder)
 
     def _make_forwards(self) -> None:
         for name in self._settings.forwards:
@@ -241,7 +255,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             depends_on=[
                 self._vps,
                 *self._servers.values(),
-                *(self._peers[name] for name in self._servers),
+                *(self._peers[name].last for name in self._servers),
             ],
         )
 
@@ -274,13 +288,17 @@ class ReverseTunnel(pulumi.ComponentResource):
         network = self._settings.network
         pair = self._key_pairs.get(name)
         return pulumi.Output.all(
-            pair.private_key if pair else None, self._keys[VPS], self._dialled
+            pair.private_key if pair else None,
+            self._keys[VPS],
+            self._dialled,
+            self._preshared_keys.get(name),
         ).apply(
             lambda known: file(
                 Machine(
                     name,
                     machine.address,
                     private_key=known[0],
+                    preshared_key=known[3],
                     mtu=self._settings.mtu_of(name),
                     egress=machine.egress,
                     ipv6=self._settings.ipv6_of(name),

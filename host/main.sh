@@ -21,6 +21,8 @@ main() {
     remove-opening) verb_remove_opening "$@" ;;
     put-peer) verb_put_peer "$@" ;;
     remove-peer) verb_remove_peer "$@" ;;
+    put-preshared-key) verb_put_preshared_key "$@" ;;
+    remove-preshared-key) verb_remove_preshared_key "$@" ;;
     put-firewall) verb_put_firewall ;;
     confirm-firewall) verb_confirm_firewall ;;
     remove-firewall) verb_remove_firewall ;;
@@ -31,6 +33,9 @@ main() {
     down) verb_down ;;
     restore) verb_restore ;;
     facts) verb_facts ;;
+    put-metrics) verb_put_metrics ;;
+    remove-metrics) verb_remove_metrics ;;
+    write-metrics) verb_write_metrics ;;
     status) verb_status "$@" ;;
     *) refuse "verb '$verb' is not known to this helper (version $HELPER_VERSION)" ;;
   esac

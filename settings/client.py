@@ -4,6 +4,7 @@ from .egress import Egress, EgressField
 from .keys import PublicKeyField
 from .model import Model
 from .network import Address6Field, AddressField, OwnMtuField
+from .switch import Switch
 
 
 class Client(Model):
@@ -18,6 +19,10 @@ class Client(Model):
     public_key: PublicKeyField = None
     """The WireGuard public key of a device that made its own, so that its private key never leaves
     it; default: a key pair is made for it."""
+
+    preshared_key: Switch = False
+    """Whether the tunnel to it is also secured by a key that both ends share, against those who
+    record it now and may break its other keys some day."""
 
     egress: EgressField = Egress.OWN
     """Its way out: by its own line, or as the VPS (a full tunnel)."""

@@ -10,6 +10,7 @@ from .network import Address6Field, AddressField, OwnMtuField
 from .networks import BEHIND, Networks, check_behind, networks_schema
 from .packages import Packages, PackagesField
 from .ssh import Ssh
+from .switch import Switch
 
 
 class Server(Model):
@@ -27,6 +28,10 @@ class Server(Model):
 
     networks: Annotated[Networks, Check(check_behind, BEHIND, networks_schema())] = ()
     """What lies behind it: its LAN, networks of containers. Forwards may lead to hosts there."""
+
+    preshared_key: Switch = False
+    """Whether the tunnel to it is also secured by a key that both ends share, against those who
+    record it now and may break its other keys some day."""
 
     egress: EgressField = Egress.OWN
     """Its way out: by its own line, or as the VPS."""

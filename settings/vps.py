@@ -10,6 +10,7 @@ from .allow import Allow
 from .check import Check
 from .firewall import Firewall, FirewallField
 from .late import Late
+from .metrics import MetricsField
 from .model import Model
 from .names import Name
 from .network import ADDRESS, ADDRESS_SCHEMA, Address6Field, check_address
@@ -81,6 +82,10 @@ class Vps(Model):
 
     allow: dict[Name, Allow] = Field(default_factory=dict)
     """What peers may reach in spite of the firewall, by name."""
+
+    metrics: MetricsField = None
+    """A folder that node_exporter reads: how the tunnel is doing is written there for Prometheus,
+    once a minute; default: nothing is."""
 
     packages: PackagesField = Packages.INSTALL
     """Who installs the packages that it needs."""

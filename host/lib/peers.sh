@@ -38,11 +38,11 @@ parse_peer() {
 
 # load_peers: PEER[public key] = its networks, NAMED[public key] = its name, and WAYS_OUT = the
 # networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
-# needs a route beside the tunnel's own
-declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=()
+# needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key
+declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=()
 load_peers() {
   local file name ip
-  PEER=() NAMED=() TO_PEERS=() WAYS_OUT=()
+  PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=()
   for file in "$OWN"/peers.d/*.conf; do
     [[ -e $file ]] || continue
     name=${file##*/} name=${name%.conf}
@@ -53,6 +53,7 @@ load_peers() {
       continue
     fi
     PEER[$KEY]=$ALLOWED_IPS NAMED[$KEY]=$name
+    [[ ! -s $PRESHARED/$name ]] || SHARED[$KEY]=$PRESHARED/$name
     [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=$name
     for ip in ${ALLOWED_IPS//,/ }; do
       [[ -z $MTU ]] && is_inside "${ip%/*}" || TO_PEERS[$ip]=$MTU
@@ -84,6 +85,7 @@ verb_put_peer() {
   if tunnel_is_up; then
     wg set "$IFACE" peer "$key" allowed-ips "$ips"
     step set-peer
+    share_key "$key" "${SHARED[$key]-}"
     drop_stray_peers
     sync_ways
     [[ $egress == tunnel ]] || end_way_out "$ips"

@@ -15,6 +15,7 @@ verb_uninstall() {
     take_down
     step took-down
     remove_firewall
+    remove_metrics
     ((${#SETTING[@]} == 0)) || retire_all_flows
     remove_files
     unlock

@@ -26,22 +26,24 @@ conf_text() {
     # Visitors come with their own addresses, so any source is let in.
     anywhere=0.0.0.0/0
     ((${#FAMILIES[@]} == 1)) || anywhere+=,::/0
-    peer_text vps "${SETTING[peer_public_key]}" "$anywhere"
+    peer_text vps "${SETTING[peer_public_key]}" "$anywhere" "$OWN/preshared.key"
     TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
     TEXT+="PersistentKeepalive = ${SETTING[keepalive]}"$'\n'
     return
   fi
   load_peers
   for key in "${!PEER[@]}"; do
-    peer_text "${NAMED[$key]}" "$key" "${PEER[$key]}"
+    peer_text "${NAMED[$key]}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
   done
 }
 
 address_text() { TEXT+="Address = $PREFIXED"$'\n'; }
 
-# peer_text NAME KEY NETWORKS: appended to TEXT
+# peer_text NAME KEY NETWORKS FILE: appended to TEXT; the file has the preshared key, if there is one
 peer_text() {
-  TEXT+=$'\n'"# $1"$'\n'"[Peer]"$'\n'"PublicKey = $2"$'\n'"AllowedIPs = $3"$'\n'
+  TEXT+=$'\n'"# $1"$'\n'"[Peer]"$'\n'"PublicKey = $2"$'\n'
+  [[ ! -s $4 ]] || TEXT+="PresharedKey = $(<"$4")"$'\n'
+  TEXT+="AllowedIPs = $3"$'\n'
 }
 
 write_conf() {
@@ -79,6 +81,8 @@ sync_wireguard() {
   [[ $TEXT == "[Interface]"$'\n'"PrivateKey = "?* ]] || fail "the interface's file is not whole"
   said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||
     fail "wg syncconf failed: $(without_keys <<<"$said")"
+  # A preshared key that the file has no more would stay.
+  [[ ${SETTING[role]} != server ]] || share_key "${SETTING[peer_public_key]}" "$OWN/preshared.key"
   step synced-wireguard
   [[ $(wg show "$IFACE" public-key) == "$wanted" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
@@ -107,17 +111,24 @@ sync_address() {
 # Whatever looks like a key, and be it in the words of another program.
 without_keys() { sed 's|[A-Za-z0-9+/]\{43\}=|(key)|g'; }
 
+# verb_key: this host's private key, and behind it, where it shares one with the VPS,
+# "preshared-key KEY"
 verb_key() {
-  local key
+  local key='' shared=''
   DOING=key
   read_lines
-  key=${LINES[0]-}
-  { ((${#LINES[@]} == 1)) && is_key "$key"; } || refuse "a private key is one line, 32 bytes in base64"
+  ((${#LINES[@]} > 2)) || key=${LINES[0]-}
+  if ((${#LINES[@]} == 2)); then
+    shared=${LINES[1]#preshared-key }
+    [[ $shared != "${LINES[1]}" ]] && is_key "$shared" || key=''
+  fi
+  is_key "$key" || refuse "a private key is one line, 32 bytes in base64, a preshared key another"
   lock || refuse "the helper is not installed on this host: run 'pulumi up'"
   if load_settings; then finish_interrupted; fi
   [[ -e $OWN/private.key && $(<"$OWN/private.key") == "$key" ]] ||
     write_file "$OWN/private.key" "$key"$'\n'
   step wrote-key
+  keep_preshared_key "$OWN/preshared.key" "$shared"
   ((${#SETTING[@]})) || return 0
   write_conf
   step wrote-conf

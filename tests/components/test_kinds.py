@@ -196,6 +196,19 @@ def test_the_files_of_peers_say_their_own_way_out_and_mtu() -> None:
     assert "Table = off" not in servers["cabin"]
 
 
+def test_metrics_are_one_command_that_goes_without_a_trace(home: Recording) -> None:
+    folder = "/var/lib/prometheus/node-exporter"
+    measured = made(example({"vps.metrics": folder}))
+    (name,) = {each.name for each in measured.commands} - {each.name for each in home.commands}
+    command = measured.command(name, "vps")
+    assert name == "vps-metrics"
+    assert command.inputs["stdin"] == f"folder {folder}\n"
+    assert " 1 put-metrics;" in command.inputs["create"]
+    assert " 1 remove-metrics;" in command.inputs["delete"]
+    assert any(urn.endswith("::vps-interface") for urn in command.depends_on)
+    assert command.deleted_with.endswith("::vps-claim")
+
+
 def test_the_firewall_is_kept_by_a_second_login(guarded: Recording) -> None:
     text = "default-deny\nallow mount tcp 172.16.0.10 -> 172.16.0.4:445\n"
     firewall = guarded.command("vps-firewall", "vps")

@@ -30,11 +30,11 @@ def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     lab.reset("vps", "homelab", "attic")
     deployment.configure(
         servers={
-            "homelab": deployment.settings("servers")["homelab"],
-            "cabin": {"address": "172.16.0.7"},
+            "homelab": {**deployment.settings("servers")["homelab"], "presharedKey": True},
+            "cabin": {"address": "172.16.0.7", "presharedKey": True},
         },
         clients={
-            "laptop": {"address": "172.16.0.10"},
+            "laptop": {"address": "172.16.0.10", "presharedKey": True},
             "phone": {"address": "172.16.0.11", "publicKey": public_key(9)},
         },
         forwards={

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from components.key_pair import private_key
+from components.preshared_key import preshared_key
 from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
@@ -28,8 +29,15 @@ from tests.support import eventually
 
 HOSTS = ("vps", "homelab", "attic")
 TALKATIVE = ("--diff", "--logtostderr", "-v=1")
-PRIVATE_KEY = "/etc/reverse-tunnel/wg0/private.key"
+FOLDER = "/etc/reverse-tunnel/wg0"
+PRIVATE_KEY = f"{FOLDER}/private.key"
 KEY_FILES = {PRIVATE_KEY, "/etc/wireguard/wg0.conf"}
+SHARED_FILES = {
+    "vps": {f"{FOLDER}/preshared.d/homelab", f"{FOLDER}/preshared.d/laptop"},
+    "homelab": {f"{FOLDER}/preshared.key"},
+    "attic": set[str](),
+}
+"""Two peers have a preshared key, too."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Told:
         texts: what was printed, logged or given as an argument.
         files: what was written, on the operator's side and at the end on the hosts.
         kept: what was written on each host while the tunnel was up.
+        handed_out: the file that a client device was given.
         public_keys: by name; what the stack says, and what `wg pubkey` makes of the private ones.
     """
 
@@ -59,6 +68,7 @@ class Told:
     files: dict[str, File] = field(default_factory=dict)
     kept: dict[str, dict[str, File]] = field(default_factory=dict)
     public_keys: dict[str, tuple[str, str]] = field(default_factory=dict)
+    handed_out: File = field(default_factory=lambda: File(b"", "", "", 0))
 
 
 class Life:
@@ -80,6 +90,10 @@ class Life:
         return told
 
     def _live(self) -> Told:
+        servers = self._deployment.settings("servers")
+        servers["homelab"]["presharedKey"] = True
+        laptop = {"address": "172.16.0.10", "presharedKey": True}
+        self._deployment.configure(servers=servers, clients={"laptop": laptop})
         self._pulumi("preview", *TALKATIVE)
 
         attic = self._deployment.lab.host("attic")
@@ -92,6 +106,7 @@ class Life:
         told.kept.update(
             {host.name: dict(written(root(host), self._began)) for host in self._hosts}
         )
+        told.handed_out = self._operate()
         self._pulumi("stack", "export")
         self._pulumi("stack", "output", "--json")
         self._pulumi("stack", "--show-ids")
@@ -115,6 +130,24 @@ class Life:
             found = written(Path(folder), self._began)
             told.files.update({folder + path: file for path, file in found})
         return told
+
+    def _operate(self) -> File:
+        """Every command that shows no secret by its purpose; and the file that is one."""
+        file = self._temporary.parent / "laptop.conf"
+        for words in (("status",), ("status", "--json"), ("picture",)):
+            self._command(*words)
+        self._command("client", "laptop", "--output", str(file))
+        self._command("client", "nobody", fails=True)
+        self._command("server", "attic", fails=True)
+        seen = file.stat()
+        handed_out = File(file.read_bytes(), stat.filemode(seen.st_mode), "", seen.st_uid)
+        file.unlink()
+        return handed_out
+
+    def _command(self, *words: str, fails: bool = False) -> None:
+        done = self._deployment.lab.operator.run(["reverse-tunnel", *words], check=False)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        self._texts[f"reverse-tunnel {' '.join(words)}"] = done.stdout + done.stderr
 
     def _preview_change(self) -> None:
         """Of as much as possible, the SSH key included."""
@@ -145,13 +178,22 @@ class Life:
             for resource in json.loads(said)["deployment"]["resources"]
             if resource["type"] == "random:index/randomPassword:RandomPassword"
         }
-        assert seeds.keys() == {"vps-seed", "homelab-seed", "attic-seed", "laptop-seed"}
+        shared = {name for name in seeds if name.endswith("-preshared-seed")}
+        assert shared == {"homelab-preshared-seed", "laptop-preshared-seed"}
+        assert seeds.keys() - shared == {"vps-seed", "homelab-seed", "attic-seed", "laptop-seed"}
         return Secrets(
             {
                 **seeds,
                 **{
                     f"key of {name.removesuffix('-seed')}": private_key(seed)
                     for name, seed in seeds.items()
+                    if name not in shared
+                },
+                **{
+                    f"shared key of {name.removesuffix('-preshared-seed')}": preshared_key(
+                        seeds[name]
+                    )
+                    for name in shared
                 },
                 "SSH key": ssh_secret(self._deployment.lab.ssh_key.read_text()),
                 "new SSH key": ssh_secret(SSH_KEY),
@@ -245,10 +287,10 @@ def test_no_file_has_a_secret_on_the_operators_side_or_after_a_destroy(told: Tol
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_a_hosts_key_lies_in_two_files_that_only_root_can_read(told: Told, host: str) -> None:
+def test_a_hosts_keys_lie_in_files_that_only_root_can_read(told: Told, host: str) -> None:
     files = told.kept[host]
     holders = {path for path, file in files.items() if told.secrets.found_in(file.content)}
-    assert holders == KEY_FILES
+    assert holders == KEY_FILES | SHARED_FILES[host]
     ours = {path for path in files if path.startswith("/etc/reverse-tunnel/")}
     for path in holders | ours:
         file = files[path]
@@ -256,11 +298,23 @@ def test_a_hosts_key_lies_in_two_files_that_only_root_can_read(told: Told, host:
         assert (path, file.folder_mode) == (path, "drwx------")
 
 
-def test_a_host_has_its_own_key_alone(told: Told) -> None:
+def test_a_host_has_its_own_key_alone_and_those_that_it_shares(told: Told) -> None:
+    shared = {"vps": {"homelab", "laptop"}, "homelab": {"homelab"}, "attic": set[str]()}
     for host in HOSTS:
-        for path in KEY_FILES:
+        for path in KEY_FILES | SHARED_FILES[host]:
             found = told.secrets.found_in(told.kept[host][path].content)
-            assert found == [f"key of {host} in base64 of its bytes", f"key of {host} in clear"]
+            keys = {words.partition(" in ")[0] for words in found}
+            own = {f"key of {host}"} if path in KEY_FILES else set()
+            theirs = {f"shared key of {name}" for name in shared[host]}
+            assert keys <= own | theirs, path
+            assert keys, path
+
+
+def test_a_file_that_is_handed_out_is_for_its_owner_alone(told: Told) -> None:
+    file = told.handed_out
+    keys = {words.partition(" in ")[0] for words in told.secrets.found_in(file.content)}
+    assert keys == {"key of laptop", "shared key of laptop"}
+    assert (file.mode, file.owner) == ("-rw-------", 0)
 
 
 def test_public_keys_are_what_wg_makes_of_the_private_ones(told: Told) -> None:

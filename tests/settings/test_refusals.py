@@ -56,6 +56,7 @@ USER = ("Allowed: a letter or underscore", "log in as")
 HOST_KEY = ("ssh-keyscan -t ed25519 HOST", "compare", "answer in the host's place")
 ENDPOINT = ("Allowed: a host name such as vps.example.org, or an IPv4", "visitors use it")
 PUBLIC_INTERFACE = ("Allowed: the name of a network interface", "visitors come in by it")
+METRICS = ("Allowed: the absolute path of a folder", "node_exporter reads it")
 PUBLIC_KEY = ("Allowed: a WireGuard public key, 44 characters", "knows the peer")
 SSH_PRIVATE_KEY = ("pulumi config set --secret sshPrivateKey", "SSH agent", "logs in on the hosts")
 TARGET = ('such as "homelab:8080"', "the forward leads there")
@@ -373,6 +374,21 @@ CASES = [
     Case("vps.ssh.user", "ro ot", "_root.9-x", ('"ro ot" is not allowed', *USER)),
     Case("vps.ssh.user", "root;x", "root", ('"root;x" is not allowed', *USER)),
     Case("vps.ssh.user", "", "r", ('"" is not allowed', *USER)),
+    *(
+        Case("vps.metrics", bad, "/var/lib/node_exporter", (said, *METRICS))
+        for bad, said in (
+            ("metrics", '"metrics" is not such a path'),
+            ("/", '"/" is not such a path'),
+            ("/var/../etc", "is not such a path"),
+            ("/var/lib/x;reboot", "is not such a path"),
+            ("/var/lib/", "is not such a path"),
+            (1, "1 is not allowed"),
+        )
+    ),
+    *(
+        Case(f"{peer}.presharedKey", "yes", good=True, says=('"yes" is not', "true or false"))
+        for peer in ("servers.attic", "clients.phone")
+    ),
     Case("vps.publicInterface", "ens+", "eth0.100", ('"ens+" is not allowed', *PUBLIC_INTERFACE)),
     Case("vps.publicInterface", "lo", "lo0", ('"lo" is not allowed', *PUBLIC_INTERFACE)),
     Case("vps.publicInterface", "-o", "o", ('"-o" is not allowed', *PUBLIC_INTERFACE)),

@@ -1,0 +1,170 @@
+# Metrics: how the tunnel is doing, in a file that Prometheus' node_exporter reads (its textfile
+# collector). A timer of systemd's renews it; both are there only if the stack asks for it.
+
+readonly METRICS=$OWN/metrics # "folder /var/lib/prometheus/node-exporter"
+readonly METRICS_UNIT=reverse-tunnel-$IFACE-metrics
+readonly METRICS_EVERY=60 # seconds; a weak VPS has better things to do
+readonly UNITS=/etc/systemd/system
+
+# parse_metrics LINE...: into METRICS_FOLDER; false with what is wrong in WRONG
+parse_metrics() {
+  WRONG="one line is needed, such as 'folder /var/lib/prometheus/node-exporter'"
+  (($# == 1)) && [[ $1 =~ ^folder\ ((/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)$ ]] || return 1
+  METRICS_FOLDER=${BASH_REMATCH[1]}
+  METRICS_FILE=$METRICS_FOLDER/reverse-tunnel-$IFACE.prom
+}
+
+# load_metrics: false if there are none
+load_metrics() {
+  [[ -s $METRICS ]] || return 1
+  read_lines <"$METRICS"
+  parse_metrics "${LINES[@]}"
+}
+
+verb_put_metrics() {
+  local line
+  DOING=put-metrics
+  read_lines
+  line=${LINES[0]-}
+  parse_metrics "${LINES[@]}" || refuse "$WRONG; nothing was changed"
+  [[ -d $METRICS_FOLDER ]] ||
+    refuse "there is no folder $METRICS_FOLDER on this host: install node_exporter, or name in" \
+      "vps.metrics what its --collector.textfile.directory says; nothing was changed"
+  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_settings
+  [[ ${SETTING[role]} == vps ]] || refuse "metrics belong on the VPS, this is a server"
+  finish_interrupted
+  if load_metrics && [[ ${LINES[0]} != "$line" ]]; then rm -f "$METRICS_FILE"; fi
+  parse_metrics "$line"
+  write_file "$METRICS" "$line"$'\n'
+  step wrote-metrics
+  write_unit "$METRICS_UNIT.service" "[Service]
+Type=oneshot
+Nice=10
+ExecStart=$HELPER $PROTOCOL write-metrics"
+  write_unit "$METRICS_UNIT.timer" "[Timer]
+OnActiveSec=0
+OnUnitInactiveSec=$METRICS_EVERY
+AccuracySec=5
+
+[Install]
+WantedBy=timers.target"
+  systemctl daemon-reload
+  systemctl enable --quiet --now "$METRICS_UNIT.timer"
+  step started-timer
+  renew_metrics
+}
+
+# write_unit NAME TEXT: readable by all, as units are
+write_unit() {
+  write_file "$UNITS/$1" "# Written by reverse-tunnel for $IFACE; changes here are overwritten.
+[Unit]
+Description=Metrics of the tunnel $IFACE
+
+$2
+"
+  chmod 0644 "$UNITS/$1"
+}
+
+verb_remove_metrics() {
+  DOING=remove-metrics
+  lock || return 0
+  remove_metrics
+}
+
+# remove_metrics: the file that says where they are goes last, so that a killed run can be run again
+remove_metrics() {
+  load_metrics || return 0
+  systemctl disable --quiet --now "$METRICS_UNIT.timer" 2>/dev/null || true
+  # A run of it may be on its way, and would write once more.
+  systemctl stop "$METRICS_UNIT.service" 2>/dev/null || true
+  step stopped-timer
+  rm -f "$UNITS/$METRICS_UNIT".{service,timer} "$UNITS/.$METRICS_UNIT".{service,timer}.new
+  systemctl daemon-reload
+  systemctl reset-failed "$METRICS_UNIT.service" 2>/dev/null || true
+  rm -f "$METRICS_FILE" "$METRICS_FOLDER/.${METRICS_FILE##*/}.new"
+  step removed-metrics
+  rm -f "$METRICS"
+}
+
+# verb_write_metrics: what the timer calls. Without the lock, which a long run may hold.
+verb_write_metrics() {
+  DOING=write-metrics
+  if load_metrics; then renew_metrics; fi
+}
+
+# renew_metrics: whole, and readable by all, since node_exporter is not root
+renew_metrics() {
+  local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.new
+  metrics_text >"$staged"
+  chmod 0644 "$staged"
+  mv -fT "$staged" "$METRICS_FILE"
+}
+
+metrics_text() {
+  local name up=0
+  local -A ok=()
+  ! load_settings || ! tunnel_is_up || up=1
+  metric up gauge "Whether the tunnel's interface is there."
+  sample up "" "$up"
+  ((up)) || return 0
+  peer_metrics
+  judge_rules
+  read_traffic
+  count_connections
+  for name in "${!FORWARD_STATES[@]}"; do
+    ok[$name]=0
+    case ${FORWARD_STATES[$name]} in ok | paused) ok[$name]=1 ;; esac
+  done
+  metric forward_rules_ok gauge "Whether the firewall has the forward's rules as they shall be."
+  for name in "${!ok[@]}"; do sample forward_rules_ok "forward=\"$name\"" "${ok[$name]}"; done
+  metric forward_connections gauge "Connections that are open now."
+  for name in "${!ok[@]}"; do
+    sample forward_connections "forward=\"$name\"" "${CONNECTIONS[$name]-0}"
+  done
+  metric forward_packets_total counter "Packets that the forward has carried."
+  for name in "${!ok[@]}"; do both_ways packets "$name"; done
+  metric forward_bytes_total counter "Bytes that the forward has carried."
+  for name in "${!ok[@]}"; do both_ways bytes "$name"; done
+}
+
+# both_ways packets|bytes NAME: to the target, and back from it
+both_ways() {
+  local label="forward=\"$2\",direction" sent=${SENT[$2]-0 0} answered=${ANSWERED[$2]-0 0}
+  if [[ $1 == packets ]]; then
+    sent=${sent% *} answered=${answered% *}
+  else
+    sent=${sent#* } answered=${answered#* }
+  fi
+  sample "forward_$1_total" "$label=\"to\"" "$sent"
+  sample "forward_$1_total" "$label=\"back\"" "$answered"
+}
+
+peer_metrics() {
+  local key handshake received sent name text=''
+  load_peers
+  while read -r key _ _ _ handshake received sent _; do
+    name=${NAMED[$key]-}
+    [[ -z $name ]] || text+="$name $handshake $received $sent"$'\n'
+  done < <(wg show "$IFACE" dump | tail -n +2)
+  metric peer_last_handshake_timestamp_seconds gauge "When the peer last shook hands; 0 is never."
+  while read -r name handshake received sent; do
+    [[ -z $name ]] || sample peer_last_handshake_timestamp_seconds "peer=\"$name\"" "$handshake"
+  done <<<"$text"
+  metric peer_bytes_total counter "Bytes that went through the tunnel."
+  while read -r name handshake received sent; do
+    [[ -n $name ]] || continue
+    sample peer_bytes_total "peer=\"$name\",direction=\"from\"" "$received"
+    sample peer_bytes_total "peer=\"$name\",direction=\"to\"" "$sent"
+  done <<<"$text"
+}
+
+# metric NAME TYPE WORDS: begins one; its samples follow
+metric() {
+  printf '# HELP reverse_tunnel_%s %s\n# TYPE reverse_tunnel_%s %s\n' "$1" "$3" "$1" "$2"
+}
+
+# sample NAME LABELS VALUE; names of ours need no escaping
+sample() {
+  printf 'reverse_tunnel_%s{tunnel="%s"%s} %s\n' "$1" "$IFACE" "${2:+,$2}" "$3"
+}

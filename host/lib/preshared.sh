@@ -1,0 +1,62 @@
+# Preshared keys: one that a peer shares with the VPS, beside their key pairs. On the VPS one file for
+# each peer that has one, preshared.d/NAME; on a server preshared.key.
+#
+# A change takes effect with the next handshake: what runs is not interrupted.
+
+readonly PRESHARED=$OWN/preshared.d
+
+# keep_preshared_key FILE KEY: an empty one takes the file away
+keep_preshared_key() {
+  if [[ -z $2 ]]; then
+    rm -f "$1"
+  elif [[ ! -e $1 || $(<"$1") != "$2" ]]; then
+    write_file "$1" "$2"$'\n'
+  fi
+  step kept-preshared-key
+}
+
+verb_put_preshared_key() {
+  local name=${1-} key
+  DOING="put-preshared-key $name"
+  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  read_lines
+  key=${LINES[0]-}
+  { ((${#LINES[@]} == 1)) && is_key "$key"; } ||
+    refuse "a preshared key is one line, 32 bytes in base64; nothing was changed"
+  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_settings
+  [[ ${SETTING[role]} == vps ]] || refuse "peers belong on the VPS, this is a server"
+  finish_interrupted
+  make_folder "$PRESHARED"
+  bring_preshared_key "$name" "$key"
+}
+
+verb_remove_preshared_key() {
+  local name=${1-}
+  DOING="remove-preshared-key $name"
+  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  lock || return 0
+  know_settings || return 0
+  finish_interrupted
+  bring_preshared_key "$name" ''
+  rmdir "$PRESHARED" 2>/dev/null || true
+}
+
+# bring_preshared_key NAME KEY: the file, and the running interface by all of them, since on a rename
+# two names may have one peer for a moment
+bring_preshared_key() {
+  local key
+  keep_preshared_key "$PRESHARED/$1" "$2"
+  write_conf
+  tunnel_is_up || return 0
+  load_peers
+  for key in "${!PEER[@]}"; do share_key "$key" "${SHARED[$key]-}"; done
+}
+
+# share_key PUBLIC-KEY FILE: with the peer of that key, what the file has; without a file nothing
+share_key() {
+  local file=$2
+  [[ -s $file ]] || file=/dev/null
+  wg set "$IFACE" peer "$1" preshared-key "$file"
+  step shared-key
+}
