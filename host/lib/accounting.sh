@@ -17,6 +17,8 @@ allow_accounting() {
   { echo 1 >"$ACCOUNTING"; } 2>/dev/null || true
 }
 
+is_accounting() { [[ -r $ACCOUNTING && $(<"$ACCOUNTING") == 1 ]]; }
+
 # restore_accounting: as it was, if no other tunnel wants it
 restore_accounting() {
   local before other user

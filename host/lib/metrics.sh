@@ -102,42 +102,57 @@ renew_metrics() {
 }
 
 metrics_text() {
-  local name up=0
-  local -A ok=()
+  local up=0
   ! load_settings || ! tunnel_is_up || up=1
   metric up gauge "Whether the tunnel's interface is there."
   sample up "" "$up"
   ((up)) || return 0
   peer_metrics
+  forward_metrics
+}
+
+forward_metrics() {
+  local name state
+  local -a numbers
+  local -A carried=()
   judge_rules
   read_traffic
   count_connections
-  for name in "${!FORWARD_STATES[@]}"; do
-    ok[$name]=0
-    case ${FORWARD_STATES[$name]} in ok | paused) ok[$name]=1 ;; esac
-  done
   metric forward_rules_ok gauge "Whether the firewall has the forward's rules as they shall be."
-  for name in "${!ok[@]}"; do sample forward_rules_ok "forward=\"$name\"" "${ok[$name]}"; done
-  metric forward_connections gauge "Connections that are open now."
-  for name in "${!ok[@]}"; do
-    sample forward_connections "forward=\"$name\"" "${CONNECTIONS[$name]-0}"
+  for name in "${!FORWARD_STATES[@]}"; do
+    state=0
+    case ${FORWARD_STATES[$name]} in ok | paused) state=1 ;; esac
+    sample forward_rules_ok "forward=\"$name\"" "$state"
   done
-  metric forward_packets_total counter "Packets that the forward has carried."
-  for name in "${!ok[@]}"; do both_ways packets "$name"; done
-  metric forward_bytes_total counter "Bytes that the forward has carried."
-  for name in "${!ok[@]}"; do both_ways bytes "$name"; done
+  metric forward_connections_total counter "Connections that there have been."
+  for name in "${!CONNECTIONS[@]}"; do
+    sample forward_connections_total "forward=\"$name\"" "${CONNECTIONS[$name]}"
+  done
+  metric forward_connections gauge "Connections that are open now."
+  for name in "${!FORWARD[@]}"; do
+    read -ra numbers <<<"${TRAFFIC[$name]-0 0 0 0 0}"
+    sample forward_connections "forward=\"$name\"" "${numbers[0]}"
+    carried["$name\",direction=\"to\""]="${numbers[1]} ${numbers[2]}"
+    carried["$name\",direction=\"back\""]="${numbers[3]} ${numbers[4]}"
+  done
+  is_accounting || return 0
+  metric forward_open_packets gauge "Packets that the connections that are open now have carried."
+  for name in "${!carried[@]}"; do sample forward_open_packets "forward=\"$name" "${carried[$name]% *}"; done
+  metric forward_open_bytes gauge "Bytes that the connections that are open now have carried."
+  for name in "${!carried[@]}"; do sample forward_open_bytes "forward=\"$name" "${carried[$name]#* }"; done
 }
 
-# both_ways packets|bytes NAME: to the target, and back from it
-both_ways() {
-  local label="forward=\"$2\",direction" sent=${SENT[$2]-0 0} answered=${ANSWERED[$2]-0 0}
-  if [[ $1 == packets ]]; then
-    sent=${sent% *} answered=${answered% *}
-  else
-    sent=${sent#* } answered=${answered#* }
-  fi
-  sample "forward_$1_total" "$label=\"to\"" "$sent"
-  sample "forward_$1_total" "$label=\"back\"" "$answered"
+declare -A CONNECTIONS=() # by name: those that there have been since the forward's rules were made
+
+# count_connections: into CONNECTIONS, of those that came from outside: of each, the nat table's rule
+# has seen the first packet
+count_connections() {
+  local line
+  CONNECTIONS=()
+  while IFS= read -r line; do
+    [[ $line =~ ^\[([0-9]+):[0-9]+\]\ -A\ "RT-$IFACE-DNAT "-i.*\"rt:$IFACE:([^\"]+)\" ]] || continue
+    CONNECTIONS[${BASH_REMATCH[2]}]=$((${CONNECTIONS[${BASH_REMATCH[2]}]-0} + BASH_REMATCH[1]))
+  done < <(iptables-save -c -t nat)
 }
 
 peer_metrics() {

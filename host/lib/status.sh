@@ -54,7 +54,7 @@ tell_forwards() {
     return
   fi
   read_traffic
-  [[ -r $ACCOUNTING && $(<"$ACCOUNTING") == 1 ]] || unknown=yes
+  is_accounting || unknown=yes
   for name in "${!FORWARD_STATES[@]}"; do
     numbers=${TRAFFIC[$name]-0 0 0 0 0}
     [[ -z $unknown ]] || numbers="${numbers%% *} - - - -"

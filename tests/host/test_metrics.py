@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.host.machine import Machine
 from tests.host.tunnel import REFUSED, Tunnel
-from tests.host.world import CLIENT, SERVER, VPS, World, call, world
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
 
 FOLDER = "/var/lib/node_exporter"
 FILE = f"{FOLDER}/reverse-tunnel-wg0.prom"
@@ -42,22 +42,23 @@ def ends() -> Iterator[World]:
 
 
 def test_they_tell_what_the_tunnel_does(ends: World) -> None:
-    ends.vps.put("web", f"tcp 80 -> {SERVER}:8081")
+    ends.vps.put("web", f"udp 80 -> {SERVER}:8081")
     ends.vps.put("resting", f"tcp 81 -> {SERVER}:8081\npaused")
-    assert call(ends.client, "tcp", VPS, 80) == CLIENT
+    open_one = Call(ends.client, "udp", VPS, 80)
+    assert open_one.ask() == CLIENT
     ends.vps.call("write-metrics")
     told = samples(ends.vps.machine)
     assert told["up", ""] == 1
     assert told["forward_rules_ok", "web"] == told["forward_rules_ok", "resting"] == 1
+    assert told["forward_connections_total", "web"] == told["forward_connections", "web"] == 1
+    assert told["forward_connections", "resting"] == 0
     for way in ("to", "back"):
-        assert told["forward_packets_total", f"web {way}"] > 0
-        assert (
-            told["forward_packets_total", f"web {way}"] < told["forward_bytes_total", f"web {way}"]
-        )
-        assert told["forward_packets_total", f"resting {way}"] == 0
+        assert told["forward_open_packets", f"web {way}"] == 1
+        assert told["forward_open_bytes", f"web {way}"] > 28  # its headers
+        assert told["forward_open_packets", f"resting {way}"] == 0
         assert told["peer_bytes_total", f"homelab {'from' if way == 'back' else way}"] > 0
     assert told["peer_last_handshake_timestamp_seconds", "homelab"] > 1_000_000_000
-    assert ("forward_connections", "web") in told
+    open_one.end()
 
     ends.vps.machine.run("iptables -t nat -F RT-wg0-DNAT")
     ends.vps.call("write-metrics")

@@ -21,6 +21,7 @@ from tests.settings.samples import public_key
 from tests.support import eventually
 
 PORT = 5354
+FOLDER = "/var/lib/node_exporter"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     """The example, with cabin in the place of attic, and a phone with a key of its own; up."""
     deployment.forget()
     lab.reset("vps", "homelab", "attic")
+    lab.host("vps").run(["mkdir", FOLDER])
     deployment.configure(
+        vps={**deployment.settings("vps"), "metrics": FOLDER},
         servers={
             "homelab": {**deployment.settings("servers")["homelab"], "presharedKey": True},
             "cabin": {"address": "172.16.0.7", "presharedKey": True},
@@ -226,3 +229,20 @@ def test_status_for_people_fits_a_terminal(stack: Deployment) -> None:
     text = reverse_tunnel(stack, "status", "--passive", check=False).stdout
     assert "not tested" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_metrics_are_renewed_by_a_timer_and_go_with_the_setting(stack: Deployment) -> None:
+    vps = stack.lab.host("vps")
+    file, timer = f"{FOLDER}/reverse-tunnel-wg0.prom", "reverse-tunnel-wg0-metrics.timer"
+    assert vps.run(["systemctl", "is-enabled", timer]).stdout == "enabled\n"
+    vps.run(["rm", file])
+    vps.run(["systemctl", "restart", timer])
+    told = eventually(lambda: vps.run(["cat", file], check=False).stdout, 30, "the timer is idle")
+    assert 'reverse_tunnel_up{tunnel="wg0"} 1' in told.splitlines()
+
+    settings = stack.settings("vps")
+    del settings["metrics"]
+    stack.configure(vps=settings)
+    stack.up()
+    assert vps.run(["ls", "-A", FOLDER]).stdout == ""
+    assert vps.run("systemctl list-unit-files | grep metrics", check=False).stdout == ""
