@@ -147,12 +147,16 @@ declare -A CONNECTIONS=() # by name: those that there have been since the forwar
 # count_connections: into CONNECTIONS, of those that came from outside: of each, the nat table's rule
 # has seen the first packet
 count_connections() {
-  local line
   CONNECTIONS=()
+  by_family count_family_connections
+}
+
+count_family_connections() {
+  local line
   while IFS= read -r line; do
     [[ $line =~ ^\[([0-9]+):[0-9]+\]\ -A\ "RT-$IFACE-DNAT "-i.*\"rt:$IFACE:([^\"]+)\" ]] || continue
     CONNECTIONS[${BASH_REMATCH[2]}]=$((${CONNECTIONS[${BASH_REMATCH[2]}]-0} + BASH_REMATCH[1]))
-  done < <(iptables-save -c -t nat)
+  done < <("$IPTABLES-save" -c -t nat)
 }
 
 peer_metrics() {
