@@ -1,0 +1,136 @@
+"""Hosts unlike the lab's usual ones: other releases, and a VPS without its public address."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import systems
+from lab.host import Host
+from lab.lab import Lab
+from tests.lab.deployment import Deployment
+from tests.lab.flows import echo_service
+from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.snapshots import differences, snapshot
+from tests.support import eventually
+
+CARRIER = "192.0.2.2"  # what the internet sees of everybody at home
+PRIVATE = "10.0.0.10"
+LONG = 60.0  # seconds
+
+# A provider's router that translates one address into one, whoever asks.
+TRANSLATE = (
+    f"PREROUTING -d {VPS} -j DNAT --to-destination {PRIVATE}",
+    f"POSTROUTING -s {PRIVATE} -j SNAT --to-source {VPS}",
+)
+
+
+@pytest.fixture
+def bare(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+    """The example, not up; afterwards the hosts are as the image has them."""
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+    yield deployment
+    deployment.forget()
+    lab.reset("vps", "homelab", "attic")
+
+
+def strays(host: Host) -> list[str]:
+    """What a host's iptables prints otherwise than the helper wrote it: it would always differ."""
+    facts = host.run("/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 facts").stdout
+    return [
+        line for line in facts.splitlines() if line.endswith(("=differs", "=missing", "=stray"))
+    ]
+
+
+def test_a_vps_on_debian_13_beside_servers_on_12_and_11(lab: Lab, bare: Deployment) -> None:
+    homelab, client = lab.host("homelab"), lab.host("client")
+    lab.reset(vps=systems.release("trixie"), homelab=systems.release("bullseye"))
+    names = ("vps", "homelab", "attic")
+    releases = [lab.host(name).read("/etc/debian_version").split(".")[0] for name in names]
+    assert releases == ["13", "11", "12"]
+    before = [snapshot(lab.host(name)) for name in names]
+    servers = bare.settings("servers")
+    servers["homelab"]["networks"] = ["192.168.1.30/32"]
+    bare.configure(servers=servers, vps={**bare.settings("vps"), "firewall": "defaultDeny"})
+    listed = {"from": ["198.51.100.0/24"], "limit": {"newPerSecond": 50, "concurrent": 9}}
+    bare.forwards(
+        {
+            "http": {"port": 80, "to": "homelab:8080", **listed},
+            "mail": {"port": "25-26", "to": "attic:8080-8081", "sourceAddress": "tunnel"},
+            "game": {"port": 5000, "to": "homelab", "protocol": "udp"},
+            "nas": {"port": 2222, "to": "192.168.1.30:80", "sourceAddress": "tunnel"},
+        }
+    )
+    bare.up()
+
+    def seen() -> list[str | None]:
+        with echo_service(homelab, "5000"):
+            return [
+                page(client, f"{VPS}:80"),
+                page(client, f"{VPS}:25"),
+                udp_greeting(client, VPS, 5000),
+                page(client, f"{VPS}:2222"),
+                page(client, f"{VPS}:81"),
+            ]
+
+    expected = [
+        f"homelab:8080 sees you as {client.address}",
+        "attic:8080 sees you as 172.16.0.1",
+        client.address,
+        f"nas:80 sees you as {homelab.address}",
+        None,
+    ]
+    assert seen() == expected
+    assert [strays(lab.host(name)) for name in names] == [[], [], []]
+    assert bare.preview_steps() == []
+    for name in ("vps", "homelab"):
+        lab.host(name).reboot()
+    eventually(lambda: page(client, f"{VPS}:80"), LONG, "nothing came back after a reboot")
+    assert seen() == expected
+    bare.destroy()
+    for name, was in zip(names, before, strict=True):
+        left = differences(was, snapshot(lab.host(name)))
+        # They have been started anew since.
+        assert [line for line in left if " files: /run/" not in line] == []
+
+
+@pytest.fixture
+def translated(lab: Lab, bare: Deployment) -> Iterator[Deployment]:
+    """The VPS has a private address; the router before it translates the public one."""
+    internet, vps = lab.host("internet"), lab.host("vps")
+    vps.run(
+        f"ip address flush dev ens6 scope global; ip address add {PRIVATE}/24 dev ens6;"
+        " ip route add default via 10.0.0.1"
+    )
+    internet.run("ip address add 10.0.0.1/24 dev eth1")
+    for rule in TRANSLATE:
+        internet.run(f"iptables -t nat -A {rule}")
+    yield bare
+    for rule in TRANSLATE:
+        internet.run(f"iptables -t nat -D {rule}")
+    internet.run("ip address del 10.0.0.1/24 dev eth1")
+
+
+def test_a_vps_behind_one_to_one_nat(lab: Lab, translated: Deployment) -> None:
+    """Rules know its interface, not its public address. At home it is reached by that, too."""
+    client, laptop, vps = lab.host("client"), lab.host("laptop"), lab.host("vps")
+    full = {"laptop": {"address": "172.16.0.10", "egress": "tunnel"}}
+    servers = translated.settings("servers")
+    servers["attic"]["egress"] = "tunnel"
+    translated.configure(clients=full, servers=servers)
+    translated.up()
+    assert translated.output("publicAddress") == VPS
+    assert VPS not in vps.run("ip address; iptables-save").stdout
+    with echo_service(vps, "5001"):
+        assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+        assert greeting(client, VPS, 5001) == client.address
+        assert page(client, f"{VPS}:81") is None
+        for name in ("homelab", "nas"):
+            assert page(lab.host(name), f"{VPS}:80") == f"homelab:8080 sees you as {CARRIER}"
+        assert page(lab.host("attic"), f"{client.address}:80") == f"client:80 sees you as {VPS}"
+        # Out by the VPS, and back by the router before it.
+        with tunnel_of_a_client(laptop, translated.output("clientConfigs")["laptop"]):
+            assert page(laptop, f"{VPS}:80") == f"homelab:8080 sees you as {VPS}"
+            assert page(laptop, f"{VPS}:81") is None
+    translated.destroy()
+    assert page(client, f"{VPS}:80") is None
