@@ -260,6 +260,43 @@ def test_it_only_refuses_and_touches_nobody_elses_rules(open_vps: Guarded) -> No
     vps.run("iptables -P FORWARD ACCEPT; iptables -F INPUT; iptables -t mangle -F INPUT")
 
 
+@pytest.fixture
+def legacy_vps(open_vps: Guarded) -> Iterator[Guarded]:
+    """The VPS without a firewall, with the other backend of iptables."""
+    machine = open_vps.vps.machine
+    switch = "wg-quick down wg0; for tool in iptables ip6tables; do"
+    switch += " update-alternatives --set $tool /usr/sbin/$tool-{}; done; wg-quick up wg0"
+    machine.run(switch.format("legacy"))
+    yield open_vps
+    open_vps.vps.call("remove-firewall")
+    machine.run(switch.format("nft"))
+
+
+def test_it_serves_as_well_on_the_legacy_backend_of_iptables(legacy_vps: Guarded) -> None:
+    client, vps = legacy_vps.client, legacy_vps.vps.machine
+    eventually(lambda: call(client, "tcp", VPS, 80) == CLIENT, LONG, "the tunnel is not up again")
+    assert call(client, "tcp", VPS, 9000) == CLIENT
+    vps.run("iptables -A INPUT -p tcp --dport 1 -j DROP; ip6tables -A FORWARD -j REJECT")
+    theirs = rules_without_ours(vps)
+    legacy_vps.guard(ALLOW)
+    for tool in ("iptables", "ip6tables"):
+        assert "RT-wg0-in" in vps.run(f"{tool}-legacy-save").stdout
+    assert "RT-" not in vps.run("nft list ruleset").stdout
+    assert call(client, "tcp", VPS, 9000) == "-"
+    assert legacy_vps.lets_in()
+    assert call(client, "tcp", VPS, 80) == CLIENT
+    assert call(legacy_vps.laptop, "tcp", SERVER, 9000) == LAPTOP
+    assert call(legacy_vps.laptop, "tcp", SERVER, 9001) in NOBODY
+    before = guards(vps)
+    legacy_vps.vps.call("up")
+    assert guards(vps) == before
+    legacy_vps.vps.call("remove-firewall")
+    assert guards(vps) == []
+    assert rules_without_ours(vps) == theirs
+    assert call(client, "tcp", VPS, 9000) == CLIENT
+    vps.run("iptables -F INPUT; ip6tables -F FORWARD")
+
+
 def rules_without_ours(machine: Machine) -> list[str]:
     saved = machine.run("iptables-save; ip6tables-save").stdout.splitlines()
     ours = ("RT-wg0-in", "RT-wg0-through")
