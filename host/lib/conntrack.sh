@@ -6,101 +6,173 @@
 # A flow is a forward's by what a rule decides: where it was sent, who answers, and to which address;
 # and by whether its visitor may use it. Connections of the host's own to a forwarded port elsewhere
 # have another original destination.
+#
+# A call of conntrack walks through all entries of the host, and there may be thousands, each of another
+# visitor: so flows are ended by as few calls as can tell them from those that go on.
 
 # The halves of an entry: how the first packet came in, and how the answer goes. Each is counted where
 # the host keeps accounts (nf_conntrack_acct).
 readonly FLOW="^(tcp|udp) .* src=([^ ]+) dst=([^ ]+) sport=[0-9]+ dport=([0-9]+) \
 (packets=[0-9]+ bytes=[0-9]+ )?(\[UNREPLIED\] )?\
-src=([^ ]+) dst=([^ ]+) sport=([0-9]+) .* mark=([0-9]+)"
+src=([^ ]+) dst=([^ ]+) sport=([0-9]+) "
 
-# list_flows OPTION...: of the family in use, into FLOWS, each once, as "protocol visitor destination port source
-# source-port way-back mark"
+# The way of a flow, "protocol destination port source source-port", is what a forward decides; its
+# ends, "visitor way-back", are whom it serves and as whom.
+declare -A FLOWS=() # way -> ends, one a line
+
+# list_flows OPTION...: of the family in use, added to FLOWS, each once
 list_flows() {
-  local line
+  local line way ends
   local -A seen=()
   while IFS= read -r line; do
     [[ $line =~ $FLOW ]] || continue
-    line="${BASH_REMATCH[1]} ${BASH_REMATCH[2]} ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}"
-    seen["$line ${BASH_REMATCH[7]} ${BASH_REMATCH[9]} ${BASH_REMATCH[8]} ${BASH_REMATCH[10]}"]=1
+    way="${BASH_REMATCH[1]} ${BASH_REMATCH[3]} ${BASH_REMATCH[4]} ${BASH_REMATCH[7]} ${BASH_REMATCH[9]}"
+    ends="${BASH_REMATCH[2]} ${BASH_REMATCH[8]}"
+    [[ -z ${seen["$way $ends"]-} ]] || continue
+    seen["$way $ends"]=1
+    FLOWS[$way]+=$ends$'\n'
   done < <(conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true)
-  FLOWS=("${!seen[@]}")
 }
 
-# end_flows PROTOCOL VISITOR DESTINATION PORT SOURCE SOURCE-PORT: all between these ends
+# end_flows OPTION...: those of the way that was read (proto dst port source sport), or some of them
 end_flows() {
   step ending-flows
   # It fails when the last one ended by itself just now.
-  conntrack -D -p "$1" --orig-src "$2" --orig-dst "$3" --orig-port-dst "$4" \
-    --reply-src "$5" --reply-port-src "$6" >/dev/null 2>&1 || true
+  conntrack -D -f "ipv$FAMILY" -p "$proto" --orig-dst "$dst" --orig-port-dst "$port" \
+    --reply-src "$source" --reply-port-src "$sport" "$@" >/dev/null 2>&1 || true
 }
 
 # retire_flows TEXT: of this forward's ports, those flows that no forward has (any more)
 retire_flows() {
-  local protos first last to proto flow family
-  local -a flows=() narrowed=()
+  local protos first last to proto family way
+  local -a narrowed=()
   parse_text "$1" || return 0
   protos=$PROTOS first=$PORT last=$PORT_END to=$TARGETS
   ((first != last)) || narrowed=(--orig-port-dst "$first")
+  # On a server those that came in by the tunnel; others to the same host pass through without us.
+  [[ ${SETTING[role]} != server ]] || narrowed+=(--mark "$MARK/$MARK")
+  FLOWS=()
   for family in 4 6; do
     use_family "$family"
     pick "$to"
-    for proto in ${PICKED[0]:+$protos}; do
-      list_flows -p "$proto" "${narrowed[@]}"
-      flows+=("${FLOWS[@]}")
-    done
+    for proto in ${PICKED[0]:+$protos}; do list_flows -p "$proto" "${narrowed[@]}"; done
   done
   use_family 4
-  ((${#flows[@]})) || return 0
+  ((${#FLOWS[@]})) || return 0
   # Whom they belong to is asked of all forwards, which takes its time: only now.
   load_forwards
-  for flow in "${flows[@]}"; do
-    retire_flow "$flow"
+  for family in 4 6; do
+    use_family "$family"
+    for way in "${!FLOWS[@]}"; do retire_way "$way"; done
   done
+  use_family 4
 }
 
-# retire_flow FLOW: if it was of the ports from first to last and a target in to, and is nobody's now
-retire_flow() {
-  local proto visitor dst port source sport back mark
-  read -r proto visitor dst port source sport back mark <<<"$1"
-  ((port >= first && port <= last)) || return 0
+# retire_way WAY: its flows that are nobody's now, if it is of the family in use, of the ports from first
+# to last and of a target in to
+retire_way() {
+  local proto dst port source sport
+  local -a by_tunnel=()
+  read -r proto dst port source sport <<<"$1"
+  in_use "$dst" && ((port >= first && port <= last)) || return 0
   if [[ ${SETTING[role]} == server ]]; then
-    # Those that came in by the tunnel; others to the same host pass through without us.
     [[ ,$to, == *",$dst,"* ]] || return 0
-    ((mark & MARK)) || return 0
-    ! is_claimed || return 0
+    by_tunnel=(--mark "$MARK/$MARK")
   elif [[ $dst == "$source" ]]; then
     # Not translated: answered by this host itself, until a forward took the port. Its tunnel address
     # and its loopback are its own in any case.
     [[ $dst != 127.* && $dst != ::1 ]] && ! is_own "$dst" || return 0
-    is_taken && is_local "$dst" || return 0
+    ! is_taken || ! is_local "$dst" || end_flows
+    return 0
   else
     # Translated by us, not by Docker or another tunnel.
     [[ ,$to, == *",$source,"* ]] || is_inside "$source" || return 0
-    ! is_claimed || return 0
   fi
-  end_flows "$proto" "$visitor" "$dst" "$port" "$source" "$sport"
+  find_claimants
+  if ((${#MAY_AS[@]})); then
+    retire_visitors "${FLOWS[$1]}"
+  else
+    end_flows "${by_tunnel[@]}"
+  fi
 }
 
-# is_claimed: whether one of CLAIMS has the flow that was read
-is_claimed() {
+# find_claimants: who may have flows by the way that was read, as CLAIMS say: the bounds of their
+# addresses, and as whom the target sees them
+find_claimants() {
   local claim protocol begin end targets tport source_address from network
+  MAY_FIRST=() MAY_LAST=() MAY_AS=()
   for claim in "${CLAIMS[@]}"; do
     read -r protocol begin end targets tport source_address from <<<"$claim"
     [[ $protocol == "$proto" && ,$targets, == *",$source,"* ]] || continue
     ((port >= begin && port <= end && sport - tport == port - begin)) || continue
-    # A peer's way back to itself is masqueraded in any case.
-    [[ $source_address == client && $back == "$visitor" ]] ||
-      [[ $source_address == tunnel && $back != "$visitor" ]] ||
-      is_inside "$visitor" || continue
-    [[ -n $from ]] || return 0
-    for network in ${from//,/ }; do
-      ! contains "$network" "$visitor" || return 0
+    pick "${from:-0.0.0.0/0,::/0}"
+    for network in "${PICKED[@]}"; do
+      network_bounds "$network"
+      MAY_FIRST+=("$FIRST") MAY_LAST+=("$LAST") MAY_AS+=("$source_address")
     done
+  done
+}
+
+# retire_visitors LINES: of the way's flows, by their ends, those that nobody has who may
+#
+# By whole networks, as wide as they can be without anybody who may. One of these, who has come by
+# another way back (sourceAddress was changed), must be told from itself: exactly.
+retire_visitors() {
+  local visitor back digits wide i
+  local -a ended_first=() ended_last=()
+  while read -r visitor back; do
+    [[ -n $visitor ]] || continue
+    digits_of "$visitor"
+    digits=$DIGITS
+    for i in "${!ended_first[@]}"; do
+      [[ $digits < ${ended_first[i]} || $digits > ${ended_last[i]} ]] || continue 2
+    done
+    ! is_claimed || continue
+    if widen; then
+      ended_first+=("$FIRST") ended_last+=("$LAST")
+      end_flows "${by_tunnel[@]}" --orig-src "$wide"
+    else
+      end_flows "${by_tunnel[@]}" --orig-src "$visitor" --reply-dst "$back"
+    fi
+  done <<<"$1"
+}
+
+# is_claimed: whether the visitor that was read is one who may, by its way back
+is_claimed() {
+  local i
+  for i in "${!MAY_AS[@]}"; do
+    [[ ! $digits < ${MAY_FIRST[i]} && ! $digits > ${MAY_LAST[i]} ]] || continue
+    # A peer's way back to itself is masqueraded in any case.
+    [[ ${MAY_AS[i]} == client && $back == "$visitor" ]] ||
+      [[ ${MAY_AS[i]} == tunnel && $back != "$visitor" ]] ||
+      is_inside "$visitor" || continue
+    return 0
   done
   return 1
 }
 
-# is_taken: whether one of CLAIMS has the port of the flow that was read
+# widen: the widest network around the visitor that was read without peers and anybody who may, into
+# wide, and its bounds into FIRST and LAST; false if the visitor is such a one
+widen() {
+  local length i
+  local -a stay_first=("${MAY_FIRST[@]}") stay_last=("${MAY_LAST[@]}")
+  if [[ -n $NETWORK ]]; then
+    network_bounds "$NETWORK"
+    stay_first+=("$FIRST") stay_last+=("$LAST")
+  fi
+  for ((length = 1; length <= WHOLE; length++)); do
+    network_bounds "$visitor/$length"
+    for i in "${!stay_first[@]}"; do
+      [[ $FIRST > ${stay_last[i]} || $LAST < ${stay_first[i]} ]] || continue 2
+    done
+    address_of "$FIRST"
+    wide=$ADDRESS/$length
+    return 0
+  done
+  return 1
+}
+
+# is_taken: whether one of CLAIMS has the port of the way that was read
 is_taken() {
   local claim protocol begin end
   for claim in "${CLAIMS[@]}"; do
@@ -123,17 +195,18 @@ retire_all_flows() {
 }
 
 retire_family_flows() {
-  local flow proto visitor dst port source sport network
+  local way proto dst port source sport network
   if [[ ${SETTING[role]} == server ]]; then
     conntrack -D -f "ipv$FAMILY" --mark "$MARK/$MARK" >/dev/null 2>&1 || true
     return 0
   fi
+  FLOWS=()
   list_flows --dst-nat
-  for flow in "${FLOWS[@]}"; do
-    read -r proto visitor dst port source sport _ <<<"$flow"
+  for way in "${!FLOWS[@]}"; do
+    read -r proto dst port source sport <<<"$way"
     for network in "$NETWORK" "${!TO_PEERS[@]}"; do
       contains "$network" "$source" || continue
-      end_flows "$proto" "$visitor" "$dst" "$port" "$source" "$sport"
+      end_flows
       break
     done
   done
@@ -143,19 +216,19 @@ retire_family_flows() {
 retire_way_out() { by_family retire_family_way_out "$@"; }
 
 retire_family_way_out() {
-  local line dst own
-  local -A ended=()
+  local line back own
+  local -A backs=()
   pick "$1"
   own=${PICKED[0]-}
   [[ -n $own ]] || return 0
   own=${own%/*}
   while IFS= read -r line; do
-    # Not those that a forward has translated.
-    [[ $line =~ \ dst=([^ ]+)\ .*\ src=([^ ]+)\  && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] ||
-      continue
-    ended[${BASH_REMATCH[1]}]=1
+    # Not those that a forward has translated: the answer comes from another one than was asked.
+    [[ $line =~ \ dst=([^ ]+)\ .*\ src=([^ ]+)\ dst=([^ ]+)\  ]] || continue
+    [[ ${BASH_REMATCH[1]} != "${BASH_REMATCH[2]}" ]] || backs[${BASH_REMATCH[3]}]=1
   done < <(conntrack -L -f "ipv$FAMILY" --orig-src "$own" --src-nat 2>/dev/null || true)
-  for dst in "${!ended[@]}"; do
-    conntrack -D --orig-src "$own" --orig-dst "$dst" --reply-src "$dst" >/dev/null 2>&1 || true
+  # These have another way back, too: this host's tunnel address.
+  for back in "${!backs[@]}"; do
+    conntrack -D -f "ipv$FAMILY" --orig-src "$own" --reply-dst "$back" >/dev/null 2>&1 || true
   done
 }
