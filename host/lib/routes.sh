@@ -36,9 +36,8 @@ choose_mark() {
 }
 
 mark_is_free() {
-  local mark mask
+  local mark mask family
   ! grep -qs " $TABLE$" "$ETC"/*/mark || return 1
-  local family
   for family in 4 6; do
     [[ -z $(ip "-$family" rule show priority "$TABLE" 2>/dev/null) ]] || return 1
     [[ -z $(ip "-$family" route show table "$TABLE" 2>/dev/null) ]] || return 1
@@ -55,6 +54,7 @@ mark_is_free() {
   return 0
 }
 
+# has_rule PRIORITY
 has_rule() { [[ -n $(ip "-$FAMILY" rule show priority "$1") ]]; }
 
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
@@ -80,7 +80,11 @@ sync_way_out() {
     ip "-$FAMILY" rule add $rule priority "$priority"
     step added-way-out
   done
-  # Services that are bound to any address answer from another one now.
+  retire_udp
+}
+
+# retire_udp: of the family in use: services that are bound to any address answer from another one now
+retire_udp() {
   conntrack -D -f "ipv$FAMILY" -p udp --mark "$MARK/$MARK" >/dev/null 2>&1 || true
 }
 

@@ -11,9 +11,11 @@ verb_up() {
 
 # bring_up: the kernel to what the files say. Nothing changes where it is so already.
 bring_up() {
+  local line=${LINE[*]}
   find_public_interface
   if [[ ${SETTING[role]} == server ]]; then
     load_line_address
+    line=${LINE[*]}
     by_family find_line_address
     find_socket_match
   fi
@@ -21,6 +23,7 @@ bring_up() {
   # The rules keep others out: before anything is passed on.
   sync_rules
   step synced-rules
+  [[ ${LINE[*]} == "$line" ]] || by_family retire_udp
   if [[ ${SETTING[role]} == vps ]]; then
     bring_firewall
     load_peers

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.host.dual import CLIENT6, SERVER6, dual
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
-from tests.host.world import World, world
+from tests.host.world import SERVER, Call, World, call, world
 from tests.support import eventually
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
@@ -77,6 +78,30 @@ def test_docker_that_starts_again_still_gets_its_containers_visitors() -> None:
         eventually(lambda: last_of(ends) == "RT-wg0-UDP", LONG, "ours did not become the last")
         server.run(f"iptables -t nat -D {DOCKER}; iptables -t nat -A {DOCKER}")
         eventually(lambda: last_of(ends) == "RT-wg0-UDP", LONG, "ours did not become the last")
+
+
+def test_visitors_udp_follows_another_address_of_the_servers_line() -> None:
+    """A provider's new network of IPv6, say: an open flow goes on, and the next ones too."""
+    with dual() as ends:
+        ends.world.serve(8081, "::")
+        router = ends.internet.run("ip -6 -o address show dev home scope link").stdout.split()[3]
+        server = ends.server
+        server.run("ip -6 address add 2001:db8:3::20/64 dev eth0 nodad")
+        server.run(f"ip -6 route add default via {router.partition('/')[0]} dev eth0")
+        ends.world.server.call("up")
+        ends.vps.put("game", f"udp 80 -> {SERVER}:8081\nipv6 {SERVER6}")
+        flow = Call(ends.client, "udp", ends.vps6, 80)
+        assert flow.ask() == CLIENT6
+        another = "ip -6 address add 2001:db8:%d::20/64 dev eth0 nodad"
+        gone = "ip -6 address del 2001:db8:%d::20/64 dev eth0"
+        server.run(f"{another % 4}; {gone % 3}")
+        assert flow.ask() == "-"  # nobody watches yet
+        ends.world.server.call("restore")
+        with watched(ends.world.server):
+            server.run(f"{another % 5}; {gone % 4}")
+            eventually(lambda: flow.ask() == CLIENT6, LONG, "the flow did not follow")
+            assert call(ends.client, "udp", ends.vps6, 80) == CLIENT6
+        flow.end()
 
 
 def last_of(ends: World) -> str:
