@@ -15,6 +15,8 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Its first line, by which the file is known as one of these.
 MARK="# Written by reverse-tunnel's script for a server without ssh; changes here are overwritten."
 
+START_WAIT=60 # seconds
+
 say() { printf 'reverse-tunnel: %s: %s\n' "$interface" "$*" >&2; }
 
 die() {
@@ -69,7 +71,9 @@ set_up() {
   printf '%s\n' "$new" >"$file.new"
   mv -f "$file.new" "$file"
   systemctl enable --quiet "$unit"
-  systemctl restart "$unit" || die "it does not start: see \`journalctl -u $unit\`"
+  # wg-quick waits for a name server forever.
+  timeout "$START_WAIT" systemctl restart "$unit" ||
+    die "it does not start: can this host resolve the endpoint's name? See \`journalctl -u $unit\`"
   say "the tunnel is up"
 }
 

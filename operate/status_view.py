@@ -75,7 +75,7 @@ def _peer(seen: PeerReport | None, *, silent: bool) -> Iterator[Text]:
 
 
 def _forwards(settings: Settings, look: Look) -> Table:
-    columns = ("", "leads", "open", "to it", "from it", "target", "public port")
+    columns = ("", "port", "leads to", "open", "to it", "from it", "target", "public port")
     table = _table("Forwards", *columns)
     report = look.hosts[VPS]
     for name in settings.forwards:
@@ -87,14 +87,19 @@ def _forwards(settings: Settings, look: Look) -> Table:
                 _traffic(found.sent_bytes, found.sent_packets),
                 _traffic(found.answered_bytes, found.answered_packets),
             ]
-        words = Text(forward_words(settings, name, str(settings.endpoint)))
-        target, public = answers(settings, look, name)
-        table.add_row(name, words, *numbers, _answer(target), _answer(public))
+        forward, to = settings.forwards[name], settings.destination(name)
+        table.add_row(
+            name,
+            f"{forward.protocol} {forward.port}",
+            f"{to.address if to.behind else to.server}:{to.ports}",
+            *numbers,
+            *map(_answer, answers(settings, look, name)),
+        )
     return table
 
 
 def _traffic(size: int | None, packets: int | None) -> Text:
-    return _NOTHING if size is None else Text(f"{size_words(size)}, {packets} packets")
+    return _NOTHING if size is None else Text(f"{size_words(size)}, {packets} pkt")
 
 
 def answers(settings: Settings, look: Look, name: str) -> tuple[str, str]:

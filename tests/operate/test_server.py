@@ -32,10 +32,15 @@ def test_it_keeps_itself_out_of_the_shells_history() -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--uninstall",)])
-def test_any_shell_takes_it(words: tuple[str, ...]) -> None:
+def test_any_shell_takes_it_as_one_piece(words: tuple[str, ...]) -> None:
+    """Without its end an interactive shell would wait for more, and bash says so."""
     script = run("server", "cabin", *words).stdout
     for shell in ("sh", "bash"):
-        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+        done = subprocess.run(
+            [shell, "-n"], input=script, text=True, check=True, stderr=subprocess.PIPE
+        )
+        assert done.stderr == ""
+    assert script.endswith("\nEND-OF-REVERSE-TUNNEL\n")
 
 
 def attempted(script: str) -> str:

@@ -1,0 +1,77 @@
+"""The script for a server that nobody logs in to, and where it can't do its work."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from operate.unmanaged import install_script, uninstall_script
+from settings import Packages
+from tests.host.conftest import fresh_machine
+from tests.host.machine import Machine, Result
+from tests.operate.wireguard import server_file
+
+CONF = "/etc/wireguard/wg0.conf"
+
+
+@pytest.fixture
+def cabin() -> Iterator[Machine]:
+    with fresh_machine() as machine:
+        yield machine
+
+
+def install(machine: Machine, packages: Packages = Packages.MANUAL) -> Result:
+    script = install_script("wg0", server_file("cabin"), packages)
+    return machine.run("sh", stdin=script, check=False)
+
+
+def has_tunnel(machine: Machine) -> bool:
+    return machine.run(f"test -e {CONF} -o -e /sys/class/net/wg0", check=False).status == 0
+
+
+def test_it_comes_and_goes(cabin: Machine) -> None:
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    before = cabin.run("iptables-save | grep -c '^-A' || true; ip rule").stdout
+    assert install(cabin).status == 0
+    assert cabin.run("stat -c %a /etc/wireguard/wg0.conf").stdout == "600\n"
+    assert cabin.run("ip rule").stdout not in before
+    assert "all is in place already" in install(cabin).stderr
+    assert cabin.run("sh", stdin=uninstall_script("wg0")).status == 0
+    assert not has_tunnel(cabin)
+    assert cabin.run("iptables-save | grep -c '^-A' || true; ip rule").stdout == before
+
+
+def test_what_is_missing_is_named_where_it_may_install_nothing(cabin: Machine) -> None:
+    cabin.run("rm /usr/bin/wg /usr/sbin/iptables")
+    done = install(cabin)
+    assert done.status == 1
+    assert "install what is missing, and run this again: wireguard-tools iptables" in done.stderr
+    assert not has_tunnel(cabin)
+
+
+def test_so_it_is_where_there_is_no_apt(cabin: Machine) -> None:
+    cabin.run("rm /usr/bin/wg /usr/bin/apt-get")
+    assert "wireguard-tools" in install(cabin, Packages.INSTALL).stderr
+    assert not has_tunnel(cabin)
+
+
+def test_without_systemd_nothing_would_start_it(cabin: Machine) -> None:
+    cabin.run("rmdir /run/systemd/system")
+    done = install(cabin)
+    assert done.status == 1
+    assert "does not run systemd" in done.stderr
+    assert not has_tunnel(cabin)
+
+
+def test_one_that_does_not_start_is_said(cabin: Machine) -> None:
+    script = install_script("wg0", "[Interface]\nPrivateKey = none\n", Packages.MANUAL)
+    done = cabin.run("sh", stdin=script, check=False)
+    assert done.status == 1
+    assert "it does not start" in done.stderr
+    assert "`journalctl -u wg-quick@wg0.service`" in done.stderr
+
+
+def test_one_whose_endpoint_has_an_unknown_name_does_not_wait_forever(cabin: Machine) -> None:
+    script = install_script("wg0", server_file("cabin"), Packages.MANUAL)
+    done = cabin.run("sh", stdin=script.replace("START_WAIT=60", "START_WAIT=1"), check=False)
+    assert done.status == 1
+    assert "can this host resolve the endpoint's name?" in done.stderr
