@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +215,35 @@ def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
     machine.run("systemctl disable --now wg-quick@wg0")
     assert of(tunnel, "interface") == ["down", "-"]
     assert of(tunnel, "unit") == ["disabled"]
+
+
+FLOW = (
+    "tcp      6 431999 ESTABLISHED src=198.51.100.9 dst=203.0.113.10 sport={} dport={} packets=9"
+    " bytes={} src=172.16.0.4 dst=198.51.100.9 sport=8081 dport=5 packets=4 bytes=7 [ASSURED]"
+    " mark=0 use=1"
+)
+
+
+def added_up(machine: Machine, lines: list[str]) -> list[str]:
+    """What the helper makes of forwards and of what conntrack says of connections."""
+    part = (Path(__file__).parents[2] / "host/lib/traffic.sh").read_text()
+    machine.write("/tmp/traffic.sh", f"{part}\nadd_up\n")
+    return sorted(machine.run("bash /tmp/traffic.sh", stdin="\n".join(lines)).stdout.splitlines())
+
+
+def test_numbers_beyond_32_bits_are_added_up_in_full(ends: World) -> None:
+    """Some awks write large numbers as 4.29497e+09."""
+    large = 5_000_000_000_000
+    lines = ["forward web tcp 443 443 172.16.0.4", *(FLOW.format(n, 443, large) for n in (1, 2))]
+    assert added_up(ends.vps.machine, lines) == [f"web 2 18 {2 * large} 8 14"]
+
+
+def test_a_thousand_forwards_and_as_many_connections_are_added_up_by_port(ends: World) -> None:
+    lines = [f"forward f{n} tcp {n} {n} 172.16.0.4" for n in range(1, 1001)]
+    lines += ["forward range tcp 2000 2999 172.16.0.4", "forward other tcp 2000 2999 172.16.0.6"]
+    lines += [FLOW.format(n, n % 3000 + 1, 1) for n in range(6000)]
+    told: dict[str, int] = {}
+    for line in added_up(ends.vps.machine, lines):
+        name, connections, *_ = line.split()
+        told[name] = told.get(name, 0) + int(connections)
+    assert told == {**{f"f{n}": 2 for n in range(1, 1001)}, "range": 2000}
