@@ -196,6 +196,25 @@ def test_the_files_of_peers_say_their_own_way_out_and_mtu() -> None:
     assert "Table = off" not in servers["cabin"]
 
 
+IPV6 = {"network.ipv6": "fd5c:91e2:7a3b::/64"}
+
+
+def test_ipv6_is_said_where_it_matters_and_a_hosts_own_address_touches_that_host_alone(
+    home: Recording,
+) -> None:
+    dual = made(example(IPV6))
+    assert stdin(dual, "vps-interface", "vps").count("\nipv6 fd5c:91e2:7a3b::1/64\n") == 1
+    assert stdin(dual, "homelab-interface", "homelab").count("\nipv6 fd5c:91e2:7a3b::4/64\n") == 1
+    assert "172.16.0.4/32,fd5c:91e2:7a3b::4/128\n" in stdin(dual, "homelab", "homelab")
+    assert stdin(dual, "https", "https").endswith("\nipv6 fd5c:91e2:7a3b::4\n")
+    assert "::" not in stdin(home, "vps-interface", "vps") + stdin(home, "https", "https")
+    for kind, name in (("client_configs", "laptop"), ("server_configs", "cabin")):
+        assert ", fd5c:91e2:7a3b::" in dual.outputs[kind][name]
+        assert "fd5c" not in home.outputs[kind][name]
+    more = made(example({**IPV6, "servers.attic.ipv6": "fd5c:91e2:7a3b::a77c"}))
+    assert more.changes_since(dual) == commands("attic", "attic-interface")
+
+
 def test_metrics_are_one_command_that_goes_without_a_trace(home: Recording) -> None:
     folder = "/var/lib/prometheus/node-exporter"
     measured = made(example({"vps.metrics": folder}))
