@@ -140,6 +140,9 @@ def test_an_idle_udp_mapping_dies_at_the_end_of_its_life(lab: Lab, talker: Talke
 
         eventually(forgotten, LONG, "the carrier still has the mapping")
         outside.say(*old, "dead")
+        # What it says to itself comes after that one was sent.
+        outside.say("127.0.0.1", 5000, "sent")
+        assert outside.heard() == "127.0.0.1 5000 sent"
         # What comes after it would come behind it: so the dead one is not merely late.
         outside.say(*reach_out("three"), "alive again")
         assert inside.heard() == f"{away.address} 5000 alive again"
