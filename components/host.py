@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_command import remote
 
-from components.helper import helper_text
 from components.remote import NOTHING, Remote
+from reach.drift import Drift, Part
+from reach.shell import helper_text
 from settings import Packages
 
 
@@ -36,6 +37,7 @@ class Host(pulumi.ComponentResource):
         private_key: pulumi.Output[str],
         preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[pulumi.Input[str]],
+        drift: Drift,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the host.
@@ -48,6 +50,7 @@ class Host(pulumi.ComponentResource):
             private_key: its WireGuard key, base64, secret.
             preshared_key: the one that it shares with the VPS, likewise; None for none.
             lines: the settings of its interface, as the helper reads them.
+            drift: what is wrong on the hosts.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:Host", name, None, opts)
@@ -63,6 +66,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-helper",
             parent=self,
             create=texts.install(owner, packages),
+            drift=drift.of(name, Part.HELPER),
             stdin=helper_text(),
             depends_on=[self.claim],
             deleted_with=self.claim,
@@ -80,6 +84,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-interface",
             parent=self,
             create=texts.call("interface"),
+            drift=drift.of(name, Part.INTERFACE),
             stdin=pulumi.Output.all(*lines).apply(lambda known: "".join(f"{x}\n" for x in known)),
             depends_on=[key],
             deleted_with=self.claim,

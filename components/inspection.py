@@ -8,6 +8,8 @@ import pulumi
 from components.advice import Wanted
 from components.lookup import Problem, look_up
 from reach import Login, login_of
+from reach.drift import Drift, drift_of
+from reach.shell import helper_digest
 from settings import Egress, Packages, Settings, Ssh
 
 
@@ -18,12 +20,15 @@ class LookUpError(pulumi.RunError):
         super().__init__(_listed("The hosts are not ready, and nothing was changed:", problems))
 
 
-def inspect_hosts(settings: Settings, owner: str) -> None:
+def inspect_hosts(settings: Settings, owner: str) -> Drift:
     """Looks at all hosts at once, unless `look_up` is off.
 
     In a preview, hosts that nobody can reach now are warned of; whatever else is wrong is an
     error in a preview, too, because it would be one in the `up` that follows. What only may be
     wrong is a warning in both.
+
+    Returns:
+        Where hosts are no longer as the last `up` made them. It is warned of, too.
 
     Args:
         settings: of the stack.
@@ -33,7 +38,7 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
         LookUpError: a host can't become part of the tunnel.
     """
     if not settings.look_up:
-        return
+        return Drift()
     known: dict[str, tuple[Login, Wanted]] = {}
     unknown: list[str] = []
     for name, ssh, wanted in _hosts(settings, owner):
@@ -44,16 +49,29 @@ def inspect_hosts(settings: Settings, owner: str) -> None:
             known[name] = (login, wanted)
     if unknown:
         pulumi.log.info(f"not looked at, the connection is not known yet: {', '.join(unknown)}")
-    found = look_up(known) if known else []
+    seen = look_up(known) if known else {}
+    found = [problem for each in seen.values() for problem in each.problems]
     uncertain = [problem for problem in found if problem.uncertain]
     if uncertain:
         pulumi.log.warn(_listed("This may keep the tunnel from working:", uncertain))
     problems = [problem for problem in found if not problem.uncertain]
-    if not problems:
-        return
-    if not pulumi.runtime.is_dry_run() or not all(problem.unreachable for problem in problems):
-        raise LookUpError(problems)
-    pulumi.log.warn(_listed("Hosts that can't be reached now:", problems))
+    if problems:
+        in_preview = pulumi.runtime.is_dry_run()
+        if not in_preview or not all(problem.unreachable for problem in problems):
+            raise LookUpError(problems)
+        pulumi.log.warn(_listed("Hosts that can't be reached now:", problems))
+    drift = Drift(
+        {
+            key: words
+            for name, each in seen.items()
+            if each.report is not None
+            for key, words in drift_of(settings, name, each.report, helper_digest()).found.items()
+        }
+    )
+    if drift.found:
+        head = "Hosts are not as the last `pulumi up` left them; this one puts that right:"
+        pulumi.log.warn("\n".join([head, *(f"  {line}" for line in drift.lines())]))
+    return drift
 
 
 def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:

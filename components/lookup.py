@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
-from components.helper import probe_text
 from components.neighbours import warn_of_neighbours
-from reach import Login, ReachError, run_as_root
+from reach import Login, ReachError, helper_call, run_as_root
+from reach.host_report import HostReport, parse_report
+from reach.shell import probe_text
+
+_END = "end=yes\n"  # the probe's last line
 
 PROBE_SECONDS = 10.0
 """For the script: seconds on the weakest VPS with its disk busy."""
@@ -37,13 +40,26 @@ class Problem:
     uncertain: bool = False
 
 
-def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> list[Problem]:
-    """Looks at all hosts at once; returns what is wrong, in the hosts' order.
+@dataclass(frozen=True)
+class Seen:
+    """What the look at a host brought.
+
+    Attributes:
+        problems: what is wrong.
+        report: what the tunnel on it tells of itself; None where there is none that can.
+    """
+
+    problems: Sequence[Problem]
+    report: HostReport | None = None
+
+
+def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> Mapping[str, Seen]:
+    """Looks at all hosts at once; returns what was seen, by name.
 
     Takes as long as the slowest host, at most the limits of a connection and of the script. It
     may be called where an event loop is running already, as in a Pulumi program.
     """
-    found: list[Sequence[Problem]] = []
+    found: list[Seen] = []
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -57,36 +73,50 @@ def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> list[Problem]:
     thread.join()
     if failures:
         raise failures[0]
-    return [problem for problems in found for problem in problems]
+    return dict(zip(hosts, found, strict=True))
 
 
-async def _look_at_all(
-    hosts: Mapping[str, tuple[Login, Wanted]],
-) -> Sequence[Sequence[Problem]]:
+async def _look_at_all(hosts: Mapping[str, tuple[Login, Wanted]]) -> Sequence[Seen]:
     return await asyncio.gather(
         *(_look_at(name, login, wanted) for name, (login, wanted) in hosts.items())
     )
 
 
-async def _look_at(name: str, login: Login, wanted: Wanted) -> Sequence[Problem]:
+async def _look_at(name: str, login: Login, wanted: Wanted) -> Seen:
     try:
-        facts = await _ask(login)
+        facts, report = await _ask(login, wanted)
     except ReachError as error:
         text = f"{error} {_GO_ON}" if error.unreachable else str(error)
-        return [Problem(f"{name} ({login}): {text}", unreachable=error.unreachable)]
+        return Seen([Problem(f"{name} ({login}): {text}", unreachable=error.unreachable)])
     at = f"{name} ({login})"
-    return [
+    problems = [
         *(Problem(f"{at} {advice}") for advice in advise(facts, wanted)),
         *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
     ]
+    # Another stack's tunnel is a problem, and none of our business otherwise.
+    return Seen(problems, report if report and report.owner == wanted.owner else None)
 
 
-async def _ask(login: Login) -> Facts:
-    _, said, _ = await run_as_root(login, probe_text(), PROBE_SECONDS)
+def script(interface: str) -> str:
+    """What is asked of a host: the probe, and then the tunnel's helper, if there is one."""
+    return f"{probe_text()}{helper_call(interface, 'status')} 2>/dev/null || true\n"
+
+
+async def _ask(login: Login, wanted: Wanted) -> tuple[Facts, HostReport | None]:
+    _, said, _ = await run_as_root(login, script(wanted.interface), PROBE_SECONDS)
+    probed, end, told = said.partition(_END)
     try:
-        return parse_facts(said)
+        return parse_facts(probed + end), _report(told)
     except ValueError as error:
         raise ReachError(
             f"the look-up's script did not do its work there: {error}. Does"
             f" `ssh {login} sudo -n sh -c true` work? {_GO_ON}"
         ) from None
+
+
+def _report(told: str) -> HostReport | None:
+    # There is no helper yet, or one of before it could tell; the next `up` brings the newest.
+    try:
+        return parse_report(told)
+    except ValueError:
+        return None

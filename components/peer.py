@@ -29,6 +29,7 @@ class Peer(pulumi.ComponentResource):
         public_key: pulumi.Input[str],
         preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[str],
+        drift: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the peer.
@@ -40,6 +41,7 @@ class Peer(pulumi.ComponentResource):
             public_key: of the peer, base64.
             preshared_key: the one that it shares with the VPS, base64, secret; None for none.
             lines: what else the helper is told: its addresses, its way out.
+            drift: what is wrong with it on the VPS.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:Peer", name, None, opts)
@@ -47,6 +49,7 @@ class Peer(pulumi.ComponentResource):
             name,
             parent=self,
             create=host.texts.call("put-peer", name),
+            drift=drift,
             delete=host.texts.call_if_there("remove-peer", name),
             stdin=pulumi.Output.concat(
                 "public-key ", public_key, "\n", *(f"{line}\n" for line in lines)

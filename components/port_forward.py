@@ -21,6 +21,7 @@ class Opening:
         peer: the same, as a peer of the VPS.
         host: how commands reach it.
         lines: the opening as the helper reads it.
+        drift: what is wrong with it there.
     """
 
     at: str
@@ -28,6 +29,7 @@ class Opening:
     peer: Peer
     host: Remote
     lines: Sequence[str]
+    drift: str | None = None
 
 
 class PortForward(pulumi.ComponentResource):
@@ -46,6 +48,7 @@ class PortForward(pulumi.ComponentResource):
         host: Remote,
         lines: Sequence[str],
         opening: Opening | None = None,
+        drift: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the forward.
@@ -56,6 +59,7 @@ class PortForward(pulumi.ComponentResource):
             host: how commands reach that.
             lines: the forward as the helper reads it, and a person in `preview --diff`.
             opening: what it needs on the server that its target is behind.
+            drift: what is wrong with it on the VPS.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:PortForward", name, None, opts)
@@ -63,6 +67,7 @@ class PortForward(pulumi.ComponentResource):
             name,
             parent=self,
             create=host.texts.call("put-forward", name),
+            drift=drift,
             delete=host.texts.call_if_there("remove-forward", name),
             stdin=_text(lines),
             # The way before those who take it; so it is also closed after them.
@@ -78,6 +83,7 @@ class PortForward(pulumi.ComponentResource):
             f"{name}@{opening.at}",
             parent=self,
             create=opening.host.texts.call("put-opening", name),
+            drift=opening.drift,
             delete=opening.host.texts.call_if_there("remove-opening", name),
             stdin=_text(opening.lines),
             depends_on=[opening.server.interface],

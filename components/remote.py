@@ -12,6 +12,7 @@ from recorded state, years later. What a change is about stands in `stdin`, whic
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import pulumi
@@ -169,6 +170,7 @@ class Remote:
         parent: pulumi.Resource,
         create: str,
         update: str | None = None,
+        drift: str | None = None,
         delete: str | None = None,
         stdin: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
@@ -182,11 +184,17 @@ class Remote:
             create: the text that is run first.
             update: the text for every later change; None: the plugin runs `create`, which all our
                 verbs allow, and it need not stand in the state a second time.
+            drift: what is wrong with it on the host, in words of ours, for it is part of a text;
+                the command then runs again, and `preview --diff` shows why. It replaces `update`.
             delete: the text that undoes it, run from recorded state; None: nothing to undo.
             stdin: what it is about; secrets only here.
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
         """
+        if drift:
+            # First, because a diff shows the beginning of a long text. With the time, since the
+            # same drift a second time must differ from what was recorded.
+            update = f"# drift, seen {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {drift}\n{create}"
         return remote.Command(
             name,
             connection=self.connection,
@@ -200,7 +208,7 @@ class Remote:
             add_previous_output_in_env=False,  # sshd refuses it, with a warning each time
             opts=pulumi.ResourceOptions(
                 parent=parent,
-                # States of before this text was left out have it.
+                # What was recorded when something had drifted stays, and is no change.
                 ignore_changes=[] if update else ["update"],
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,

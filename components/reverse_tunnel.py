@@ -17,6 +17,7 @@ from components.peer import Peer
 from components.port_forward import Opening, PortForward
 from components.preshared_key import PresharedKey
 from components.remote import Remote, as_input
+from reach.drift import Part
 from settings import (
     Client,
     Server,
@@ -79,11 +80,12 @@ class ReverseTunnel(pulumi.ComponentResource):
         owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
         for hint in hints(settings):
             pulumi.log.warn(hint)
-        inspect_hosts(settings, owner)
+        drift = inspect_hosts(settings, owner)
         with without_stack_traces():
             super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
             self._settings = settings
             self._owner = owner
+            self._drift = drift
             self._children = pulumi.ResourceOptions(parent=self)
             self._register_parts()
 
@@ -167,6 +169,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 f"public-interface {vps.public_interface or 'auto'}",
                 f"mtu {network.mtu}",
             ],
+            drift=self._drift,
             opts=self._children,
         )
 
@@ -190,6 +193,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                     f"keepalive {network.keepalive}",
                     *server_lines(self._settings.servers[name]),
                 ],
+                drift=self._drift,
                 opts=self._children,
             )
             for name, host in self._on_servers.items()
@@ -204,6 +208,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 public_key=self._keys[name],
                 preshared_key=self._preshared_keys.get(name),
                 lines=peer_lines(self._settings, name),
+                drift=self._drift.of(VPS, Part.PEER, name),
                 opts=self._children,
             )
             for name in self._settings.peers
@@ -225,6 +230,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 host=self._on_vps,
                 lines=forward_lines(self._settings, name),
                 opening=self._opening(name),
+                drift=self._drift.of(VPS, Part.FORWARD, name),
                 opts=self._children,
             )
 
@@ -234,7 +240,14 @@ class ReverseTunnel(pulumi.ComponentResource):
         if not lines:
             return None
         name = self._settings.destination(forward).server
-        return Opening(name, self._servers[name], self._peers[name], self._on_servers[name], lines)
+        return Opening(
+            name,
+            self._servers[name],
+            self._peers[name],
+            self._on_servers[name],
+            lines,
+            drift=self._drift.of(name, Part.OPENING, forward),
+        )
 
     def _wait_for_handshakes(self) -> None:
         # Without keepalive a server says nothing by itself, so there is nothing to wait for.

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from operate.host_report import HostReport
 from operate.look import Look
 from operate.words import age_words
 from reach import helper_call
+from reach.host_report import HostReport
 from settings import Protocol, Settings
 from settings.allow import VPS
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from operate.host_report import HostReport, parse_report
 from operate.public_port import answer_of
 from reach import Login, ReachError, helper_call, login_of, run_as_root
+from reach.host_report import HostReport, parse_report
 from settings import Protocol, Settings
 from settings.allow import VPS
 

@@ -3,6 +3,7 @@
 import click
 
 from operate.client import client
+from operate.drift import drift
 from operate.picture import picture
 from operate.server import server
 from operate.status import status
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (client, picture, server, status):
+for command in (client, drift, picture, server, status):
     main.add_command(command)

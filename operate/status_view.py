@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from operate.host_report import HostReport, PeerReport
 from operate.judgement import Finding, is_silent
 from operate.look import Look
 from operate.words import age_words, size_words
+from reach.host_report import HostReport, PeerReport
 from settings import Protocol, Server, Settings, forward_words
 from settings.allow import VPS
 

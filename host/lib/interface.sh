@@ -19,6 +19,7 @@ verb_interface() {
   [[ -z $old_role || $old_role == "${SETTING[role]}" ]] ||
     refuse "$IFACE on this host is a $old_role's already: one host cannot be both in one tunnel"
   [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
+  close_files
   check_neighbours
   find_public_interface
   [[ -z ${SETTING[ipv6]-} ]] || can_ipv6 ||
@@ -43,6 +44,14 @@ verb_interface() {
   unlock
   start_unit
   tell_other_firewalls
+}
+
+# close_files: to all but root, whoever has opened them
+close_files() {
+  local -a files=("$OWN" "$HELPER")
+  [[ ! -e $CONF ]] || ! conf_is_ours || files+=("$CONF")
+  chown -R root: "${files[@]}"
+  chmod -R go= "${files[@]}"
 }
 
 # check_endpoint: said here in plain words, before wg says it in its own

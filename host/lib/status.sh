@@ -9,6 +9,7 @@ verb_status() {
   local name
   DOING=status
   echo "helper $HELPER_VERSION"
+  echo "digest $(sha256sum <"$HELPER" | head -c 64)"
   owner_of "$IFACE"
   echo "owner ${VALUE:--}"
   if load_settings; then
@@ -22,6 +23,7 @@ verb_status() {
     else
       echo "interface down -"
     fi
+    tell_wrong
   fi
   # The last line: without it, this was cut short.
   echo "end $EPOCHSECONDS"

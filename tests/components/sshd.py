@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
-from components.helper import probe_text
+from components.lookup import script
 from reach import root_shell
 
 HEALTHY = {
@@ -31,7 +31,9 @@ HEALTHY = {
 
 def facts_text(*tunnels: str, **changes: str | None) -> str:
     """What the probe prints; a change of None takes the line away."""
-    lines = {**HEALTHY, **{key.replace("_", "-"): value for key, value in changes.items()}}
+    changed = {key.replace("_", "-"): value for key, value in changes.items()}
+    lines: dict[str, str | None] = {**HEALTHY, **changed}
+    lines["end"] = lines.pop("end")  # the last line
     texts = [f"{key}={value}" for key, value in lines.items() if value is not None]
     return "".join(f"{text}\n" for text in [*(f"tunnel={each}" for each in tunnels), *texts])
 
@@ -69,7 +71,7 @@ class Sshd:
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
         """Takes the probe's script, and does not run it."""
         assert process.command == root_shell()
-        assert await process.stdin.read() == probe_text()
+        assert await process.stdin.read() == script("wg0")
         self.probed += 1
         if self.silent:
             await asyncio.Event().wait()

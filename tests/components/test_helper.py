@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from components.helper import helper_text, probe_text
+from reach.shell import helper_text, probe_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -1,11 +1,13 @@
 """When a host is looked at, and what its problems do to a preview and to an `up`."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import pulumi
 import pytest
 
 from components import LookUpError, ReverseTunnel
+from reach.shell import helper_digest
 from settings import load
 from tests.components.recording import Recording, deploy
 from tests.components.sshd import Sshd, facts_text, running
@@ -135,3 +137,84 @@ def test_a_host_whose_connection_is_not_known_yet_is_passed_over_with_one_line(
     made = deploy(program)
     assert sshd.probed == 0
     assert heard(made, "INFO") == ["INFO: not looked at, the connection is not known yet: vps"]
+
+
+# ---- drift ----
+
+REPORT = """\
+helper 1
+digest {digest}
+owner reverse-tunnel/home
+role vps
+unit {unit}
+interface up kernel
+peer laptop - 0 0 0
+forward web {web} 0 - - - -
+wrong {wrong}
+end 1764290000
+"""
+
+
+def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
+    """A VPS with a client and a forward to it, and what its host tells."""
+    healthy = {"digest": helper_digest(), "unit": "enabled", "web": "ok", "wrong": "nothing"}
+    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24") + REPORT.format(
+        **healthy | changes
+    )
+    return {
+        **stack(sshd),
+        "servers": {"cabin": {"address": "172.16.0.7"}},
+        "clients": {"laptop": {"address": "172.16.0.10"}},
+        "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
+    }
+
+
+def drifted(made: Recording) -> set[str]:
+    """The commands that run again although nothing about them has changed in the stack."""
+    return {each.name for each in made.commands if "# drift" in each.inputs.get("update", "")}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "command", "words"),
+    [
+        ({"web": "missing"}, "web", "vps: its forward web: rules missing"),
+        ({"web": "differs"}, "web", "vps: its forward web: rules changed"),
+        ({"web": "stray"}, "web", "vps: its forward web: file missing"),
+        ({"wrong": "peer laptop"}, "laptop", "vps: its peer laptop: unknown to WireGuard"),
+        ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
+        ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
+        ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
+    ],
+)
+def test_what_has_drifted_runs_again_alone_and_is_warned_of(
+    sshd: Sshd, *, preview: bool, changes: dict[str, str], command: str, words: str
+) -> None:
+    made = run(drifting(sshd, **changes), preview=preview)
+    assert drifted(made) == {command}
+    (again,) = [each for each in made.commands if each.name == command]
+    text = again.inputs["update"].removesuffix(again.inputs["create"])
+    said = words.partition(": its ")[2].partition(": ")[2]
+    assert re.match(rf"# drift, seen \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ: {said}.*\n$", text)
+    (warning,) = heard(made, "WARNING")
+    assert f"\n  {words}" in warning
+
+
+def test_a_healthy_tunnel_is_no_drift(sshd: Sshd) -> None:
+    made = run(drifting(sshd), preview=True)
+    assert drifted(made) == set()
+    assert not heard(made, "WARNING")
+
+
+def test_what_a_host_has_of_a_removed_or_paused_entry_is_no_drift(sshd: Sshd) -> None:
+    """It may be about to go; a paused forward has no rules."""
+    values = drifting(sshd, web="paused")
+    assert drifted(run(values, preview=True)) == set()
+    values = drifting(sshd, web="missing", wrong="peer laptop")
+    assert drifted(run({**values, "forwards": {}, "clients": {}}, preview=True)) == set()
+
+
+def test_words_of_a_host_never_get_into_a_text(sshd: Sshd) -> None:
+    values = drifting(sshd, web="$(own-it)", wrong="$(own-it)")
+    made = run(values, preview=True)
+    assert not [each.name for each in made.commands if "own-it" in repr(each.inputs)]

@@ -10,7 +10,7 @@ import pytest
 
 from components import lookup
 from components.advice import Wanted
-from components.lookup import Problem, look_up
+from components.lookup import Problem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
@@ -36,12 +36,12 @@ def login(sshd: Sshd, **changes: str) -> Login:
 
 
 def problem(of: Login) -> Problem:
-    (found,) = look_up({"homelab": (of, WANTED)})
+    (found,) = look_up({"homelab": (of, WANTED)})["homelab"].problems
     return found
 
 
 def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
-    assert look_up({"homelab": (login(sshd), WANTED)}) == []
+    assert look_up({"homelab": (login(sshd), WANTED)}) == {"homelab": Seen([])}
     assert sshd.probed == 1
 
 
@@ -171,8 +171,36 @@ def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> N
     sshd.answers = facts_text(tun="no", disk="1")
     wrong = login(sshd, user="hex")
     found = look_up({"vps": (login(sshd), WANTED), "attic": (wrong, WANTED)})
-    names = [each.text.split()[0] for each in found]
+    names = [problem.text.split()[0] for seen in found.values() for problem in seen.problems]
     assert names == ["vps", "vps", "attic"]
+
+
+REPORT = """\
+helper 1
+owner reverse-tunnel/home
+role vps
+unit enabled
+interface up kernel
+end 1764290000
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        (REPORT, True),
+        (REPORT.replace("home", "other"), False),  # another stack's: its own business
+        (REPORT.replace("end 1764290000\n", ""), False),  # cut short
+        ("", False),  # no helper yet
+    ],
+)
+def test_what_a_tunnel_of_this_stack_tells_is_brought_along(
+    sshd: Sshd, told: str, *, known: bool
+) -> None:
+    sshd.answers = facts_text() + told
+    seen = look_up({"vps": (login(sshd), WANTED)})["vps"]
+    assert seen.problems == []
+    assert (seen.report is not None) == known
 
 
 def test_a_login_never_shows_its_key(sshd: Sshd) -> None:

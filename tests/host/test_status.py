@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reach.shell import helper_digest
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
@@ -180,6 +181,51 @@ def test_a_rule_that_is_gone_is_told(ends: World) -> None:
         assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
 
 
+WRONGS = [
+    ("ip link set wg0 mtu 1400", "mtu"),
+    ("ip address add 172.16.0.99/24 dev wg0", "addresses"),
+    ("ip address flush dev wg0 scope global", "addresses"),
+    ("echo 0 >/proc/sys/net/ipv4/conf/ens6/forwarding", "forwarding"),
+    ("chmod 644 /etc/reverse-tunnel/wg0/private.key", "modes"),
+    ("chmod 755 /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel", "modes"),
+    ("chown nobody /etc/wireguard/wg0.conf", "modes"),
+    ("wg set wg0 peer {peer} remove", "peer homelab"),
+    ("wg set wg0 peer {peer} allowed-ips 172.16.0.9/32", "peer homelab"),
+]
+
+
+@pytest.mark.parametrize(("harm", "word"), WRONGS)
+def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
+    ends: World, harm: str, word: str
+) -> None:
+    vps = ends.vps
+    settings = vps.machine.read(f"{vps.files}/settings")
+    peer = vps.machine.read(f"{vps.files}/peers.d/homelab.conf")
+    key = peer.partition("public-key ")[2].splitlines()[0]
+    assert wrong(vps) == []
+    vps.machine.run(harm.format(peer=key))
+    assert wrong(vps) == [word.split()]
+    if word.startswith("peer"):
+        vps.call("put-peer homelab", stdin=peer)
+    else:
+        vps.call("interface", stdin=settings)
+    assert wrong(vps) == []
+
+
+def wrong(tunnel: Tunnel) -> list[list[str]]:
+    return [line[1:] for line in told(tunnel) if line[0] == "wrong"]
+
+
+def test_the_helper_is_known_by_its_digest(ends: World) -> None:
+    helper = f"{ends.vps.folder}/reverse-tunnel"
+    (digest,) = of(ends.vps, "digest")
+    assert digest == helper_digest()
+    ends.vps.machine.run(f"echo >>{helper}")
+    assert of(ends.vps, "digest") != [digest]
+    ends.vps.install()
+    assert of(ends.vps, "digest") == [digest]
+
+
 def test_telling_changes_nothing(ends: World) -> None:
     def state() -> tuple[list[str], str, str]:
         machine = ends.vps.machine
@@ -210,7 +256,7 @@ def test_it_waits_for_no_other_run(ends: World) -> None:
 def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
     tunnel = Tunnel(machine)
     tunnel.install()
-    assert [line[0] for line in told(tunnel)] == ["helper", "owner", "end"]
+    assert [line[0] for line in told(tunnel)] == ["helper", "digest", "owner", "end"]
     tunnel.set_up_vps()
     machine.run("systemctl disable --now wg-quick@wg0")
     assert of(tunnel, "interface") == ["down", "-"]

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.helper import helper_text
 from components.key_pair import private_key, public_key
 from lab.lab import Lab
+from reach.shell import helper_text
 from settings.keys import check_ssh_private_key
 from tests.lab.deployment import Deployment
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from operate.host_report import ForwardReport, HostReport, PeerReport
 from operate.look import Look
+from reach.host_report import ForwardReport, HostReport, PeerReport
 from settings import Settings
 from tests.settings.samples import ABSENT, loaded
 

@@ -4,6 +4,7 @@ The folder lies beside this package, in a checkout and in an installed wheel ali
 """
 
 from functools import cache
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +17,12 @@ def helper_text() -> str:
     rooms = [sorted((_HOST / room).glob("*.sh")) for room in ("entry", "lib")]
     parts = [*chain.from_iterable(rooms), _HOST / "main.sh"]
     return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+@cache
+def helper_digest() -> str:
+    """SHA-256 of the helper, in hex, by which a host tells which one it has."""
+    return sha256(helper_text().encode("utf-8")).hexdigest()
 
 
 @cache

@@ -48,6 +48,7 @@ class HostReport:
 
     Attributes:
         helper: the version of its helper.
+        digest: SHA-256 of the helper, in hex; empty where it is too old to tell.
         owner: the stack it belongs to, `project/stack`; None while it is half made.
         role: `vps` or `server`; None while it is not set up.
         enabled: whether the tunnel starts with the host.
@@ -57,6 +58,8 @@ class HostReport:
         openings: on a server, the state of the rules that forwards have there, by name.
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
+        wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`, `forwarding`.
+        wrong_peers: peers that WireGuard does not know as their files say.
     """
 
     helper: int
@@ -69,6 +72,9 @@ class HostReport:
     openings: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[tuple[str, int], str] = field(default_factory=dict)
     chains: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    wrong: frozenset[str] = frozenset()
+    wrong_peers: frozenset[str] = frozenset()
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@\[\]%+-]+")
@@ -115,6 +121,11 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         chains={
             chain: state for chain, state in _pairs(of.get("chain", [])).items() if state != "ok"
         },
+        digest=single.get("digest", [""])[0],
+        wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
+        wrong_peers=frozenset(
+            words[1] for words in of.get("wrong", ()) if words[0] == "peer" and len(words) > 1
+        ),
     )
 
 

@@ -1,0 +1,47 @@
+# Wrong: what of the tunnel on this host is not as the helper makes it, a word each. Read only. Rules
+# are judged elsewhere (facts.sh), each forward's for itself.
+
+tell_wrong() {
+  local key ips name
+  local -A there=()
+  # Files of root's alone: the private key is one of them.
+  [[ -z $(find "$OWN" "$CONF" "$HELPER" \( -perm /077 -o ! -user root \) -print -quit 2>/dev/null) ]] ||
+    echo "wrong modes"
+  tunnel_is_up || return 0
+  [[ $(<"/sys/class/net/$IFACE/mtu") == "${SETTING[mtu]}" ]] || echo "wrong mtu"
+  WRONG=
+  by_family check_addresses
+  [[ -z $WRONG ]] || echo "wrong addresses"
+  passes_on || echo "wrong forwarding"
+  while read -r key ips; do
+    there[$key]=$ips
+  done < <(wg show "$IFACE" allowed-ips)
+  for key in "${!PEER[@]}"; do
+    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]}"
+  done
+}
+
+# check_addresses: of this family, that it has its own and no other; what is wrong into WRONG
+check_addresses() {
+  local now
+  now=$(ip "-$FAMILY" -o address show dev "$IFACE" scope global | awk '{ print $4 }')
+  [[ $now == "$PREFIXED" ]] || WRONG=addresses
+}
+
+# passes_on: whether the switches that bring_up has set are on
+passes_on() {
+  local name
+  local -a names=()
+  [[ ! -e $RUN/$IFACE.up6 || $(<"$SYSCTL6/conf/all/forwarding") != 0 ]] || return 1
+  [[ -r $RUN/$IFACE.up ]] || return 0
+  read -ra names <"$RUN/$IFACE.up" || true
+  for name in "${names[@]}" "$IFACE"; do
+    [[ ! -e $SYSCTL/conf/$name || $(<"$SYSCTL/conf/$name/forwarding") == 1 ]] || return 1
+  done
+}
+
+# alike WORDS WORDS: in any order
+alike() {
+  # shellcheck disable=SC2086 # they are words
+  [[ $(printf '%s\n' $1 | sort) == "$(printf '%s\n' $2 | sort)" ]]
+}

@@ -1,0 +1,59 @@
+"""`reverse-tunnel drift`: where hosts are no longer as the last `up` made them, for cron."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+
+import click
+
+from operate.look import Look, look_at
+from operate.stack import Stack, stack_option
+from reach.drift import Part, drift_of
+from reach.shell import helper_digest
+from settings import Settings
+from settings.allow import VPS
+
+DRIFTED = 3
+"""The exit status where something has drifted."""
+
+
+@click.command()
+@click.option("--json", "in_json", is_flag=True, help="Print it as a JSON list of lines.")
+@stack_option
+def drift(*, in_json: bool, stack: Stack) -> None:
+    """Say where hosts are no longer as the last `pulumi up` made them; `pulumi up` puts it right.
+
+    It logs in to each managed host once, and changes nothing. A host that can't be asked is named
+    on standard error, and no drift is reported of it.
+
+    Exit status: 0, nothing has drifted; 3, something has.
+    """
+    settings = stack.settings()
+    look = asyncio.run(look_at(settings, connect=False))
+    for name, report in look.hosts.items():
+        if isinstance(report, str):
+            click.echo(f"{name} {report}", err=True)
+    lines = list(drift_lines(settings, look))
+    if in_json:
+        click.echo(json.dumps(lines))
+    else:
+        for line in lines:
+            click.echo(line)
+    sys.exit(DRIFTED if lines else 0)
+
+
+def drift_lines(settings: Settings, look: Look) -> Iterator[str]:
+    """What has drifted, a line each; what no stack file names is among it."""
+    for name, report in look.hosts.items():
+        if isinstance(report, str):
+            continue
+        yield from drift_of(settings, name, report, helper_digest()).lines()
+        if name != VPS:
+            continue
+        for kind, there, wanted in (
+            (Part.FORWARD, report.forwards.keys(), settings.forwards.keys()),
+            (Part.PEER, report.peers.keys(), settings.peers.keys() | {"-"}),
+        ):
+            for left in sorted(there - wanted):
+                yield f"{name}: {kind.value} {left}: the stack file has no such thing"

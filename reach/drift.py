@@ -1,0 +1,111 @@
+"""Drift: where a host is no longer as the last `up` made it, resource by resource.
+
+The words are a closed vocabulary of ours: they become part of a command's text, so nothing that a
+host says may ever get into them.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from reach.host_report import HostReport
+from settings import Settings
+
+
+class Part(Enum):
+    """The kind of resource that has drifted; its words say whose it is."""
+
+    HELPER = "its helper"
+    INTERFACE = "its tunnel"
+    PEER = "its peer"
+    FORWARD = "its forward"
+    OPENING = "its opening for forward"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What has drifted, and how.
+
+    Attributes:
+        found: words such as `rules missing`, by host, part and name; the name of a host's own
+            parts is empty.
+    """
+
+    found: Mapping[tuple[str, Part, str], str] = field(default_factory=dict)
+
+    def of(self, host: str, part: Part, name: str = "") -> str | None:
+        """What is wrong with one resource; None if nothing is known to be."""
+        return self.found.get((host, part, name))
+
+    def lines(self) -> list[str]:
+        """One line for each: `vps: its forward https: rules missing`."""
+        return [
+            f"{host}: {' '.join(filter(None, (part.value, name)))}: {words}"
+            for (host, part, name), words in self.found.items()
+        ]
+
+
+_HOST_WORDS = {
+    "modes": "files open to others",
+    "mtu": "MTU changed",
+    "addresses": "addresses changed",
+    "forwarding": "forwarding switched off",
+}
+_RULE_WORDS = {"missing": "rules missing", "differs": "rules changed", "stray": "file missing"}
+
+
+def drift_of(settings: Settings, host: str, report: HostReport, helper_digest: str) -> Drift:
+    """What has drifted on a host that a tunnel of this stack is set up on.
+
+    What is in neither the host's files nor its firewall is not drift: it may be about to be made.
+    What the stack file has no more is not drift either: it may be about to be removed.
+
+    Args:
+        settings: of the stack.
+        host: its name in the stack.
+        report: what it tells.
+        helper_digest: of the helper that it is to have, SHA-256 in hex.
+    """
+    return Drift(
+        {
+            (host, part, name): words
+            for part, name, words in _found(report, helper_digest)
+            if part not in _NAMED or name in _names(settings, part)
+        }
+    )
+
+
+_NAMED = {Part.PEER, Part.FORWARD, Part.OPENING}
+
+
+def _names(settings: Settings, part: Part) -> Collection[str]:
+    return settings.peers if part is Part.PEER else settings.forwards
+
+
+def _found(report: HostReport, helper_digest: str) -> Iterator[tuple[Part, str, str]]:
+    if report.role is None:
+        return  # half made: the next `up` makes the rest anyway
+    if report.digest != helper_digest:
+        yield Part.HELPER, "", "another version"
+    if words := list(_interface(report)):
+        yield Part.INTERFACE, "", ", ".join(words)
+    for name in sorted(report.wrong_peers):
+        yield Part.PEER, name, "unknown to WireGuard or with other addresses"
+    rules = {name: forward.rules for name, forward in report.forwards.items()}
+    for part, states in ((Part.FORWARD, rules), (Part.OPENING, report.openings)):
+        for name, state in sorted(states.items()):
+            if state in _RULE_WORDS:
+                yield part, name, _RULE_WORDS[state]
+
+
+def _interface(report: HostReport) -> Iterator[str]:
+    if report.wireguard is None:
+        yield "down"
+    if not report.enabled:
+        yield "does not start at boot"
+    if report.chains and report.wireguard is not None:
+        yield "rules missing or changed"
+    if report.wireguard is not None and "-" in report.peers:
+        yield "a peer that no stack gave it"
+    for word in sorted(report.wrong & _HOST_WORDS.keys()):
+        yield _HOST_WORDS[word]

@@ -1,0 +1,93 @@
+"""`reverse-tunnel drift`: its lines and its exit status, of what was seen."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from operate import drift
+from operate.look import Look
+from reach.host_report import HostReport
+from reach.shell import helper_digest
+from settings import Settings
+from tests.operate.project import Project, run
+from tests.operate.seen import FORWARD, PEER, SERVER, seen, vps
+from tests.settings.samples import ABSENT
+
+
+def new(report: HostReport) -> HostReport:
+    """With the helper of this program."""
+    return replace(report, digest=helper_digest())
+
+
+@pytest.fixture
+def look(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[Look]:
+    """What is seen."""
+    project.configure({"servers.cabin": ABSENT})
+    to_come: list[Look] = []
+
+    async def look_at(_of: Settings, *, connect: bool) -> Look:
+        assert not connect
+        return to_come.pop()
+
+    monkeypatch.setattr(drift, "look_at", look_at)
+    return to_come
+
+
+def well(**changes: HostReport | str) -> Look:
+    hosts: dict[str, HostReport | str] = {
+        "vps": new(vps()),
+        "homelab": new(SERVER),
+        "attic": new(SERVER),
+    }
+    return replace(seen(), hosts=hosts | changes)
+
+
+def test_nothing_drifted_is_silence_and_exits_0(look: list[Look]) -> None:
+    look.append(well())
+    done = run("drift")
+    assert (done.exit_code, done.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "line"),
+    [
+        (
+            {"vps": new(vps(forwards={"http": replace(FORWARD, rules="missing")}))},
+            "vps: its forward http: rules missing",
+        ),
+        (
+            {"vps": new(vps(forwards={"old": FORWARD}))},
+            "vps: its forward old: the stack file has no such thing",
+        ),
+        (
+            {"vps": new(vps(peers={"old": PEER}))},
+            "vps: its peer old: the stack file has no such thing",
+        ),
+        ({"homelab": new(replace(SERVER, wireguard=None))}, "homelab: its tunnel: down"),
+        ({"homelab": SERVER}, "homelab: its helper: another version"),
+        (
+            {"homelab": new(replace(SERVER, wrong=frozenset({"mtu", "modes", "$(reboot)"})))},
+            "homelab: its tunnel: files open to others, MTU changed",
+        ),
+        (
+            {"homelab": new(replace(SERVER, openings={"http": "differs"}))},
+            "homelab: its opening for forward http: rules changed",
+        ),
+    ],
+)
+def test_what_has_drifted_is_a_line_each_and_exits_3(
+    look: list[Look], hosts: dict[str, HostReport], line: str
+) -> None:
+    look.extend([well(**hosts)] * 2)
+    done = run("drift")
+    assert (done.exit_code, done.output) == (3, f"{line}\n")
+    assert json.loads(run("drift", "--json").output) == [line]
+
+
+def test_a_host_that_cannot_be_asked_is_named_and_is_no_drift(look: list[Look]) -> None:
+    look.append(well(homelab="can't be asked: it is off."))
+    done = run("drift")
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert done.stderr == "homelab can't be asked: it is off.\n"
