@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from operate.drawing import Box, Drawing, Label, Line, shortened, text_width
 from settings import Egress, Firewall, Forward, Server, Settings, SourceAddress
+from settings.allow import VPS
 from settings.words import limit_words
 
 _INK, _PALE = "#1f2933", "#6b7785"
@@ -113,10 +114,16 @@ def _who(forward: Forward) -> str:
     return who if forward.limit is None else f"{who}, at most {limit_words(forward.limit)} each"
 
 
+def _inside(settings: Settings, name: str) -> list[str]:
+    """A host's addresses in the tunnel."""
+    ipv6 = settings.ipv6_of(name)
+    return [str(settings.address_of(name)), *([] if ipv6 is None else [str(ipv6)])]
+
+
 def _vps_words(settings: Settings) -> list[str]:
     words = [
         str(settings.endpoint),
-        str(settings.vps_address),
+        *_inside(settings, VPS),
         f"WireGuard {settings.network.listen_port}/udp",
     ]
     if settings.vps.firewall is Firewall.DEFAULT_DENY:
@@ -134,14 +141,15 @@ def _vps_head(drawing: Drawing, x: float, top: float, words: Sequence[str]) -> N
 
 def _peer_words(settings: Settings, name: str) -> tuple[str, str]:
     peer = settings.peers[name]
-    second = [] if isinstance(peer, Server) else ["client device"]
+    second = [str(own)] if (own := settings.ipv6_of(name)) else []
+    second.append("server" if isinstance(peer, Server) else "client device")
     if isinstance(peer, Server) and peer.ssh is None:
         second.append("set up by its owner")
     if peer.egress is Egress.TUNNEL:
         second.append("goes out as the VPS")
     if isinstance(peer, Server) and peer.networks:
         second.append(f"before {', '.join(map(str, peer.networks))}")
-    return f"{name} {peer.address}", shortened(", ".join(second) or "server", 2 * _COMMENT)
+    return f"{name} {peer.address}", shortened(", ".join(second), 2 * _COMMENT)
 
 
 def _peer_head(drawing: Drawing, settings: Settings, name: str, place: tuple[float, float]) -> None:

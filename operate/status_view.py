@@ -41,7 +41,7 @@ def _table(title: str, *columns: str) -> Table:
 def _hosts(settings: Settings, look: Look) -> Table:
     table = _table("Hosts", "", "address", "tunnel", "seen at", "handshake", "from it", "to it")
     vps = look.hosts[VPS]
-    table.add_row(VPS, str(settings.vps_address), _tunnel(vps), *[_NOTHING] * 4)
+    table.add_row(VPS, _addresses(settings, VPS), _tunnel(vps), *[_NOTHING] * 4)
     for name, peer in settings.peers.items():
         if isinstance(peer, Server) and peer.ssh is not None:
             tunnel = _tunnel(look.hosts[name])
@@ -49,9 +49,17 @@ def _hosts(settings: Settings, look: Look) -> Table:
             tunnel = _NOTHING  # nobody logs in there
         seen = vps.peers.get(name) if isinstance(vps, HostReport) else None
         table.add_row(
-            name, str(peer.address), tunnel, *_peer(seen, silent=is_silent(settings, look, name))
+            name,
+            _addresses(settings, name),
+            tunnel,
+            *_peer(seen, silent=is_silent(settings, look, name)),
         )
     return table
+
+
+def _addresses(settings: Settings, name: str) -> str:
+    ipv6 = settings.ipv6_of(name)
+    return str(settings.address_of(name)) + ("" if ipv6 is None else f"\n{ipv6}")
 
 
 def _tunnel(report: HostReport | str) -> Text:

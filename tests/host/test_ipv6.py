@@ -58,6 +58,17 @@ def forward(ends: Dual, line: str, more: str = "", name: str = "web") -> Iterato
 # ---- visitors ----
 
 
+def test_connections_of_both_families_are_counted_together(ends: Dual) -> None:
+    with forward(ends, f"tcp 88 -> {SERVER}:8081"):
+        calls = [Call(ends.client, "tcp", address, 88) for address in (ends.vps6, VPS)]
+        assert [one.ask() for one in calls] == [CLIENT6, CLIENT]
+        told = ends.vps.call("status").stdout.splitlines()
+        (line,) = (line for line in told if line.startswith("forward web "))
+        assert line.split()[3] == "2"
+        for one in calls:
+            one.end()
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_the_service_sees_the_visitors_own_address_of_either_family(
     ends: Dual, protocol: str

@@ -120,11 +120,17 @@ def test_it_says_who_comes_in_where_and_what_that_leads_to() -> None:
         "tcp 443 (paused)",
         "udp 27000-27037",
         "homelab 172.16.0.4",
-        "set up by its owner",
+        "server, set up by its owner",
         "client device, goes out as the VPS",
         "Inside the tunnel: all peers reach each other, and the VPS.",
     ):
         assert words in said
+
+
+def test_addresses_of_ipv6_are_shown_where_there_are_any() -> None:
+    said = " ".join(texts(draw(loaded({"network.ipv6": "fd5c:91e2:7a3b::/64"})).svg()))
+    assert "172.16.0.1 fd5c:91e2:7a3b::1 WireGuard" in said
+    assert "homelab 172.16.0.4 fd5c:91e2:7a3b::4, server" in said
 
 
 def test_it_says_who_may_reach_what_behind_a_firewall() -> None:

@@ -116,6 +116,11 @@ def test_the_tables_have_every_host_and_every_forward() -> None:
     assert "can't be told" in rows["game"]
 
 
+def test_addresses_of_ipv6_are_shown_where_there_are_any() -> None:
+    assert "fd5c:91e2:7a3b::4" in shown(WELL, settings({"network.ipv6": "fd5c:91e2:7a3b::/64"}))
+    assert "::" not in shown(WELL, settings())
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_on_a_narrow_terminal_nothing_is_cut_off(width: int) -> None:
     text = shown(WELL, settings(), width)
