@@ -1,45 +1,84 @@
-# The watch: what takes our rules away, or puts itself behind the rule that must be last, is followed at
-# once: firewalld flushes everybody's rules whenever it is reloaded, started or stopped, as does the
-# unit nftables; Docker puts its own anew when it is restarted. So is another address of a server's own
-# line, to which visitors' UDP is sent: many a provider gives another network of IPv6 every day.
+# The watch: what changes around the tunnel while it is up is followed at once.
 #
-# By the kernel's events, whoever caused them. It runs as long as the tunnel does, so it stands here,
-# where bash has not read the rest.
+# - What takes our rules away, or puts itself behind the rule that must be last: firewalld flushes
+#   everybody's rules whenever it is reloaded, started or stopped, as does the unit nftables; Docker
+#   puts its own anew when it is restarted.
+# - What comes after the tunnel at boot: the public interface, a way to what is behind a server.
+# - Another address of a server's own line, to which visitors' UDP is sent: many a provider gives
+#   another network of IPv6 every day.
+# - Another port of sshd's, which the VPS's firewall must let in.
+#
+# By the kernel's events, whoever caused them; only of who listens there are none. It runs as long as
+# the tunnel does, so it stands here, where bash has not read the rest.
+
+LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at who listens; other than 10 in tests
+readonly LOOK_EVERY
 
 # watch: never ends by itself
 watch() {
-  local event addresses
+  local event status next=$SECONDS listeners='' addresses
   addresses=$(addresses)
-  while IFS= read -r event; do
-    concerns_us "$event" || continue
+  while :; do
+    status=0
+    IFS= read -r -t "$LOOK_EVERY" event || status=$?
+    ((status == 0 || status > 128)) || fail "the kernel's events have ended"
+    if ((status > 0)) || ! concerns_us "$event"; then
+      ((SECONDS >= next)) || continue
+      next=$((SECONDS + ${LOOK_EVERY%.*}))
+      find_listeners
+      [[ $LISTENERS != "$listeners" ]] || continue
+      listeners=$LISTENERS
+    fi
     # What comes in one go is followed in one go.
     while IFS= read -r -t 0.2 event; do :; done
     addresses=$(addresses)
     "$HELPER" "$PROTOCOL" restore || true
   done < <(events)
-  fail "the events have ended"
 }
 
-# events: of the firewall and, on a server, of addresses; none of either, if there are none of one
+# events: of the firewall, of addresses and of routes, a line each; none of any, if there are none of
+# one. The legacy backend of iptables has none.
 events() {
-  stdbuf -oL xtables-monitor --event &
-  if [[ -e $OWN/mark ]]; then stdbuf -oL ip -o monitor address & fi
+  if [[ $(iptables --version) == *nf_tables* ]]; then stdbuf -oL xtables-monitor --event & fi
+  stdbuf -oL ip -o monitor address route &
   wait -n || true
   # shellcheck disable=SC2046 # numbers
   kill $(jobs -p)
 }
 
-# concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, or
-# there are other addresses than before. Many events only renew those that are there.
+# concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
+# server has other addresses than before, or there is another way to somewhere
 concerns_us() {
-  [[ $1 =~ \ -D\ [A-Z]+\ -j\ RT-$IFACE-([A-Z]+|in|through)$ ]] ||
-    [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]] ||
-    [[ $1 =~ \ inet6?\  && $(addresses) != "$addresses" ]]
+  case ${1#Deleted } in
+    *EVENT:*)
+      [[ $1 =~ \ -D\ [A-Z]+\ -j\ RT-$IFACE-([A-Z]+|in|through)$ ]] ||
+        [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]]
+      ;;
+    # Many of these only renew one that is there.
+    *" inet "* | *" inet6 "*) [[ -e $OWN/mark && $(addresses) != "$addresses" ]] ;;
+    # What comes with every interface, such as that of a container
+    "local "* | "broadcast "* | "multicast "* | "anycast "* | *fe80::* | *ff00::*) return 1 ;;
+    # Not by a tunnel of ours: what the helper has changed itself
+    *) [[ $1 =~ \ dev\ ([^ ]+) && ! -e $ETC/${BASH_REMATCH[1]} ]] ;;
+  esac
 }
 
 # addresses: of this host, but for the tunnel's and those that are still being tried out
 addresses() {
   ip -o address show scope global -tentative | awk -v own="$IFACE" '$2 != own { print $2, $4 }'
+}
+
+# find_listeners: the TCP ports at which anybody listens, into LISTENERS, if the firewall wants to know
+find_listeners() {
+  local file where state
+  LISTENERS=
+  [[ -e $OWN/firewall ]] || return 0
+  for file in /proc/net/tcp /proc/net/tcp6; do
+    [[ -r $file ]] || continue
+    while read -r _ where _ state _; do
+      [[ $state != 0A ]] || LISTENERS+=" ${where##*:}"
+    done <"$file"
+  done
 }
 
 if [[ ${2-} == watch ]]; then

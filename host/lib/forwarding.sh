@@ -14,6 +14,8 @@ allow_forwarding() {
   (($#)) || return 0
   make_folder "$RUN"
   for name in "$@"; do
+    # At boot it may come later than the tunnel.
+    [[ -e $SYSCTL/conf/$name ]] || continue
     read -r before <"$SYSCTL/conf/$name/forwarding"
     # Another tunnel, or this one before it was killed, has noted what was there before.
     [[ -e $RUN/$name.forwarding ]] || write_file "$RUN/$name.forwarding" "$before"
@@ -21,7 +23,7 @@ allow_forwarding() {
   write_file "$RUN/$IFACE.up" "$*"
   step noted-forwarding
   for name in "$@" "$IFACE"; do
-    set_sysctl "conf/$name/forwarding" 1
+    [[ ! -e $SYSCTL/conf/$name ]] || set_sysctl "conf/$name/forwarding" 1
   done
 }
 

@@ -33,7 +33,10 @@ verb_install() {
   # A newer helper may see the same files another way. What it sees alike is not touched.
   load_settings || return 0
   write_conf
-  if tunnel_is_up; then bring_up; fi
+  tunnel_is_up || return 0
+  # What watches has read the older one.
+  stop_watcher
+  bring_up
 }
 
 undo_install() {

@@ -223,6 +223,10 @@ find_public_interface() {
     fi
   fi
   load_public_interface
+}
+
+# check_public_interface: at boot it may come later than the tunnel, but not when it is set up
+check_public_interface() {
   [[ -z $PUBLIC || -e $SYSCTL/conf/$PUBLIC ]] ||
     refuse "this host has no interface $PUBLIC (it has: $(interfaces)): correct vps.publicInterface"
 }

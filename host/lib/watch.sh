@@ -1,12 +1,9 @@
 # The watcher: the process that watches (see entry/watch.sh) is a unit of its own, which comes and goes
 # with the tunnel and of which no file stays.
-#
-# The legacy backend of iptables has no events: there the tunnel's unit must be restarted by hand.
 
 readonly WATCHER=reverse-tunnel-$IFACE-watch.service
 
 start_watcher() {
-  has xtables-monitor && [[ $(iptables --version) == *nf_tables* ]] || return 0
   ! systemctl is-active --quiet "$WATCHER" || return 0
   # Nothing is wrong yet without it, so nothing is said.
   timeout 10 systemd-run --quiet --collect --unit="$WATCHER" --property=Restart=always \

@@ -1,5 +1,6 @@
 """The VPS's firewall: what gets in and what does not; and that it cannot lock anybody out."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from tests.host.guarded import INSIDE, LAPTOP, PROXY_PORT, VPS6, Guarded, guarde
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
 from tests.host.world import serve as serve_at
 from tests.support import eventually
@@ -148,7 +150,7 @@ def dual_vps(open_vps: Guarded) -> Iterator[Guarded]:
         for name in ("homelab", "laptop")
     }
     for name, number in (("homelab", "4"), ("laptop", "a")):
-        more = peers[name].replace("/32", f"/32,fd5c:91e2:7a3b::{number}/128")
+        more = re.sub(r"/32$", f"/32,fd5c:91e2:7a3b::{number}/128", peers[name], flags=re.MULTILINE)
         open_vps.vps.call(f"put-peer {name}", stdin=more)
     yield open_vps
     for end, was in zip(ends, settings, strict=True):
@@ -365,6 +367,20 @@ def test_ports_of_ssh_are_those_of_the_running_server_and_of_the_login(open_vps:
     open_vps.login(f"sudo -n env {confirm}", stdin=DENY, to=f"hex@{VPS}", port=2201)
     assert open_vps.state() == "kept"
     vps.run("kill $(cat /run/second.pid)")
+
+
+def test_a_port_to_which_ssh_is_moved_later_gets_in(guarded_vps: Guarded) -> None:
+    """Else who has moved it and logged out would not get in again, by the new nor by the old."""
+    machine = guarded_vps.vps.machine
+    machine.run("/usr/sbin/sshd -o UsePAM=no -o PidFile=/run/moved -p 2200")
+    assert not guarded_vps.lets_in(port=2200)
+    with watched(guarded_vps.vps):
+        eventually(lambda: guarded_vps.lets_in(port=2200), LONG, "nobody can log in any more")
+        machine.run("kill $(cat /run/moved)")
+        machine.run("/usr/sbin/sshd -o UsePAM=no -o PidFile=/run/moved -p 2201")
+        eventually(lambda: guarded_vps.lets_in(port=2201), LONG, "nor after the second time")
+    assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
+    machine.run("kill $(cat /run/moved)")
 
 
 def test_a_login_through_the_tunnel_must_be_allowed(open_vps: Guarded) -> None:

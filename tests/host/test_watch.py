@@ -1,36 +1,20 @@
-"""What others do to the whole firewall while the tunnel is up is followed at once.
+"""What changes around the tunnel while it is up is followed at once.
 
-Here by plain iptables and nft; firewalld and Docker themselves do it in the lab.
+Here by plain iptables, nft and ip; firewalld and Docker themselves do it in the lab.
 """
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.host.dual import CLIENT6, SERVER6, dual
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
+from tests.host.watched import watched
 from tests.host.world import SERVER, Call, World, call, world
 from tests.support import eventually
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 LONG = 30.0  # seconds
-# Netfilter's sockets that wait for events
-LISTENERS = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
 DOCKER = "PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"
-
-
-@contextmanager
-def watched(tunnel: Tunnel) -> Iterator[None]:
-    """The tunnel with its watcher, which systemd would start."""
-    process = tunnel.machine.start(f"exec {tunnel.folder}/reverse-tunnel 1 watch")
-    try:
-        eventually(lambda: tunnel.machine.run(LISTENERS).stdout, LONG, "nobody listens")
-        yield
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def rules(machine: Machine) -> list[str]:
@@ -108,3 +92,71 @@ def last_of(ends: World) -> str:
     """Where the last rule of a server's nat PREROUTING leads to."""
     chain = ends.server.machine.run("iptables -t nat -S PREROUTING").stdout
     return chain.split()[-1]
+
+
+FORWARDING = "/proc/sys/net/ipv4/conf/{}/forwarding"
+
+
+def test_a_public_interface_that_comes_later_than_the_tunnel(machine: Machine) -> None:
+    """A VLAN or a bridge of the VPS's own, at boot. When the tunnel is set up it must be there."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    lines = tunnel.vps_settings().replace("public-interface ens6", "public-interface public.7")
+    refused = tunnel.call("interface", stdin=lines, check=False)
+    assert "no interface public.7" in refused.stderr
+    make = "ip link add public.7 type veth peer switch; ip link set public.7 up"
+    make += "; ip address add 198.51.100.1/24 dev public.7"
+    machine.run(make)
+    tunnel.call("interface", stdin=lines)
+    tunnel.put("https", HTTPS)
+    before = rules(machine)
+    machine.run("wg-quick down wg0; ip link del public.7; wg-quick up wg0")
+    assert rules(machine) == before
+    with watched(tunnel):
+        machine.run(make)
+        switch = FORWARDING.format("public.7")
+        eventually(lambda: machine.read(switch) == "1\n", LONG, "nothing is forwarded from there")
+    machine.run("wg-quick down wg0")
+    assert machine.read(switch) == "0\n"
+
+
+def test_what_is_behind_a_server_that_gets_its_address_later_than_the_tunnel() -> None:
+    """Its own line, by which its UDP services answer, too."""
+    with world() as ends:
+        server, machine = ends.server, ends.server.machine
+        key = ends.vps.machine.run("wg show wg0 public-key").stdout.strip()
+        lines = server.server_settings("172.16.0.4/24", key, "203.0.113.10:51820")
+        server.call("interface", stdin=f"{lines}network 192.0.2.0/24\n")
+        assert machine.read(FORWARDING.format("eth0")) == "1\n"
+        machine.run("wg-quick down wg0; ip address flush dev eth0; wg-quick up wg0")
+        assert machine.read(FORWARDING.format("eth0")) == "0\n"
+        with watched(server):
+            machine.run("ip address add 192.0.2.21/24 dev eth0")
+            machine.run("ip route add default via 192.0.2.1")
+            eventually(
+                lambda: machine.read(FORWARDING.format("eth0")) == "1\n", LONG, "nothing is behind"
+            )
+            eventually(
+                lambda: "192.0.2.21" in machine.run("iptables -t nat -S RT-wg0-UDP").stdout,
+                LONG,
+                "visitors are not sent to the new address",
+            )
+
+
+def test_containers_that_come_and_go_are_nothing_to_follow(vps: Tunnel) -> None:
+    """Their host's ends get addresses of IPv6, and routes that belong to these."""
+    machine = vps.machine
+    with watched(vps):
+        machine.run(f"mv {vps.folder}/reverse-tunnel /run/helper")
+        called = "#!/bin/sh\necho $2 >>/run/called\n"
+        machine.write(f"{vps.folder}/reverse-tunnel", called)
+        machine.run(f"chmod 755 {vps.folder}/reverse-tunnel; : >/run/called")
+        machine.run("ip link add veth1 type veth peer veth2; ip link set veth1 up")
+        machine.run("ip -6 address add fe80::1/64 dev veth1 nodad; ip link del veth1")
+        machine.run("iptables -t nat -N DOCKER; iptables -I FORWARD -j ACCEPT")
+        machine.run("ip route add 10.1.0.0/16 dev wg0")
+        # All that comes before this has been seen when it is.
+        machine.run("ip route add 10.2.0.0/16 via 203.0.113.1")
+        eventually(lambda: machine.read("/run/called"), LONG, "not even that is followed")
+        assert machine.read("/run/called") == "restore\n"

@@ -1,0 +1,34 @@
+"""A tunnel with its watcher, which systemd starts on a real host."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from tests.host.machine import Machine
+from tests.host.tunnel import Tunnel
+from tests.support import eventually
+
+_LONG = 30.0  # seconds
+
+# The sockets that wait for events of the kernel: of netfilter, and the watcher's own of routes
+_OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
+_OF_ROUTES = r"""awk -v pid="$(pgrep -x ip)" '$3 == pid && $4 != "00000000"' /proc/net/netlink"""
+
+
+@contextmanager
+def watched(tunnel: Tunnel) -> Iterator[None]:
+    """The tunnel with its watcher, which systemd would start."""
+    machine = tunnel.machine
+    process = machine.start(f"RT_LOOK_EVERY=0.2 exec {tunnel.folder}/reverse-tunnel 1 watch")
+    try:
+        for waiting in (_OF_NETFILTER, _OF_ROUTES):
+            eventually(partial(_said, machine, waiting), _LONG, "nobody listens")
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _said(machine: Machine, command: str) -> str:
+    """What a command prints, even if it fails."""
+    return machine.run(command, check=False).stdout
