@@ -2,6 +2,7 @@
 
 topology        which hosts there are, and how they are joined
 image, cache    the Debian tree that all hosts start from, made once
+systems         what a host can start from instead: other releases, a VPS with neighbours
 identity        what makes a copy of it one particular host
 requirements    what a machine must have
 sandbox         the namespaces that everything of a lab lives and dies in
