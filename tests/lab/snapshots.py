@@ -67,7 +67,9 @@ def snapshot(host: Host) -> Snapshot:
 
 def _has_ipv6(host: Host) -> bool:
     """Whether none is still being tried out, and what is advertised has come."""
-    is_advertised = any(port.segment == "public" for port in host.facts.interfaces)
+    is_advertised = any(
+        port.segment == "public" and port.ipv6 is None for port in host.facts.interfaces
+    )
     has_come = host.run(["ip", "-6", "route", "show", "default"]).stdout or not is_advertised
     return bool(has_come) and not host.run(["ip", "-6", "address", "show", "tentative"]).stdout
 
