@@ -5,6 +5,7 @@ lock. The entries here are made by hand: only their ends matter.
 """
 
 import re
+from ipaddress import ip_address
 
 import pytest
 
@@ -12,6 +13,9 @@ from tests.host.tunnel import Tunnel
 
 PUBLIC = "203.0.113.10"
 TARGET = "172.16.0.4"
+PUBLIC6 = "2001:db8:2::10"
+NETWORK6 = "fd5c:91e2:7a3b::/64"
+TARGET6 = "fd5c:91e2:7a3b::4"
 HTTPS = f"tcp 443 -> {TARGET}:8081"
 HTTP = f"tcp 80 -> {TARGET}:8080"
 LISTED = "from 198.51.100.0/26,192.0.2.7/32"
@@ -36,21 +40,23 @@ def counted(vps: Tunnel) -> Tunnel:
 
 def visit(vps: Tunnel, visitors: list[str], port: int, tport: int, back: str = "") -> None:
     """A TCP connection of each visitor that was forwarded; `back`: whom the target sees instead."""
-    translated = f"--dst-nat {TARGET}:{tport}" + (f" --src-nat {back}" if back else "")
+    public, target = (PUBLIC6, f"[{TARGET6}]") if ":" in visitors[0] else (PUBLIC, TARGET)
+    translated = f"--dst-nat {target}:{tport}" + (f" --src-nat {back}" if back else "")
     vps.machine.run(
         f"port=40000; for ip in {' '.join(visitors)}; do port=$((port + 1));"
         " conntrack -I -p tcp --timeout 300 --state ESTABLISHED"
-        f" --orig-src $ip --orig-dst {PUBLIC} --orig-port-src $port --orig-port-dst {port}"
-        f" --reply-src {PUBLIC} --reply-dst $ip --reply-port-src {port} --reply-port-dst $port"
+        f" --orig-src $ip --orig-dst {public} --orig-port-src $port --orig-port-dst {port}"
+        f" --reply-src {public} --reply-dst $ip --reply-port-src {port} --reply-port-dst $port"
         f" {translated} || exit; done"
     )
 
 
-def visiting(vps: Tunnel, port: int) -> list[str]:
+def visiting(vps: Tunnel, port: int, family: int = 4) -> list[str]:
     """Who has a connection to a public port, in numerical order."""
-    entries = vps.machine.run(f"conntrack -L -p tcp --orig-port-dst {port}").stdout
-    found = re.findall(r"src=(\S+) dst=203\.0\.113\.10 ", entries)
-    return sorted(found, key=lambda ip: [int(part) for part in ip.split(".")])
+    public = PUBLIC if family == 4 else PUBLIC6
+    words = f"conntrack -L -f ipv{family} -p tcp --orig-port-dst {port}"
+    found = re.findall(rf"src=(\S+) dst={public} ", vps.machine.run(words).stdout)
+    return sorted(found, key=ip_address)
 
 
 def deletions(vps: Tunnel) -> int:
@@ -77,6 +83,24 @@ def test_a_list_of_those_who_may_ends_all_others_by_whole_networks(counted: Tunn
     # The same again ends nothing.
     counted.put("https", f"{HTTPS}\n{LISTED}")
     assert visiting(counted, 443) == ["192.0.2.7", *VISITORS[:63]]
+
+
+def test_visitors_by_ipv6_end_by_whole_networks_alike(counted: Tunnel) -> None:
+    settings = counted.machine.read(f"{counted.files}/settings")
+    counted.call("interface", stdin=f"{settings}ipv6 {NETWORK6.replace('::', '::1')}\n")
+    both = f"{HTTPS}\nipv6 {TARGET6}"
+    counted.put("https", both)
+    visitors = [f"2001:db8:1::{number:x}" for number in range(1, 61)]
+    others = [f"2001:db8:{number:x}::1" for number in range(16, 46)]
+    visit(counted, [*visitors, *others, "fd5c:91e2:7a3b::a"], 443, 8081)
+    visit(counted, VISITORS[:9], 443, 8081)
+    counted.put("https", f"{both}\nfrom 2001:db8:1::/122,198.51.100.0/29")
+    assert visiting(counted, 443, 6) == visitors[:63]
+    assert visiting(counted, 443) == VISITORS[:7]
+    assert deletions(counted) < 20
+    counted.put("https", f"{both}\nfrom 198.51.100.0/29")
+    assert visiting(counted, 443, 6) == []
+    assert visiting(counted, 443) == VISITORS[:7]
 
 
 def test_who_is_seen_another_way_ends_exactly(counted: Tunnel) -> None:
