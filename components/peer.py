@@ -30,6 +30,7 @@ class Peer(pulumi.ComponentResource):
         preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[str],
         drift: str | None = None,
+        key_drift: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the peer.
@@ -42,6 +43,7 @@ class Peer(pulumi.ComponentResource):
             preshared_key: the one that it shares with the VPS, base64, secret; None for none.
             lines: what else the helper is told: its addresses, its way out.
             drift: what is wrong with it on the VPS.
+            key_drift: what is wrong with its preshared key there.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:Peer", name, None, opts)
@@ -65,6 +67,7 @@ class Peer(pulumi.ComponentResource):
                 f"{name}@preshared-key",
                 parent=self,
                 create=host.texts.call("put-preshared-key", name),
+                drift=key_drift,
                 delete=host.texts.call_if_there("remove-preshared-key", name),
                 stdin=preshared_key.apply(lambda key: f"{key}\n"),
                 depends_on=[self.command],

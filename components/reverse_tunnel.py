@@ -209,6 +209,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 preshared_key=self._preshared_keys.get(name),
                 lines=peer_lines(self._settings, name),
                 drift=self._drift.of(VPS, Part.PEER, name),
+                key_drift=self._drift.of(VPS, Part.PRESHARED_KEY, name),
                 opts=self._children,
             )
             for name in self._settings.peers
@@ -220,7 +221,13 @@ class ReverseTunnel(pulumi.ComponentResource):
 
     def _measure_vps(self) -> None:
         if folder := self._settings.vps.metrics:
-            put_metrics("vps-metrics", vps=self._vps, host=self._on_vps, folder=folder)
+            put_metrics(
+                "vps-metrics",
+                vps=self._vps,
+                host=self._on_vps,
+                folder=folder,
+                drift=self._drift.of(VPS, Part.METRICS),
+            )
 
     def _make_forwards(self) -> None:
         for name in self._settings.forwards:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from operate.look import Look
 from operate.words import age_words
 from reach import helper_call
+from reach.drift import drift_of
 from reach.host_report import HostReport
+from reach.shell import helper_digest
 from settings import Protocol, Settings
 from settings.allow import VPS
 
@@ -55,46 +57,33 @@ def _hosts(settings: Settings, look: Look) -> Iterator[Finding]:
 
 
 def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
-    interface = settings.network.interface
-    unit = f"wg-quick@{interface}"
     if report.role is None:
         yield "is not set up yet: run `pulumi up`."
         return
-    if not report.enabled:
-        yield f"does not start its tunnel when it boots. There: `systemctl enable {unit}`."
     if report.wireguard is None:
+        unit = f"wg-quick@{settings.network.interface}"
         yield (
-            f"has its tunnel down. There: `systemctl restart {unit}`; if it stays down,"
-            f" `journalctl -u {unit}` says why."
+            f"has its tunnel down: {_repair(settings)} If it stays down, `journalctl -u {unit}`"
+            " there says why."
         )
         return
-    wrong = [
-        *sorted(report.chains),
-        *(name for name, forward in report.forwards.items() if _are_damaged(forward.rules)),
-        *(name for name, rules in report.openings.items() if _are_damaged(rules)),
-    ]
-    if wrong:
-        yield (
-            f"has rules in its firewall that are missing, changed or not in their place"
-            f" ({', '.join(wrong)}). There, as root, without an end to any connection:"
-            f" `{helper_call(interface, 'up')}`."
-        )
+    drift = drift_of(settings, name, report, helper_digest()).lines()
+    if drift:
+        what = "; ".join(line.removeprefix(f"{name}: ") for line in drift)
+        yield f"is not as the last `pulumi up` made it ({what}): {_repair(settings)}"
     if name == VPS:
         yield from _peers(settings, report)
 
 
-def _are_damaged(rules: str) -> bool:
-    return rules not in {"ok", "paused"}
+def _repair(settings: Settings) -> str:
+    """What puts drift right; without a look, an `up` does not know of it."""
+    first = "" if settings.look_up else "set `lookUp: true`, then "
+    return f"{first}run `pulumi up`, which puts that right."
 
 
 def _peers(settings: Settings, report: HostReport) -> Iterator[str]:
-    if unknown := sorted(settings.peers.keys() - report.peers.keys()):
+    if unknown := sorted(settings.peers.keys() - report.peers.keys() - report.wrong_peers):
         yield f"does not know {', '.join(unknown)} yet: run `pulumi up`."
-    if "-" in report.peers:
-        yield (
-            "has a peer that no stack gave it: `wg show` there lists them. Anybody with that key"
-            " is in your tunnel."
-        )
     if left := sorted(report.peers.keys() - settings.peers.keys() - {"-"}):
         yield f"still knows {', '.join(left)}, which the stack file has no more: run `pulumi up`."
 
@@ -133,7 +122,10 @@ def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
     if isinstance(report, HostReport) and there:
         for name in report.forwards.keys() - settings.forwards.keys():
             yield Finding(
-                f"forward {name}", "is open, but no more in the stack file: run `pulumi up`."
+                f"forward {name}",
+                f"is open, but no more in the stack file: run `pulumi up`. If it stays, it is left"
+                f" from a run that was killed; on the VPS, as root:"
+                f" `{helper_call(settings.network.interface, 'remove-forward', name)}`.",
             )
     for name, forward in settings.forwards.items():
         says = None

@@ -17,7 +17,9 @@ class Part(Enum):
 
     HELPER = "its helper"
     INTERFACE = "its tunnel"
+    METRICS = "its metrics"
     PEER = "its peer"
+    PRESHARED_KEY = "its preshared key of"
     FORWARD = "its forward"
     OPENING = "its opening for forward"
 
@@ -70,16 +72,23 @@ def drift_of(settings: Settings, host: str, report: HostReport, helper_digest: s
         {
             (host, part, name): words
             for part, name, words in _found(report, helper_digest)
-            if part not in _NAMED or name in _names(settings, part)
+            if name in _names(settings, part)
         }
     )
 
 
-_NAMED = {Part.PEER, Part.FORWARD, Part.OPENING}
-
-
 def _names(settings: Settings, part: Part) -> Collection[str]:
-    return settings.peers if part is Part.PEER else settings.forwards
+    """Which of that kind the stack file has."""
+    match part:
+        case Part.PEER:
+            return settings.peers
+        case Part.PRESHARED_KEY:
+            return [name for name, peer in settings.peers.items() if peer.preshared_key]
+        case Part.FORWARD | Part.OPENING:
+            return settings.forwards
+        case Part.METRICS:
+            return [""] if settings.vps.metrics else []
+    return [""]
 
 
 def _found(report: HostReport, helper_digest: str) -> Iterator[tuple[Part, str, str]]:
@@ -91,6 +100,10 @@ def _found(report: HostReport, helper_digest: str) -> Iterator[tuple[Part, str, 
         yield Part.INTERFACE, "", ", ".join(words)
     for name in sorted(report.wrong_peers):
         yield Part.PEER, name, "unknown to WireGuard or with other addresses"
+    for name in sorted(report.wrong_keys):
+        yield Part.PRESHARED_KEY, name, "not the one that it was given"
+    if "metrics" in report.wrong:
+        yield Part.METRICS, "", "not renewed"
     rules = {name: forward.rules for name, forward in report.forwards.items()}
     for part, states in ((Part.FORWARD, rules), (Part.OPENING, report.openings)):
         for name, state in sorted(states.items()):

@@ -58,8 +58,10 @@ class HostReport:
         openings: on a server, the state of the rules that forwards have there, by name.
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
-        wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`, `forwarding`.
+        wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`,
+            `forwarding`, `metrics`.
         wrong_peers: peers that WireGuard does not know as their files say.
+        wrong_keys: peers whose preshared key is not that of their file.
     """
 
     helper: int
@@ -75,6 +77,7 @@ class HostReport:
     digest: str = ""
     wrong: frozenset[str] = frozenset()
     wrong_peers: frozenset[str] = frozenset()
+    wrong_keys: frozenset[str] = frozenset()
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@\[\]%+-]+")
@@ -123,9 +126,15 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         },
         digest=single.get("digest", [""])[0],
         wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
-        wrong_peers=frozenset(
-            words[1] for words in of.get("wrong", ()) if words[0] == "peer" and len(words) > 1
-        ),
+        wrong_peers=_named(of, "peer"),
+        wrong_keys=_named(of, "preshared-key"),
+    )
+
+
+def _named(of: Mapping[str, list[list[str]]], kind: str) -> frozenset[str]:
+    """The names of what is wrong of that kind."""
+    return frozenset(
+        words[1] for words in of.get("wrong", ()) if words[0] == kind and len(words) > 1
     )
 
 

@@ -66,6 +66,12 @@ $2
   chmod 0644 "$UNITS/$1"
 }
 
+# are_renewed: whether the timer runs, and starts with the host
+are_renewed() {
+  systemctl is-active --quiet "$METRICS_UNIT.timer" 2>/dev/null &&
+    systemctl is-enabled --quiet "$METRICS_UNIT.timer" 2>/dev/null
+}
+
 verb_remove_metrics() {
   DOING=remove-metrics
   lock || return 0

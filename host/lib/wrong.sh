@@ -7,6 +7,7 @@ tell_wrong() {
   # Files of root's alone: the private key is one of them.
   [[ -z $(find "$OWN" "$CONF" "$HELPER" \( -perm /077 -o ! -user root \) -print -quit 2>/dev/null) ]] ||
     echo "wrong modes"
+  ! load_metrics || are_renewed || echo "wrong metrics"
   tunnel_is_up || return 0
   [[ $(<"/sys/class/net/$IFACE/mtu") == "${SETTING[mtu]}" ]] || echo "wrong mtu"
   WRONG=
@@ -19,6 +20,17 @@ tell_wrong() {
   for key in "${!PEER[@]}"; do
     alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]}"
   done
+  tell_wrong_keys
+}
+
+# tell_wrong_keys: peers whose preshared key is not the one of their file. None is told.
+tell_wrong_keys() {
+  local key shared wanted
+  while read -r key shared; do
+    wanted="(none)"
+    [[ -z ${SHARED[$key]-} ]] || wanted=$(<"${SHARED[$key]}")
+    [[ -z ${NAMED[$key]-} || $shared == "$wanted" ]] || echo "wrong preshared-key ${NAMED[$key]}"
+  done < <(wg show "$IFACE" preshared-keys)
 }
 
 # check_addresses: of this family, that it has its own and no other; what is wrong into WRONG

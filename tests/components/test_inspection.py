@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pulumi
 import pytest
@@ -20,7 +21,7 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def stack(sshd: Sshd, **ssh: object) -> dict[str, object]:
+def stack(sshd: Sshd, **ssh: object) -> dict[str, Any]:
     """A VPS alone, at the server on loopback."""
     connection = {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key, **ssh}
     return {
@@ -163,8 +164,9 @@ def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
     )
     return {
         **stack(sshd),
+        "vps": {**stack(sshd)["vps"], "metrics": "/var/lib/node_exporter"},
         "servers": {"cabin": {"address": "172.16.0.7"}},
-        "clients": {"laptop": {"address": "172.16.0.10"}},
+        "clients": {"laptop": {"address": "172.16.0.10", "presharedKey": True}},
         "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
     }
 
@@ -182,6 +184,12 @@ def drifted(made: Recording) -> set[str]:
         ({"web": "differs"}, "web", "vps: its forward web: rules changed"),
         ({"web": "stray"}, "web", "vps: its forward web: file missing"),
         ({"wrong": "peer laptop"}, "laptop", "vps: its peer laptop: unknown to WireGuard"),
+        (
+            {"wrong": "preshared-key laptop"},
+            "laptop@preshared-key",
+            "vps: its preshared key of laptop: not the one that it was given",
+        ),
+        ({"wrong": "metrics"}, "vps-metrics", "vps: its metrics: not renewed"),
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
         ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
@@ -212,6 +220,11 @@ def test_what_a_host_has_of_a_removed_or_paused_entry_is_no_drift(sshd: Sshd) ->
     assert drifted(run(values, preview=True)) == set()
     values = drifting(sshd, web="missing", wrong="peer laptop")
     assert drifted(run({**values, "forwards": {}, "clients": {}}, preview=True)) == set()
+    laptop = {"laptop": {"address": "172.16.0.10"}}
+    values = drifting(sshd, wrong="preshared-key laptop")
+    assert drifted(run({**values, "clients": laptop}, preview=True)) == set()
+    values = drifting(sshd, wrong="metrics")
+    assert drifted(run({**values, "vps": stack(sshd)["vps"]}, preview=True)) == set()
 
 
 def test_words_of_a_host_never_get_into_a_text(sshd: Sshd) -> None:

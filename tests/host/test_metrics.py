@@ -140,3 +140,15 @@ def test_a_server_has_none(ends: World) -> None:
     done = ends.server.call("put-metrics", stdin=f"folder {FOLDER}\n", check=False)
     assert done.status == REFUSED
     assert "metrics belong on the VPS" in done.stderr
+
+
+@pytest.mark.parametrize("harm", ["disable", "stop"])
+def test_a_timer_that_does_not_run_is_told_and_started_by_its_own_verb(
+    vps: Tunnel, harm: str
+) -> None:
+    put(vps)
+    assert "wrong metrics" not in vps.call("status").stdout.splitlines()
+    vps.machine.run(f"systemctl {harm} {UNIT}.timer")
+    assert "wrong metrics" in vps.call("status").stdout.splitlines()
+    put(vps)
+    assert "wrong metrics" not in vps.call("status").stdout.splitlines()

@@ -106,6 +106,23 @@ def test_a_killed_run_is_made_up_for_by_the_next(vps: Tunnel, step: int) -> None
     assert shared(vps) == {LAPTOP: NONE}
 
 
+def test_one_that_was_changed_by_hand_is_told_by_name_and_put_back(vps: Tunnel) -> None:
+    put_peer(vps, "laptop")
+    key = new_key(vps)
+    share(vps, "laptop", key)
+    for file in ("/dev/null", "<(wg genpsk)"):
+        assert "preshared-key" not in vps.call("status").stdout
+        vps.machine.run(f"wg set wg0 peer {LAPTOP} preshared-key {file}")
+        said = vps.call("status").stdout
+        assert "wrong preshared-key laptop" in said.splitlines()
+        assert key not in said
+        share(vps, "laptop", key)
+    vps.call("remove-preshared-key laptop")
+    assert "preshared-key" not in vps.call("status").stdout
+    vps.machine.run(f"wg set wg0 peer {LAPTOP} preshared-key <(wg genpsk)")
+    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
+
+
 @pytest.fixture(scope="module")
 def ends() -> Iterator[World]:
     with world() as built:

@@ -6,6 +6,7 @@ from typing import Any
 
 from operate.look import Look
 from reach.host_report import ForwardReport, HostReport, PeerReport
+from reach.shell import helper_digest
 from settings import Settings
 from tests.settings.samples import ABSENT, loaded
 
@@ -26,6 +27,7 @@ SERVER = HostReport(
     enabled=True,
     wireguard="kernel",
     peers={"vps": PEER},
+    digest=helper_digest(),
 )
 VPS = replace(
     SERVER,

@@ -24,29 +24,42 @@ def test_a_healthy_stack_has_none() -> None:
     [
         (seen(homelab="can't be asked: it is off."), "homelab", "can't be asked: it is off."),
         (seen(vps(role=None)), "vps", "run `pulumi up`"),
-        (seen(vps(enabled=False)), "vps", "`systemctl enable wg-quick@wg0`"),
-        (seen(vps(wireguard=None)), "vps", "`systemctl restart wg-quick@wg0`"),
         (
-            seen(vps(chains={"RT-wg0-FWD": "differs"})),
+            seen(vps(enabled=False)),
             "vps",
             (
-                "(RT-wg0-FWD). There, as root, without an end to any connection:"
-                " `/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 up`"
+                "is not as the last `pulumi up` made it (its tunnel: does not start at boot): run"
+                " `pulumi up`, which puts that right."
             ),
+        ),
+        (seen(vps(wireguard=None)), "vps", "has its tunnel down: run `pulumi up`"),
+        (
+            seen(vps(chains={"RT-wg0-FWD": "differs"}, wrong=frozenset({"mtu"}))),
+            "vps",
+            "(its tunnel: rules missing or changed, MTU changed)",
         ),
         (
             seen(vps(forwards={"http": replace(FORWARD, rules="missing")})),
             "vps",
-            "in their place (http)",
+            "(its forward http: rules missing)",
         ),
         (
-            seen(homelab=replace(SERVER, openings={"nas": "differs"})),
+            seen(homelab=replace(SERVER, openings={"http": "differs"})),
             "homelab",
-            "in their place (nas)",
+            "(its opening for forward http: rules changed)",
+        ),
+        (
+            seen(vps(peers={"laptop": None}, wrong_peers=frozenset({"laptop"}))),
+            "vps",
+            "(its peer laptop: unknown to WireGuard",
         ),
         (seen(vps(peers={"attic": None})), "vps", "does not know attic yet: run `pulumi up`"),
         (seen(vps(peers={"old": PEER})), "vps", "still knows old, which the stack file"),
-        (seen(vps(peers={"-": PEER})), "vps", "a peer that no stack gave it"),
+        (
+            seen(vps(peers={"-": PEER})),
+            "vps",
+            "(its tunnel: a peer that no stack gave it)",
+        ),
         (
             seen(vps(peers={"homelab": replace(PEER, handshake=181)})),
             "homelab",
@@ -61,7 +74,11 @@ def test_a_healthy_stack_has_none() -> None:
             "has never shaken hands with the VPS",
         ),
         (seen(vps(forwards={"https": None})), "forward https", "is not open yet: run `pulumi up`"),
-        (seen(vps(forwards={"old": FORWARD})), "forward old", "is open, but no more in the stack"),
+        (
+            seen(vps(forwards={"old": FORWARD})),
+            "forward old",
+            "reverse-tunnel 1 remove-forward old`",
+        ),
         (
             seen(vps(forwards={"https": replace(FORWARD, rules="paused")})),
             "forward https",
@@ -154,6 +171,11 @@ def test_a_silent_target_behind_a_server_may_answer_another_way() -> None:
     (finding,) = findings(look, changes)
     assert "192.168.1.30:22 (behind homelab)" in finding
     assert "sourceAddress: tunnel" in finding
+
+
+def test_without_a_look_an_up_would_not_know_of_drift() -> None:
+    (finding,) = findings(seen(vps(enabled=False)), {"lookUp": False})
+    assert "set `lookUp: true`, then run `pulumi up`" in finding
 
 
 def test_the_sample_is_all_well() -> None:
