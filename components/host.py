@@ -60,12 +60,14 @@ class Host(pulumi.ComponentResource):
             parent=self,
             create=texts.may_claim(owner),
             update=NOTHING,
-            delete=texts.release(owner),
+            delete=host.as_claimant(name, lambda claimant: texts.release(owner, claimant)),
         )
         helper = host.command(
             f"{name}-helper",
             parent=self,
-            create=texts.install(owner, packages),
+            create=host.as_claimant(
+                name, lambda claimant: texts.install(owner, packages, claimant)
+            ),
             drift=drift.of(name, Part.HELPER),
             stdin=helper_text(),
             depends_on=[self.claim],

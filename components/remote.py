@@ -10,7 +10,7 @@ from recorded state, years later. What a change is about stands in `stdin`, whic
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar, cast
@@ -19,7 +19,7 @@ import pulumi
 from pulumi_command import remote
 from pydantic import SecretStr
 
-from reach import LIBRARY, PROTOCOL, helper_call
+from reach import LIBRARY, PROTOCOL, claimant, helper_call
 from settings import Late, Ssh, is_late
 
 T = TypeVar("T")
@@ -72,25 +72,25 @@ class Texts:
             f" || {{ echo {shlex.quote(refusal)} >&2; false; }}; }}"
         )
 
-    def release(self, owner: str) -> str:
+    def release(self, owner: str, claimant: str) -> str:
         """Removes everything of this tunnel from the host, also what a broken-off install left.
 
-        A tunnel of that name that belongs to another stack by now is left alone.
+        What belongs to another stack or to another claimant by now is left alone.
         """
         return _script(
-            f"if $as test -e {self._helper}; then {self._call('uninstall', owner)};"
+            f"if $as test -e {self._helper}; then {self._call('uninstall', owner, claimant)};"
             f" else $as rm -rf {self._folder}"
             f" && {{ $as rmdir {LIBRARY} 2>/dev/null || true; }}; fi"
         )
 
-    def install(self, owner: str, packages: str) -> str:
+    def install(self, owner: str, packages: str, claimant: str) -> str:
         """Puts the helper, read from stdin, into place; `packages` is `install` or `manual`.
 
         The helper clears away what it has begun itself; where not even it can be written, as on
         a full disk, this text does.
         """
         incoming = f"{self._folder}/incoming"
-        words = shlex.join([str(PROTOCOL), "install", owner, packages])
+        words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
         failure = (
             f"reverse-tunnel: the helper could not be written to {self._folder}: make room there,"
             " and run again; nothing was changed"
@@ -163,15 +163,23 @@ class Remote:
             Texts(interface), connection(ssh, private_key), (as_input(ssh.host_key), interface)
         )
 
+    def as_claimant(self, name: str, text: Callable[[str], str]) -> pulumi.Input[str]:
+        """A text that names the claimant: this host as `name`; late where its key is."""
+        key = self.identity[0]
+        if isinstance(key, str):
+            return text(claimant(name, key))
+        late: pulumi.Output[str] = pulumi.Output.from_input(key)
+        return late.apply(lambda known: text(claimant(name, known)))
+
     def command(  # noqa: PLR0913 - the parts of a command, each of which has its own meaning
         self,
         name: str,
         *,
         parent: pulumi.Resource,
-        create: str,
-        update: str | None = None,
+        create: pulumi.Input[str],
+        update: pulumi.Input[str] | None = None,
         drift: str | None = None,
-        delete: str | None = None,
+        delete: pulumi.Input[str] | None = None,
         stdin: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
         deleted_with: pulumi.Resource | None = None,
@@ -194,7 +202,8 @@ class Remote:
         if drift:
             # First, because a diff shows the beginning of a long text. With the time, since the
             # same drift a second time must differ from what was recorded.
-            update = f"# drift, seen {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {drift}\n{create}"
+            seen = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            update = pulumi.Output.concat(f"# drift, seen {seen}: {drift}\n", create)
         return remote.Command(
             name,
             connection=self.connection,

@@ -4,7 +4,7 @@ The look-up of `components` and the command line of `operate` both come in by he
 """
 
 from .connection import CONNECT_SECONDS, ReachError, run_as_root
-from .helper import LIBRARY, PROTOCOL, helper_call
+from .helper import LIBRARY, PROTOCOL, claimant, helper_call
 from .login import Login, login_of
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
@@ -16,6 +16,7 @@ __all__ = [
     "SUDO_ASKS",
     "Login",
     "ReachError",
+    "claimant",
     "helper_call",
     "login_of",
     "root_shell",

@@ -1,11 +1,19 @@
 # Uninstall: everything of this tunnel, the helper last, so that a killed run can be run again.
 
+# verb_uninstall [OWNER [CLAIMANT]]: unless another stack has it by now, or this one by another name:
+# on a rename the new one is made before the old one is deleted. Programs of before there were
+# claimants name none; they have lost a host that has one since.
 verb_uninstall() {
-  local owner=${1-} name
+  local owner=${1-} claimant=${2-} now=''
   DOING=uninstall
   owner_of "$IFACE"
   if [[ -n $owner && -n $VALUE && $VALUE != "$owner" ]]; then
     say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
+    return 0
+  fi
+  [[ ! -r $OWN/claimant ]] || read -r now <"$OWN/claimant" || true
+  if [[ -n $owner && -n $now && $now != "$claimant" ]]; then
+    say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
     return 0
   fi
   stop_unit

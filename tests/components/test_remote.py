@@ -97,6 +97,7 @@ def machine(tmp_path: Path) -> Machine:
 
 TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
+CLAIMANT = "vps:0123456789abcdef"
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
@@ -113,7 +114,7 @@ def test_a_call_hands_over_words_stdin_and_status_and_then_hangs_up(
 
 
 @pytest.mark.parametrize(
-    "text", [TEXTS.call_if_there("remove-forward", "https"), TEXTS.release(OWNER)]
+    "text", [TEXTS.call_if_there("remove-forward", "https"), TEXTS.release(OWNER, CLAIMANT)]
 )
 def test_a_text_reads_its_stdin_to_the_end_even_if_it_has_no_use_for_it(
     machine: Machine, text: str
@@ -189,27 +190,30 @@ def test_installing_runs_what_came_on_stdin_from_a_private_folder(
 ) -> None:
     machine.log_in(user)
     helper = 'echo "$0 $*"\nstat -c %a "$0" "$(dirname "$0")"\n'
-    done = machine.run(TEXTS.install(OWNER, "manual"), stdin=helper)
+    done = machine.run(TEXTS.install(OWNER, "manual", CLAIMANT), stdin=helper)
     incoming = machine.library / "wg0" / "incoming"
-    assert done.stdout == f"{incoming} 1 install {OWNER} manual\n600\n700\nstatus 0\n"
+    assert done.stdout == f"{incoming} 1 install {OWNER} manual {CLAIMANT}\n600\n700\nstatus 0\n"
 
 
 def test_an_installation_that_has_no_room_says_so_and_leaves_nothing(machine: Machine) -> None:
     """A disk that is full when the first byte is written; here, a file that can't be opened."""
     (machine.library / "wg0" / "incoming").mkdir(parents=True)
-    done = machine.run(TEXTS.install(OWNER, "install"), stdin="echo installed")
+    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin="echo installed")
     assert done.stdout == "status 1\n"
     assert "could not be written" in done.stderr
     assert "make room" in done.stderr
 
     (machine.library / "wg0" / "incoming").rmdir()
-    done = machine.run(TEXTS.install(OWNER, "install"), stdin="echo installed")
+    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin="echo installed")
     assert done.stdout == "installed\nstatus 0\n"
 
 
 def test_a_release_lets_the_helper_uninstall(machine: Machine) -> None:
     machine.install_stub()
-    assert machine.run(TEXTS.release(OWNER)).stdout == f"helper 1 uninstall {OWNER}\nstatus 7\n"
+    assert (
+        machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout
+        == f"helper 1 uninstall {OWNER} {CLAIMANT}\nstatus 7\n"
+    )
 
 
 def test_a_release_removes_what_a_broken_off_install_left_and_nothing_else(
@@ -218,7 +222,7 @@ def test_a_release_removes_what_a_broken_off_install_left_and_nothing_else(
     (machine.library / "wg0").mkdir(parents=True)
     (machine.library / "wg0" / "incoming").write_text("half a hel")
     (machine.library / "wg1").mkdir()
-    assert machine.run(TEXTS.release(OWNER)).stdout == "status 0\n"
+    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 0\n"
     assert [path.name for path in machine.library.iterdir()] == ["wg1"]
 
 
@@ -226,7 +230,7 @@ def test_a_release_removes_what_a_broken_off_install_left_and_nothing_else(
 def test_the_last_release_leaves_no_folder(machine: Machine, left: list[str]) -> None:
     for name in left:
         (machine.library / name).mkdir(parents=True)
-    assert machine.run(TEXTS.release(OWNER)).stdout == "status 0\n"
+    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 0\n"
     assert not machine.library.exists()
 
 
@@ -234,7 +238,7 @@ def test_a_release_fails_where_sudo_refuses(machine: Machine) -> None:
     """Else the host would keep a tunnel that no state knows of."""
     machine.install_stub()
     machine.log_in("hex", sudo="asks")
-    assert machine.run(TEXTS.release(OWNER)).stdout == "status 1\n"
+    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 1\n"
 
 
 @pytest.mark.parametrize("name", ["a; reboot", "$(reboot)", "a'b", 'a"b', "a b", "-t", "a\nb"])
@@ -261,11 +265,12 @@ def test_recorded_texts_stay_as_they_are() -> None:
         " || $as /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 remove-forward https; s=$?;"
         " cat >/dev/null; (sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 & exit $s'"
     )
-    assert TEXTS.release(OWNER) == (
+    assert TEXTS.release(OWNER, CLAIMANT) == (
         'exec sh -c \'as=; [ "$(id -u)" = 0 ] || as="sudo -n";'
         " if $as test -e /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel;"
         " then $as /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 uninstall"
-        " reverse-tunnel/home; else $as rm -rf /usr/local/lib/reverse-tunnel/wg0"
+        " reverse-tunnel/home vps:0123456789abcdef;"
+        " else $as rm -rf /usr/local/lib/reverse-tunnel/wg0"
         " && { $as rmdir /usr/local/lib/reverse-tunnel 2>/dev/null || true; }; fi; s=$?;"
         " cat >/dev/null; (sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 & exit $s'"
     )

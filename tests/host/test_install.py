@@ -50,6 +50,31 @@ def test_visitors_flows_end_with_the_tunnel_and_no_others(vps: Tunnel) -> None:
     assert "172.16.0.1" in left
 
 
+CLAIMANT = "homelab:0123456789abcdef"
+
+
+@pytest.mark.parametrize("recorded", ["homelab:ffffffffffffffff", "home:0123456789abcdef", ""])
+def test_what_another_claimant_has_by_now_stays(vps: Tunnel, recorded: str) -> None:
+    """On a rename the new host is made before the old one is deleted, on the same machine."""
+    vps.put("https", HTTPS)
+    vps.install(claimant=CLAIMANT)
+    before = snapshot(vps.machine)
+    done = vps.call(f"uninstall {vps.owner} {recorded}")
+    assert "nothing was removed" in done.stderr
+    assert snapshot(vps.machine) == before
+    vps.call(f"uninstall {vps.owner} {CLAIMANT}")
+    assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
+
+
+def test_a_host_of_before_there_were_claimants_is_released_by_old_and_new(machine: Machine) -> None:
+    for words in ("", CLAIMANT):
+        before = snapshot(machine)
+        tunnel = Tunnel(machine)
+        tunnel.set_up_vps()
+        tunnel.call(f"uninstall {tunnel.owner} {words}")
+        assert snapshot(machine) == before
+
+
 def test_uninstalling_succeeds_whatever_is_left(vps: Tunnel) -> None:
     """A host that somebody tidied by hand, or that is half gone."""
     machine = vps.machine

@@ -50,13 +50,14 @@ class Tunnel:
         self,
         packages: str = "install",
         *,
+        claimant: str = "",
         text: str | None = None,
         crash_at: str | int = "",
         check: bool = True,
     ) -> Result:
         """Install the helper, by the words of the contract."""
         line = f"umask 077; mkdir -p {self.folder} && cat >{self.folder}/incoming && "
-        line += f"bash {self.folder}/incoming 1 install {self.owner} {packages}"
+        line += f"bash {self.folder}/incoming 1 install {self.owner} {packages} {claimant}"
         env = {"RT_CRASH_AT": str(crash_at)}
         return self.machine.run(line, stdin=text or helper_text(), env=env, check=check)
 

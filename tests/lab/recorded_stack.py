@@ -20,7 +20,6 @@ from typing import Any
 from components.key_pair import private_key, public_key
 from lab.lab import Lab
 from reach.shell import helper_text
-from settings.keys import check_ssh_private_key
 from tests.lab.deployment import Deployment
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -80,9 +79,7 @@ def put_back(deployment: Deployment, name: str) -> None:
 
 def _facts(lab: Lab) -> dict[str, str]:
     keys = {f"@host-key-of-{name}@": lab.host(name).host_key for name in MANAGED}
-    # As settings hand it on.
-    ssh_key = check_ssh_private_key(lab.ssh_key.read_text()).get_secret_value()
-    return {**keys, "@ssh-key@": ssh_key}
+    return {**keys, "@ssh-key@": lab.ssh_key.read_text()}
 
 
 def _keys(seeds: Mapping[str, str]) -> dict[str, str]:
