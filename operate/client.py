@@ -1,5 +1,7 @@
 """`reverse-tunnel client`: what a client device needs to join, for its screen or as a file."""
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,7 +10,13 @@ import click
 from operate.failure import CommandError
 from operate.secret_file import output_option, write_secret
 from operate.stack import Stack, stack_option
-from operate.wireguard_file import as_png, as_svg, as_terminal, has_private_key
+from operate.wireguard_file import (
+    as_png,
+    as_svg,
+    as_terminal,
+    has_private_key,
+    terminal_columns,
+)
 
 _KINDS: Mapping[str, Callable[[str], bytes]] = {
     ".conf": str.encode,
@@ -49,6 +57,7 @@ def client(name: str, output: Path | None, stack: Stack) -> None:
         write_secret(output, _KINDS[kind](text))
         click.echo(f"Written to {output}.", err=True)
     elif complete:
+        _check_room(text)
         click.echo(as_terminal(text), nl=False)
     else:
         click.echo(text, nl=False)
@@ -59,6 +68,21 @@ def _kind(output: Path | None) -> str:
     if kind not in _KINDS:
         raise click.BadOptionUsage("output", f"{output} must end in {', '.join(_KINDS)}.")
     return kind
+
+
+def _check_room(text: str) -> None:
+    """A code whose lines are broken can't be read."""
+    room, needed = _columns(), terminal_columns(text)
+    if room is not None and room < needed:
+        raise CommandError(
+            f"the code takes {needed} columns, and this terminal has {room}: widen it, or choose"
+            " smaller letters; or write the code as a picture (--output NAME.png)"
+        )
+
+
+def _columns() -> int | None:
+    """Of the terminal; None if the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _file_of(name: str, stack: Stack) -> str:

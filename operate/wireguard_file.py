@@ -25,6 +25,11 @@ def as_terminal(text: str) -> str:
     return "".join(f"{_WHITE_ON_BLACK}{line}{_OWN_COLOURS}\n" for line in lines)
 
 
+def terminal_columns(text: str) -> int:
+    """How many columns `as_terminal` takes."""
+    return int(_code(text).symbol_size(border=_BORDER)[0])
+
+
 def as_png(text: str) -> bytes:
     """The file as a QR code in a PNG picture."""
     out = io.BytesIO()

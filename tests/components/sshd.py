@@ -42,11 +42,14 @@ def facts_text(*tunnels: str, **changes: str | None) -> str:
 class Sshd:
     """The server, and what it shall do.
 
-    `answers` is what the probe prints, with `status`; `silent` never answers; `probed` counts.
+    `asked` is the script that it expects; `answers` is what that prints, with `status`, and
+    `complains` on standard error; `silent` never answers; `probed` counts.
     """
 
     user: str = "root"
+    asked: str = script("wg0")
     answers: str = facts_text()
+    complains: str = ""
     status: int = 0
     silent: bool = False
     probed: int = 0
@@ -69,13 +72,14 @@ class Sshd:
         return self.client_key.export_private_key().decode()
 
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
-        """Takes the probe's script, and does not run it."""
+        """Takes the script, and does not run it."""
         assert process.command == root_shell()
-        assert await process.stdin.read() == script("wg0")
+        assert await process.stdin.read() == self.asked
         self.probed += 1
         if self.silent:
             await asyncio.Event().wait()
         process.stdout.write(self.answers)
+        process.stderr.write(self.complains)
         process.exit(self.status)
 
 

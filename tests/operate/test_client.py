@@ -10,6 +10,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from operate import client
 from operate.wireguard_file import as_terminal
 from tests.operate.project import Project, run
 from tests.operate.wireguard import KEY, client_file
@@ -57,6 +58,18 @@ def test_the_code_is_white_on_black_whatever_the_terminals_colours_are() -> None
     assert all(line.startswith("\x1b[97;40m") and line.endswith("\x1b[0m") for line in lines)
     assert len({len(line) for line in lines}) == 1
     assert len(re.sub("\x1b[^m]*m", "", lines[0])) <= 80
+
+
+@pytest.mark.parametrize(("missing", "status"), [(0, 0), (1, 1)])
+def test_a_terminal_that_would_break_its_lines_is_refused(
+    monkeypatch: pytest.MonkeyPatch, missing: int, status: int
+) -> None:
+    needed = len(re.sub("\x1b[^m]*m", "", as_terminal(FILE).splitlines()[0]))
+    monkeypatch.setattr(client, "_columns", lambda: needed - missing)
+    done = run("client", "laptop")
+    assert done.exit_code == status
+    assert (f"this terminal has {needed - 1}" in done.stderr) == bool(status)
+    assert ("█" in done.stdout) != bool(status)
 
 
 def test_a_png_is_the_same_code() -> None:

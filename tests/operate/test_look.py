@@ -1,0 +1,82 @@
+"""The look at a host, by SSH to a server on loopback: what it tells, or why it tells nothing."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from operate.look import look_at
+from reach.host_report import HostReport
+from settings import Settings
+from tests.components.sshd import Sshd, running
+from tests.settings.samples import ABSENT, loaded
+
+HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel"
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    told = "helper 1\nowner reverse-tunnel/home\nrole vps\nend 1\n"
+    with running(Sshd(asked=f"exec {HELPER} 1 status\n", answers=told)) as server:
+        yield server
+
+
+def settings(sshd: Sshd) -> Settings:
+    """A VPS alone, at the server on loopback."""
+    return loaded(
+        {
+            "vps.ssh": {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key},
+            "servers": ABSENT,
+            "forwards": ABSENT,
+            "sshPrivateKey": sshd.private_key,
+        }
+    )
+
+
+def told(sshd: Sshd, *, connect: bool = False) -> HostReport | str:
+    return asyncio.run(look_at(settings(sshd), connect=connect)).hosts["vps"]
+
+
+def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
+    report = told(sshd)
+    assert isinstance(report, HostReport)
+    assert report.role == "vps"
+    assert sshd.probed == 1
+
+
+def test_the_vps_tries_targets_only_if_that_is_wanted(sshd: Sshd) -> None:
+    sshd.asked = f"exec {HELPER} 1 status connect\n"
+    assert isinstance(told(sshd, connect=True), HostReport)
+
+
+@pytest.mark.parametrize(
+    ("status", "answers", "complains", "words"),
+    [
+        (127, "", "sh: not found", "has no tunnel wg0: run `pulumi up`."),
+        (
+            32,
+            "",
+            "verb 'status' is not known to this helper (version 1)",
+            "has a helper that is older",
+        ),
+        (1, "helper 1\n", "", "did not tell how its tunnel is: it was cut short"),
+        (0, "helper \x1b[2J\nend 1\n", "", "did not tell how its tunnel is: a line is garbled"),
+        (201, "", "", "can't be asked: root is not root, and there is no sudo"),
+    ],
+)
+def test_why_a_host_tells_nothing_is_said_without_its_own_words(
+    sshd: Sshd, status: int, answers: str, complains: str, words: str
+) -> None:
+    sshd.status, sshd.answers, sshd.complains = status, answers, complains
+    said = told(sshd)
+    assert isinstance(said, str)
+    assert said.startswith(words)
+    assert "\x1b" not in said
+
+
+def test_a_host_that_refuses_the_login_is_said(sshd: Sshd) -> None:
+    sshd.user = "somebody-else"
+    said = told(sshd)
+    assert isinstance(said, str)
+    assert said.startswith("can't be asked: the login as root is refused")
+    assert sshd.probed == 0
