@@ -88,7 +88,7 @@ remove_metrics() {
   rm -f "$UNITS/$METRICS_UNIT".{service,timer} "$UNITS/.$METRICS_UNIT".{service,timer}.new
   systemctl daemon-reload
   systemctl reset-failed "$METRICS_UNIT.service" 2>/dev/null || true
-  rm -f "$METRICS_FILE" "$METRICS_FOLDER/.${METRICS_FILE##*/}.new"
+  rm -f "$METRICS_FILE" "$METRICS_FOLDER/.${METRICS_FILE##*/}".*
   step removed-metrics
   rm -f "$METRICS"
 }
@@ -99,9 +99,10 @@ verb_write_metrics() {
   if load_metrics; then renew_metrics; fi
 }
 
-# renew_metrics: whole, and readable by all, since node_exporter is not root
+# renew_metrics: whole, and readable by all, since node_exporter is not root. The timer and a verb may
+# do it at once, each by a name of its own.
 renew_metrics() {
-  local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.new
+  local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.$$
   metrics_text >"$staged"
   chmod 0644 "$staged"
   mv -fT "$staged" "$METRICS_FILE"

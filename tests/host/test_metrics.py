@@ -152,3 +152,13 @@ def test_a_timer_that_does_not_run_is_told_and_started_by_its_own_verb(
     assert "wrong metrics" in vps.call("status").stdout.splitlines()
     put(vps)
     assert "wrong metrics" not in vps.call("status").stdout.splitlines()
+
+
+def test_many_at_once_do_not_get_into_each_others_way(vps: Tunnel) -> None:
+    """The timer may be due while an up renews them."""
+    put(vps)
+    one = f"{vps.folder}/reverse-tunnel 1 write-metrics || echo failed"
+    done = vps.machine.run(f"for n in $(seq 9); do ({one}) & done; wait")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert samples(vps.machine)["up", ""] == 1
+    assert vps.machine.run(f"ls -A {FOLDER}").stdout.split() == [FILE.rpartition("/")[2]]
