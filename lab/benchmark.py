@@ -61,11 +61,15 @@ class Benchmark:
         rows += [
             (f"{_MANY} more forwards: `up`", _seconds(took), ""),
             ("SSH connections to the VPS at once", str(spent["connections"]), "<= 20"),
-            ("memory held there", f"{spent['kib'] / 1024:.0f} MiB", "<= 40 MiB"),
+            ("memory held there", f"{spent['kib'] * 1024 / 1e6:.1f} MB", "<= 40 MB"),
+            ("state with them", f"{len(self._state()) / 1e6:.1f} MB", ""),
         ]
         say("destroy")
         rows.append((f"destroy with {_MANY + 2} forwards", _seconds(self._time("destroy")), ""))
         return rows
+
+    def _state(self) -> str:
+        return self._lab.operator.run(["pulumi", "stack", "export"]).stdout
 
     def _configure(self, forwards: Mapping[str, object]) -> None:
         file = stack_file(self._lab)
