@@ -16,7 +16,8 @@ def main() -> None:
     Run it in the project's folder, with the passphrase in the environment as for `pulumi`.
 
     \b
-    Exit status: 0, all is well; 1, something is wrong, and it was said what; 2, wrong usage.
+    Exit status: 0, all is well; 1, something is wrong, and it was said what; 2, wrong usage;
+    3, drift has found some.
     """
 
 

@@ -134,7 +134,7 @@ class Life:
     def _operate(self) -> File:
         """Every command that shows no secret by its purpose; and the file that is one."""
         file = self._temporary.parent / "laptop.conf"
-        for words in (("status",), ("status", "--json"), ("picture",)):
+        for words in (("status",), ("status", "--json"), ("drift",), ("picture",)):
             self._command(*words)
         self._command("client", "laptop", "--output", str(file))
         self._command("client", "nobody", fails=True)
