@@ -81,7 +81,9 @@ class Operator(Host):
             self._environment = environment | {
                 "PATH": f"{CHECKOUT}/.venv/bin:{environment['PATH']}",
                 "VIRTUAL_ENV": f"{CHECKOUT}/.venv",
-                "PULUMI_BACKEND_URL": f"file://{self._state}/pulumi",
+                # Each file would have another beside it, which is not written in one step: an
+                # engine that is killed meanwhile leaves a state that can't be read.
+                "PULUMI_BACKEND_URL": f"file://{self._state}/pulumi?metadata=skip",
                 "PULUMI_CONFIG_PASSPHRASE": (self._state / "passphrase").read_text(),
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
                 "PULUMI_STACK": STACK,

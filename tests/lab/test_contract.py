@@ -174,7 +174,7 @@ class Stack:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
         self._environment = environment | {
-            "PULUMI_BACKEND_URL": f"file://{folder}",
+            "PULUMI_BACKEND_URL": f"file://{folder}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": "snake-oil",
         }
         (folder / "Pulumi.yaml").write_text("name: contract\nruntime: python\n")

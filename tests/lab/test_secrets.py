@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -122,7 +123,7 @@ class Life:
             )
         environment = self._deployment.lab.operator.environment()
         for folder in (
-            environment["PULUMI_BACKEND_URL"].removeprefix("file://"),
+            urlsplit(environment["PULUMI_BACKEND_URL"]).path,
             f"{environment['PULUMI_HOME']}/logs",
             f"{self._deployment.lab.project}/stacks",
             str(self._temporary),
