@@ -27,7 +27,8 @@ def planned_crashes(host: Host, plans: dict[str, str]) -> Iterator[None]:
     """A helper that dies once at a step of each of these calls.
 
     Args:
-        host: where the helper is installed, and is not installed anew meanwhile.
+        host: where the helper is installed, and is not installed anew meanwhile, as a look-up would
+            have it that sees another one than the stack's.
         plans: the call, such as `put-forward https`, and the name of the step.
     """
     host.run(f"mkdir {_PLANS}; mv {_FOLDER}/reverse-tunnel {_FOLDER}/reverse-tunnel.whole")
