@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 """For the connection with the login: a host that answers takes less than one."""
 
+_TOO_MANY = "too many authentication failures"  # as OpenSSH says; there is no code for it
 _OTHER_HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
 
 
@@ -46,8 +47,11 @@ async def run_as_root(login: Login, script: str, seconds: float) -> tuple[int, s
         Its exit status, what it printed, and what it printed on standard error.
 
     Raises:
-        ReachError: the host could not be reached, nobody can be root there, or it took too long.
+        ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
+            took too long.
     """
+    import asyncssh  # noqa: PLC0415
+
     async with await _connect(login) as connection:
         try:
             async with asyncio.timeout(seconds):
@@ -57,12 +61,25 @@ async def run_as_root(login: Login, script: str, seconds: float) -> tuple[int, s
                 f"the login works, but looking around took more than {seconds:.0f} s."
                 " Is the host overloaded?"
             ) from None
+        except asyncssh.ChannelOpenError as error:
+            raise ReachError(
+                f"the login works, but sshd there opens no session: {shown(error.reason)}."
+                " MaxSessions in its sshd_config must be 1 or more, and its log may say more:"
+                " `journalctl -u ssh`."
+            ) from None
+        except asyncssh.Error as error:
+            raise _ended(error) from None
+        except OSError as error:
+            raise _unreachable(_words(error)) from None
+    if done.returncode is None:  # neither a status nor a signal
+        raise _unreachable("ended the SSH connection before the script was done")
     if done.exit_status == NO_SUDO:
         raise ReachError(f"{login.user} is not root, and there is no sudo. Log in as root.")
     if done.exit_status == SUDO_ASKS:
+        file = login.user.replace(".", "-")  # sudo passes over files with a dot in their names
         raise ReachError(
             f"sudo asks {login.user} for a password. Allow it without, on that host:"
-            f" echo '{login.user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{login.user}"
+            f" echo '{login.user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{file}"
             " (as root), or log in as root."
         )
     # A script that a signal has ended has no status.
@@ -108,7 +125,9 @@ async def _connect(login: Login) -> "asyncssh.SSHClientConnection":
     except asyncssh.PermissionDenied:
         raise _refused(login, keys) from None
     except asyncssh.Error as error:
-        raise _unreachable(f"ended the SSH connection: {shown(error.reason)}") from None
+        if _TOO_MANY in error.reason.lower() and login.private_key is None:
+            raise _too_many(keys) from None
+        raise _ended(error) from None
     except OSError as error:
         raise _unreachable(_words(error)) from None
 
@@ -139,6 +158,10 @@ def _unreachable(what: str) -> ReachError:
         " (also the one in the provider's panel) let you in?",
         unreachable=True,
     )
+
+
+def _ended(error: "asyncssh.Error") -> ReachError:
+    return _unreachable(f"ended the SSH connection: {shown(error.reason)}")
 
 
 def _words(error: OSError) -> str:
@@ -177,6 +200,14 @@ def _refused(login: Login, keys: "Sequence[asyncssh.SSHKeyPair]") -> ReachError:
         f"the login as {login.user} is refused. Put the key's public half into"
         f" ~{login.user}/.ssh/authorized_keys on that host: {publics}; or correct ssh.user or"
         " sshPrivateKey."
+    )
+
+
+def _too_many(keys: "Sequence[asyncssh.SSHKeyPair]") -> ReachError:
+    return ReachError(
+        f"sshd there gave up before it had been shown all {len(keys)} keys of the SSH agent"
+        " (MaxAuthTries). Set sshPrivateKey as a secret, or hold fewer keys in the agent:"
+        " `ssh-add -D`, then `ssh-add` with the right one."
     )
 
 

@@ -43,7 +43,8 @@ class Sshd:
     """The server, and what it shall do.
 
     `asked` is the script that it expects; `answers` is what that prints, with `status`, and
-    `complains` on standard error; `silent` never answers; `probed` counts.
+    `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead; `sessions`
+    says whether it opens any, `patient` whether it looks at more than one key; `probed` counts.
     """
 
     user: str = "root"
@@ -52,6 +53,9 @@ class Sshd:
     complains: str = ""
     status: int = 0
     silent: bool = False
+    breaks_off: bool = False
+    sessions: bool = True
+    patient: bool = True
     probed: int = 0
     port: int = 0
     key: asyncssh.SSHKey = field(
@@ -76,6 +80,8 @@ class Sshd:
         assert process.command == root_shell()
         assert await process.stdin.read() == self.asked
         self.probed += 1
+        if self.breaks_off:
+            process.channel.get_connection().abort()
         if self.silent:
             await asyncio.Event().wait()
         process.stdout.write(self.answers)
@@ -98,16 +104,25 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
                 self.connection = conn
 
             def begin_auth(self, username: str) -> bool:
-                if username == sshd.user:
+                if username == sshd.user and sshd.patient:
                     self.connection.set_authorized_keys(users)
                 return True
+
+            def public_key_auth_supported(self) -> bool:
+                return True
+
+            def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+                del username, key  # asked only about a key that is not the client's
+                if not sshd.patient:
+                    raise asyncssh.ProtocolError("Too many authentication failures")
+                return False
 
         return await asyncssh.listen(
             "127.0.0.1",
             0,
             server_factory=Server,
             server_host_keys=[sshd.key],
-            process_factory=sshd.answer,
+            process_factory=sshd.answer if sshd.sessions else None,
         )
 
     try:

@@ -2,8 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
+from typing import Self
 
 import asyncssh
 import pytest
@@ -88,9 +89,62 @@ def test_a_sudo_that_asks_for_a_password_is_said_with_the_line_that_cures_it(ssh
     assert "hex ALL=(ALL) NOPASSWD: ALL" in problem(login(sshd)).text
 
 
+def test_the_advised_file_of_sudo_has_a_name_that_sudo_reads(sshd: Sshd) -> None:
+    """It passes over those with a dot."""
+    sshd.user, sshd.status, sshd.answers = "ann.lee", SUDO_ASKS, ""
+    line = "echo 'ann.lee ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ann-lee "
+    assert line in problem(login(sshd)).text
+
+
 def test_a_host_without_sudo_is_said(sshd: Sshd) -> None:
     sshd.user, sshd.status, sshd.answers = "hex", NO_SUDO, ""
     assert "there is no sudo" in problem(login(sshd)).text
+
+
+def test_a_host_that_opens_no_session_is_said() -> None:
+    """By sshd's settings: MaxSessions 0."""
+    with running(Sshd(sessions=False)) as sshd:
+        found = problem(login(sshd))
+    assert "opens no session" in found.text
+    assert "MaxSessions" in found.text
+    assert not found.unreachable
+
+
+def test_a_connection_that_ends_after_the_login_is_unreachable(sshd: Sshd) -> None:
+    sshd.breaks_off = True
+    found = problem(login(sshd))
+    assert sshd.probed == 1
+    assert found.unreachable
+
+
+class Agent:
+    """An SSH agent that holds two keys."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def get_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
+        return asyncssh.load_keypairs([asyncssh.generate_private_key("ssh-ed25519")] * 2)
+
+
+@pytest.mark.parametrize(
+    ("patient", "words"),
+    [(False, ("all 2 keys of the SSH agent", "sshPrivateKey")), (True, ("login as root is refu",))],
+)
+def test_an_agent_with_more_keys_than_sshd_looks_at_is_said(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, *, patient: bool, words: tuple[str, ...]
+) -> None:
+    async def connect(_path: str) -> Agent:
+        return Agent()
+
+    monkeypatch.setattr(asyncssh, "connect_agent", connect)
+    sshd.patient = patient
+    found = problem(Login("127.0.0.1", sshd.port, "root", sshd.host_key, None))
+    assert all(word in found.text for word in words)
+    assert not found.unreachable
 
 
 @pytest.mark.parametrize(
