@@ -136,27 +136,28 @@ def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 f" {_other(name, fact.owner, wanted)}, and {wanted.network} overlaps it."
                 " Choose another one: network.cidr."
             )
-    for network, interface in facts.routes:
-        if interface == wanted.interface or interface in facts.tunnels:
+    for route in facts.routes:
+        if route.interface == wanted.interface or route.interface in facts.tunnels:
             continue
         for mine, key in ((wanted.network, "cidr"), (wanted.ipv6, "ipv6")):
-            if mine is not None and mine.version == network.version and network.overlaps(mine):
+            if mine is not None and route.collides_with(mine):
                 yield (
-                    f"already reaches the network {network} by its interface {interface}, and the"
-                    f" tunnel's {mine} overlaps it. Choose another one: network.{key}."
+                    f"already reaches the network {route.network} by its interface"
+                    f" {route.interface}, and the tunnel's {mine} overlaps it. Choose another one:"
+                    f" network.{key}."
                 )
 
 
 def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
-    routes = [(net, interface) for net, interface in facts.routes if interface != wanted.interface]
+    routes = [route for route in facts.routes if route.interface != wanted.interface]
     for behind, server in wanted.behind:
-        for network, interface in routes:
-            if network.version == behind.version and network.overlaps(behind):
+        for route in routes:
+            if route.collides_with(behind):
                 yield (
-                    f"already reaches the network {network} by its interface {interface}, and"
-                    f" {behind} of servers.{server}.networks overlaps it. List there only what"
-                    " this host has not, such as single hosts (192.168.1.30/32), or renumber one"
-                    " of the two."
+                    f"already reaches the network {route.network} by its interface"
+                    f" {route.interface}, and {behind} of servers.{server}.networks overlaps it."
+                    " List there only what this host has not, such as single hosts"
+                    " (192.168.1.30/32), or renumber one of the two."
                 )
 
 

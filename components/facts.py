@@ -24,6 +24,31 @@ class TunnelFact:
 
 
 @dataclass(frozen=True)
+class Route:
+    """A network that a host reaches, by something else than its default route.
+
+    Attributes:
+        network: which one.
+        interface: where it sends what is meant for there.
+        by_router: whether a router leads there; else the host itself is part of it.
+    """
+
+    network: IPv4Network | IPv6Network
+    interface: str
+    by_router: bool = False
+
+    def collides_with(self, network: IPv4Network | IPv6Network) -> bool:
+        """Whether a route of the tunnel to that network can't stand beside this one.
+
+        They may not overlap; but a wider network behind a router, such as all of 10.0.0.0/8 in
+        many clouds, gives way to the tunnel's own. The helper (neighbours.sh) judges alike.
+        """
+        if self.network.version != network.version or not self.network.overlaps(network):
+            return False
+        return not self.by_router or self.network.prefixlen >= network.prefixlen
+
+
+@dataclass(frozen=True)
 class Facts:
     """A host as the look-up found it.
 
@@ -37,7 +62,7 @@ class Facts:
         default_interface: that of the default route; empty if there is none.
         interfaces: all of them.
         udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
-        routes: networks with the interface they are reached by.
+        routes: those to networks, without the default route.
         tunnels: this project's tunnels by interface.
         firewalls: other firewalls that are active, `ufw` or `firewalld`, each with what it lets in
             from everywhere, such as `51820/udp`, `60000:61000/udp` or `any/any`.
@@ -53,7 +78,7 @@ class Facts:
     default_interface: str
     interfaces: frozenset[str]
     udp_ports: Mapping[int, str]
-    routes: tuple[tuple[IPv4Network | IPv6Network, str], ...]
+    routes: tuple[Route, ...]
     tunnels: Mapping[str, TunnelFact]
     firewalls: Mapping[str, frozenset[str]]
     zoned: frozenset[str]
@@ -112,6 +137,7 @@ def _udp_port(word: str) -> tuple[int, str]:
     return int(port), who
 
 
-def _route(word: str) -> tuple[IPv4Network | IPv6Network, str]:
-    network, _, interface = word.partition("@")
-    return ip_network(network), interface
+def _route(word: str) -> Route:
+    network, _, way = word.partition("@")
+    interface, _, via = way.partition(":")  # which no interface's name has
+    return Route(ip_network(network), interface, by_router=bool(via))

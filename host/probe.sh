@@ -73,7 +73,8 @@ udp_ports() {
     !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : ($2 == "-" ? "" : $2)) }'
 }
 
-# network@interface, without the default route; of IPv6 the unique local ones, which a tunnel may want
+# network@interface, with :via behind it where a router leads there; without the default route, and of
+# IPv6 the unique local ones alone, which a tunnel may want
 routes() {
   has ip || return 0
   {
@@ -82,8 +83,9 @@ routes() {
   } 2>/dev/null | awk '
     $1 ~ /^([0-9.]+|f[cd][0-9a-f:]+)(\/[0-9]+)?$/ {
       whole = $1 ~ /:/ ? "/128" : "/32"
+      via = / via / ? ":via" : ""
       for (i = 2; i < NF; i++) if ($i == "dev") {
-        print ($1 ~ /\// ? $1 : $1 whole) "@" $(i + 1)
+        print ($1 ~ /\// ? $1 : $1 whole) "@" $(i + 1) via
         break
       }
     }'
@@ -131,13 +133,11 @@ firewalls() {
 }
 
 fact os-id "$(os ID)"
-fact os-version "$(os VERSION_ID)"
 fact os-name "$(os PRETTY_NAME)"
 fact systemd "$(yes_or_no test -d /run/systemd/system)"
 fact apt "$(yes_or_no has apt-get)"
 fact missing "$(missing_packages)"
 fact tun "$(yes_or_no can_carry_a_tunnel)"
-fact wireguard "$(if kernel_has_wireguard; then echo kernel; else echo userspace; fi)"
 fact disk "$(free_space)"
 fact default-interface "$(default_interface)"
 fact interfaces "$(interfaces)"
@@ -145,6 +145,4 @@ fact udp-ports "$(udp_ports)"
 fact routes "$(routes)"
 tunnels
 firewalls
-fact ssh-ports "$(has ss && ss -Hltnp 2>/dev/null | awk '/"sshd"/ { port = $4; sub(/.*:/, "", port); print port }' | sort -nu)"
-fact clock "$(date +%s)"
 fact end yes

@@ -72,12 +72,17 @@ check_routes() {
     [[ $to == */* ]] || to+=/$WHOLE
     is_prefixed "$to" || continue
     [[ $dev != "$IFACE" ]] || continue
-    overlap "$NETWORK" "$to" || continue
-    # A wider route by way of a router gives way to the tunnel's own, a connected network does not.
-    [[ $rest != "via "* ]] || ((${to#*/} >= ${NETWORK#*/})) || continue
-    refuse "$CIDR $NETWORK overlaps $to, which this host reaches by $dev:" \
-      "choose another network; nothing was changed"
+    ! collides "$NETWORK" "$to" "$rest" ||
+      refuse "$CIDR $NETWORK overlaps $to, which this host reaches by $dev:" \
+        "choose another network; nothing was changed"
   done < <(ip "-$FAMILY" route show)
+}
+
+# collides NETWORK TO REST: a route of the tunnel to NETWORK can't stand beside the route `TO REST`.
+# A wider one by way of a router gives way to the tunnel's own, a connected network does not.
+collides() {
+  overlap "$1" "$2" || return 1
+  [[ " $3 " != *" via "* ]] || ((${2#*/} >= ${1#*/}))
 }
 
 check_port() {

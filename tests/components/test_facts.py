@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from components.facts import TunnelFact, parse_facts
+from components.facts import Route, TunnelFact, parse_facts
 from tests.components.sshd import facts_text
 
 
@@ -16,7 +16,7 @@ def test_every_line_is_read() -> None:
             "wg2 - - -",
             missing="wireguard-tools conntrack",
             udp_ports="51820:wg0 53:named 123:",
-            routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0",
+            routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0 10.0.0.0/8@eth0:via",
             interfaces="lo eth0 wg0",
         )
     )
@@ -27,8 +27,9 @@ def test_every_line_is_read() -> None:
     assert facts.interfaces == {"lo", "eth0", "wg0"}
     assert facts.udp_ports == {51820: "wg0", 53: "named", 123: ""}
     assert facts.routes == (
-        (IPv4Network("192.168.1.0/24"), "eth0"),
-        (IPv4Network("172.16.0.0/24"), "wg0"),
+        Route(IPv4Network("192.168.1.0/24"), "eth0"),
+        Route(IPv4Network("172.16.0.0/24"), "wg0"),
+        Route(IPv4Network("10.0.0.0/8"), "eth0", by_router=True),
     )
     assert facts.tunnels == {
         "wg0": TunnelFact("reverse-tunnel/home", 51820, IPv4Network("172.16.0.0/24")),

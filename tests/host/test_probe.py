@@ -25,7 +25,6 @@ def test_a_plain_host(machine: Machine) -> None:
     before = snapshot(machine)
     facts = probe(machine)
     assert facts["os-id"] == ["debian"]
-    assert facts["os-version"] == ["12"]
     assert facts["missing"] == [""]
     assert facts["apt"] == facts["tun"] == facts["systemd"] == ["yes"]
     assert int(facts["disk"][0]) > 0
@@ -76,13 +75,15 @@ def test_what_an_active_ufw_lets_in_is_read_from_its_notes(machine: Machine) -> 
     assert probe(machine)["firewall"] == [f"ufw any/any {opened}"]
 
 
-def test_of_ipv6_the_routes_that_a_tunnel_could_run_into(machine: Machine) -> None:
+def test_the_routes_that_a_tunnel_could_run_into(machine: Machine) -> None:
     machine.run("ip -6 address add fd5c:91e2::10/64 dev ens6 nodad")
     machine.run("ip -6 address add 2001:db8::10/64 dev ens6 nodad")
+    machine.run("ip route add 10.0.0.0/8 via 203.0.113.1")
     machine.run("ip -6 route add fd5c:91e2:1::9 via fd5c:91e2::1 dev ens6")
     assert sorted(probe(machine)["routes"][0].split()) == [
+        "10.0.0.0/8@ens6:via",
         "203.0.113.0/24@ens6",
-        "fd5c:91e2:1::9/128@ens6",
+        "fd5c:91e2:1::9/128@ens6:via",
         "fd5c:91e2::/64@ens6",
     ]
 

@@ -108,6 +108,35 @@ def test_a_second_stack_that_would_collide_is_refused_by_the_others_name(
     assert vps.machine.run(f"grep -r '' {other.files}").stdout == other_files
 
 
+@pytest.mark.parametrize(
+    ("route", "fine"),
+    [
+        ("10.0.0.0/8 via 203.0.113.1", True),
+        ("10.8.0.0/24 via 203.0.113.1", False),
+        ("10.8.0.128/25 via 203.0.113.1", False),
+        ("10.0.0.0/8 dev ens6", False),
+    ],
+)
+def test_a_wider_network_behind_a_router_gives_way_to_the_tunnels(
+    vps: Tunnel, route: str, *, fine: bool
+) -> None:
+    """As in many clouds. The look-up's judgement is the same, see components/facts.py."""
+    wanted = 0 if fine else REFUSED
+    network = "10.8.0.0/24"
+    key = vps.machine.run("wg genkey | wg pubkey").stdout.strip()
+    peer = f"public-key {key}\nallowed-ips 172.16.0.4/32,{network}\n"
+    vps.machine.run(f"ip route add {route}")
+    result = vps.call("put-peer a", stdin=peer, check=False)
+    assert (result.status, "behind this peer overlaps" in result.stderr) == (wanted, not fine)
+    vps.call("remove-peer a")
+    settings = vps.vps_settings("10.8.0.1/24")
+    result = vps.call("interface", stdin=settings, check=False)
+    assert (result.status, "network.cidr 10.8.0.0/24 overlaps" in result.stderr) == (
+        wanted,
+        not fine,
+    )
+
+
 def test_a_second_stack_with_the_same_interface_is_refused_and_harms_nothing(vps: Tunnel) -> None:
     """Neither by its install, nor by its destroy, which runs the claim's delete all the same."""
     vps.put("https", HTTPS)
