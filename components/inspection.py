@@ -94,13 +94,9 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
         passes_on=len(egresses) > 1 or Egress.TUNNEL in egresses,
     )
     yield "vps", vps.ssh, on_vps
-    for name, server in settings.servers.items():
-        if server.ssh is not None:
-            yield (
-                name,
-                server.ssh,
-                replace(wanted(server.packages), passes_on=bool(server.networks)),
-            )
+    for name, ssh in settings.managed_servers.items():
+        server = settings.servers[name]
+        yield name, ssh, replace(wanted(server.packages), passes_on=bool(server.networks))
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

@@ -121,9 +121,7 @@ class ReverseTunnel(pulumi.ComponentResource):
         self._guard_vps()
         self._measure_vps()
         self._on_servers = {
-            name: self._reach(server.ssh)
-            for name, server in settings.servers.items()
-            if server.ssh is not None
+            name: self._reach(ssh) for name, ssh in settings.managed_servers.items()
         }
         self._servers = self._make_servers()
         self._peers = self._make_peers()
@@ -267,9 +265,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             peers={name: self._keys[name] for name in sorted(self._servers)},
             endpoint=self._dialled,
             identities=[
-                as_input(server.ssh.host_key)
-                for _, server in sorted(self._settings.servers.items())
-                if server.ssh is not None
+                as_input(ssh.host_key) for _, ssh in sorted(self._settings.managed_servers.items())
             ],
             parent=self,
             depends_on=[

@@ -6,12 +6,6 @@ from lab import topology
 from lab.lab import Lab
 from lab.operator_host import STACK
 
-_FORWARDS = """\
-  reverse-tunnel:forwards:
-    http: {port: 80, to: "homelab:8080"}
-    https: {port: 443, to: "homelab:8081"}
-"""
-
 
 def stack_file(lab: Lab, stack: str = STACK) -> Path:
     """Where the stack's configuration lies; git ignores it."""
@@ -29,13 +23,12 @@ def ensure_stack(lab: Lab) -> None:
         made.touch()
 
 
-def write_stack(lab: Lab, stack: str = STACK, *, forwards: str = _FORWARDS) -> None:
+def write_stack(lab: Lab, stack: str = STACK) -> None:
     """Make a stack in the lab's backend, and its configuration file anew.
 
     Args:
         lab: a lab that is up.
         stack: its name; `lab/run pulumi` uses the one called `lab`.
-        forwards: the YAML of `reverse-tunnel:forwards`, indented by two.
 
     Raises:
         CommandError: the engine refused.
@@ -45,7 +38,7 @@ def write_stack(lab: Lab, stack: str = STACK, *, forwards: str = _FORWARDS) -> N
     pulumi = ["pulumi", "--non-interactive", "--stack", stack]
     lab.operator.run(["pulumi", "--non-interactive", "stack", "init", stack])
     with file.open("a") as text:
-        text.write(_settings(lab, forwards))
+        text.write(_settings(lab))
     key = lab.ssh_key.read_text()
     lab.operator.run([*pulumi, "config", "set", "--secret", "sshPrivateKey"], input=key)
 
@@ -55,7 +48,7 @@ def remove_stack_file(lab: Lab) -> None:
     stack_file(lab).unlink(missing_ok=True)
 
 
-def _settings(lab: Lab, forwards: str) -> str:
+def _settings(lab: Lab) -> str:
     def ssh(name: str) -> str:
         host = lab.host(name)
         login = host.facts.login or topology.Login("root")
@@ -70,4 +63,7 @@ config:
     attic: {{address: 172.16.0.6, {ssh("attic")}}}
   reverse-tunnel:clients:
     laptop: {{address: 172.16.0.10}}
-{forwards}"""
+  reverse-tunnel:forwards:
+    http: {{port: 80, to: "homelab:8080"}}
+    https: {{port: 443, to: "homelab:8081"}}
+"""

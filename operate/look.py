@@ -39,9 +39,7 @@ async def look_at(settings: Settings, *, connect: bool) -> Look:
         settings: of the stack, with the SSH key.
         connect: whether targets and public ports are tried by connections that end at once.
     """
-    logins = {VPS: settings.vps.ssh} | {
-        name: server.ssh for name, server in settings.servers.items() if server.ssh is not None
-    }
+    logins = {VPS: settings.vps.ssh, **settings.managed_servers}
     interface = settings.network.interface
     ports = ports_to_try(settings) if connect else {}
     reports, answers = await asyncio.gather(

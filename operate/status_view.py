@@ -12,7 +12,7 @@ from operate.judgement import Finding, is_silent
 from operate.look import Look
 from operate.words import age_words, size_words
 from reach.host_report import HostReport, PeerReport
-from settings import Protocol, Server, Settings, forward_words
+from settings import Protocol, Settings, forward_words
 from settings.allow import VPS
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
@@ -42,11 +42,9 @@ def _hosts(settings: Settings, look: Look) -> Table:
     table = _table("Hosts", "", "address", "tunnel", "seen at", "handshake", "from it", "to it")
     vps = look.hosts[VPS]
     table.add_row(VPS, _addresses(settings, VPS), _tunnel(vps), *[_NOTHING] * 4)
-    for name, peer in settings.peers.items():
-        if isinstance(peer, Server) and peer.ssh is not None:
-            tunnel = _tunnel(look.hosts[name])
-        else:
-            tunnel = _NOTHING  # nobody logs in there
+    for name in settings.peers:
+        known = name in settings.managed_servers  # nobody logs in to the others
+        tunnel = _tunnel(look.hosts[name]) if known else _NOTHING
         seen = vps.peers.get(name) if isinstance(vps, HostReport) else None
         table.add_row(
             name,

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Annotated, TypeVar
 
 from .check import Check
 from .model import Model
@@ -56,19 +56,36 @@ _INTERFACE_PATTERN = r"[a-z][a-z0-9-]{0,14}"
 _NOT_INTERFACES = ("all", "default", "lo")
 
 
+_Family = TypeVar("_Family", IPv4Network, IPv6Network)
+
+
+def read_network(
+    value: object, family: type[_Family], text: re.Pattern[str], rule: Rule
+) -> _Family:
+    """Return the network that `value` is or names, without bits of a host.
+
+    Args:
+        value: the network, or its text.
+        family: of which kind it must be.
+        text: what its text must look like.
+        rule: what a refusal says.
+    """
+    if isinstance(value, family):
+        return value
+    if not isinstance(value, str) or not text.fullmatch(value):
+        raise rule.refuse(value)
+    try:
+        network = family(value, strict=False)
+    except ValueError:
+        raise rule.refuse(value, "is no network") from None
+    if ip_address(value.partition("/")[0]) != network.network_address:
+        raise rule.refuse(value, f"names a host; its network is {network}")
+    return network
+
+
 def check_cidr(value: object) -> IPv4Network:
     """Return the private network that `value` names, such as `172.16.0.0/24`."""
-    if isinstance(value, IPv4Network):
-        network = value
-    else:
-        if not isinstance(value, str) or not _CIDR_TEXT.fullmatch(value):
-            raise CIDR.refuse(value)
-        try:
-            network = IPv4Network(value, strict=False)
-        except ValueError:
-            raise CIDR.refuse(value, "is no network") from None
-        if not value.startswith(f"{network.network_address}/"):
-            raise CIDR.refuse(value, f"names a host; its network is {network}")
+    network = read_network(value, IPv4Network, _CIDR_TEXT, CIDR)
     if network.overlaps(CARRIER):
         raise CIDR.refuse(str(network), "is what carriers use between you and them")
     if not any(network.subnet_of(private) for private in PRIVATE):
@@ -95,17 +112,7 @@ def check_address(value: object) -> IPv4Address:
 
 def check_ipv6(value: object) -> IPv6Network:
     """Return the network of unique local addresses that `value` names."""
-    if isinstance(value, IPv6Network):
-        network = value
-    else:
-        if not isinstance(value, str) or not _IPV6_TEXT.fullmatch(value):
-            raise IPV6.refuse(value)
-        try:
-            network = IPv6Network(value, strict=False)
-        except ValueError:
-            raise IPV6.refuse(value, "is no network") from None
-        if IPv6Address(value.partition("/")[0]) != network.network_address:
-            raise IPV6.refuse(value, f"names a host; its network is {network}")
+    network = read_network(value, IPv6Network, _IPV6_TEXT, IPV6)
     if not network.subnet_of(LOCAL):
         raise IPV6.refuse(str(network), "is not unique local")
     if network.prefixlen != LOCAL_LENGTH:

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from .network import PRIVATE
+from .network import PRIVATE, read_network
 from .problem import Rule
 
 MOST = 256
@@ -63,19 +63,9 @@ def _entries(value: object, rule: Rule) -> list[object]:
 
 
 def _network(value: object, rule: Rule) -> IPv4Network:
-    if isinstance(value, IPv4Network):
-        return value
     if isinstance(value, IPv4Address):
         return IPv4Network(value)
-    if not isinstance(value, str) or not _NETWORK.fullmatch(value):
-        raise rule.refuse(value)
-    try:
-        network = IPv4Network(value, strict=False)
-    except ValueError:
-        raise rule.refuse(value, "is no network") from None
-    if value.partition("/")[0] != str(network.network_address):
-        raise rule.refuse(value, f"names a host; its network is {network}")
-    return network
+    return read_network(value, IPv4Network, _NETWORK, rule)
 
 
 def _is_ipv6(value: object) -> bool:
@@ -84,14 +74,7 @@ def _is_ipv6(value: object) -> bool:
 
 def _network6(value: object) -> IPv6Network:
     text = str(value)
-    if not _NETWORK6.fullmatch(text):
-        raise SOURCES.refuse(text)
-    try:
-        network = IPv6Network(text, strict=False)
-    except ValueError:
-        raise SOURCES.refuse(text, "is no network") from None
-    if IPv6Address(text.partition("/")[0]) != network.network_address:
-        raise SOURCES.refuse(text, f"names a host; its network is {network}")
+    network = read_network(text, IPv6Network, _NETWORK6, SOURCES)
     if network.subnet_of(_IN_DISGUISE):
         raise SOURCES.refuse(text, "is an IPv4 address in disguise; write it as such")
     return network

@@ -21,6 +21,7 @@ from .network import Network, same_number
 from .ports import Ports
 from .problem import SettingsError
 from .server import Server
+from .ssh import Ssh
 from .switch import Switch
 from .vps import Vps
 
@@ -107,9 +108,9 @@ class Settings(Model):
         return {**self.servers, **self.clients}
 
     @property
-    def managed_servers(self) -> Mapping[str, Server]:
-        """The servers that Pulumi sets up, by name: those with ssh."""
-        return {name: server for name, server in self.servers.items() if server.ssh is not None}
+    def managed_servers(self) -> Mapping[str, Ssh]:
+        """The servers that Pulumi sets up, those with ssh: how to reach them, by name."""
+        return {name: server.ssh for name, server in self.servers.items() if server.ssh is not None}
 
     def address_of(self, name: str) -> IPv4Address:
         """Return the address in the tunnel of the server or client of that name, or of `vps`."""
