@@ -26,6 +26,8 @@ ip -6 -o address show scope global | sed 's/^[0-9]*: //; s/ valid_lft.*//'
 ip -6 route show table all | grep -v 'fe80\|ff00\|anycast' | sed 's/ expires [0-9]*sec//' | sort
 grep -H '' /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,rp_filter} \
   /proc/sys/net/ipv4/conf/*/accept_redirects /proc/sys/net/ipv6/conf/*/{forwarding,accept_ra}
+# It is there with the kernel's module, which the first rule may load.
+cat /proc/sys/net/netfilter/nf_conntrack_acct 2>/dev/null || echo 0
 wg show all dump | cut -f 1-5 | sort
 """
 

@@ -148,7 +148,7 @@ def test_packages_that_cannot_be_installed_are_named(machine: Machine) -> None:
         ),
         ("rmdir /run/systemd/system", "install", "does not run systemd"),
         (
-            "umount /dev/net/tun; rm /dev/net/tun",
+            "umount /dev/net/tun; rm /dev/net/tun; mount -t tmpfs none /sys/module",
             "install",
             "neither the kernel's WireGuard nor /dev/net/tun can be used",
         ),

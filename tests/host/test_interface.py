@@ -116,11 +116,13 @@ def test_an_interface_that_does_not_start_leaves_the_host_as_before(machine: Mac
     tunnel.install()
     tunnel.set_key()
     before = snapshot(machine)
-    machine.run("mv /usr/local/bin/wireguard-go /tmp/; rm /usr/bin/wireguard-go")
+    machine.run("mv /usr/bin/wg /usr/bin/wg.whole")
+    machine.write("/usr/bin/wg", '#!/bin/sh\n[ "$1" = setconf ] || exec wg.whole "$@"\nexit 1\n')
+    machine.run("chmod +x /usr/bin/wg")
     result = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
     assert result.status == 1
     assert "wg-quick@wg0.service did not start" in result.stderr
-    machine.run("mv /tmp/wireguard-go /usr/local/bin/")
+    machine.run("mv /usr/bin/wg.whole /usr/bin/wg")
     assert snapshot(machine) == before
     tunnel.call("interface", stdin=tunnel.vps_settings())
     assert "chain.RT-wg0-FWD=ok" in tunnel.call("facts").stdout
