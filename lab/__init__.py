@@ -10,5 +10,12 @@ switch, host    the network and the hosts
 operator_host   the host that sees this machine's files and runs Pulumi
 lab             all of it together: `Lab`
 stack, tour     the lab's stack and the demo
-cli             the programs up, down, run, reboot, prepare, demo
+benchmark       what a user waits for and what the VPS spends
+cli             the programs up, down, run, reboot, prepare, demo, bench
 """
+
+import sys
+
+# Before anything is imported that an old Python can't read; so this file is one that it can.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("lab: Python 3.11 or newer is needed; this is " + sys.version.split()[0])

@@ -1,4 +1,7 @@
-"""The lab's commands; the programs up, down, run, reboot and prepare beside this file call them."""
+"""The lab's commands, for the programs beside this file: up, down, run, reboot, prepare.
+
+demo and bench have theirs in tour.py and benchmark.py.
+"""
 
 import os
 import signal

@@ -4,7 +4,9 @@ import base64
 
 import pulumi
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from components import key_pair
 from components.key_pair import KeyPair, private_key, public_key
 from tests.components.recording import SEED, deploy
 
@@ -29,6 +31,30 @@ def base64_of(hexadecimal: str) -> str:
 def test_public_keys_are_those_of_rfc_7748(private: str, public: str) -> None:
     """Section 6.1, Alice and Bob."""
     assert public_key(base64_of(private)) == base64_of(public)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "point", "product"),
+    [
+        (
+            "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+            "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+            "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552",
+        ),
+        (
+            "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+            "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+            "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
+        ),
+    ],
+)
+def test_a_clamped_key_is_the_same_scalar(scalar: str, point: str, product: str) -> None:
+    """By the vectors of RFC 7748, section 5.2: their scalars are not clamped."""
+    clamped = key_pair._clamped(bytes.fromhex(scalar))
+    assert clamped.hex() != scalar
+    private = X25519PrivateKey.from_private_bytes(clamped)
+    public = X25519PublicKey.from_public_bytes(bytes.fromhex(point))
+    assert private.exchange(public).hex() == product
 
 
 def test_the_key_of_a_seed_never_changes() -> None:

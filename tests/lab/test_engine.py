@@ -145,6 +145,25 @@ def test_it_builds_an_engine_and_says_in_one_line_which_and_how_to_use_it(
     assert "resource-command-v1.2.1:\npulumi-resource-command\n" in found
 
 
+@pytest.mark.parametrize(
+    ("ours", "package"),
+    [
+        ("PULUMI", "pulumi"),
+        ("RANDOM_PLUGIN", "pulumi-random"),
+        ("COMMAND_PLUGIN", "pulumi-command"),
+    ],
+)
+def test_the_engine_and_its_plugins_are_of_the_versions_of_the_pinned_packages(
+    ours: str, package: str
+) -> None:
+    line = re.search(rf"^readonly .*\b{ours}=(\S+)", (ENGINE / "ensure").read_text(), re.MULTILINE)
+    locked = (ENGINE.parents[1] / "requirements.lock").read_text()
+    pinned = re.search(rf"^{package}==(\S+)", locked, re.MULTILINE)
+    assert line
+    assert pinned
+    assert line[1] == pinned[1]
+
+
 def test_nothing_outside_of_the_cache_is_written(machine: Machine) -> None:
     """Go's own caches included, which are gone when all is built."""
     machine.ensure()
