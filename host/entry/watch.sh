@@ -14,14 +14,30 @@
 LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at who listens; other than 10 in tests
 readonly LOOK_EVERY
 
-# watch: never ends by itself
+# watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
+# flushed), and who listens ends then; so what was missed is looked for whenever listening begins.
 watch() {
-  local event status next=$SECONDS listeners='' addresses
-  addresses=$(addresses)
+  local source began quick=0 listeners='' addresses
+  while :; do
+    began=$SECONDS
+    exec {source}< <(events)
+    addresses=$(addresses)
+    "$HELPER" "$PROTOCOL" restore || true
+    follow <&"$source"
+    exec {source}<&-
+    quick=$((SECONDS - began > 10 ? 0 : quick + 1))
+    # Where listening is not possible at all, it is tried now and then.
+    if ((quick < 5)); then sleep 0.2; else sleep 30; fi
+  done
+}
+
+# follow: the events on standard input, until they end
+follow() {
+  local event status next=$SECONDS
   while :; do
     status=0
     IFS= read -r -t "$LOOK_EVERY" event || status=$?
-    ((status == 0 || status > 128)) || fail "the kernel's events have ended"
+    ((status == 0 || status > 128)) || return 0
     if ((status > 0)) || ! concerns_us "$event"; then
       ((SECONDS >= next)) || continue
       next=$((SECONDS + ${LOOK_EVERY%.*}))
@@ -33,7 +49,7 @@ watch() {
     while IFS= read -r -t 0.2 event; do :; done
     addresses=$(addresses)
     "$HELPER" "$PROTOCOL" restore || true
-  done < <(events)
+  done
 }
 
 # events: of the firewall, of addresses and of routes, a line each; none of any, if there are none of

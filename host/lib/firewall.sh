@@ -307,6 +307,7 @@ tell_other_firewalls() {
   for file in "$ETC"/*/firewall "$RUN"/*.firewall; do
     [[ -e $file ]] || continue
     name=${file%/firewall} name=${name##*/} name=${name%.firewall}
-    [[ $name == "$IFACE" ]] || "$LIB/$name/reverse-tunnel" "$PROTOCOL" sync-firewall || true
+    # That helper may be an older one than this: every one knows the first protocol.
+    [[ $name == "$IFACE" ]] || "$LIB/$name/reverse-tunnel" 1 sync-firewall || true
   done
 }

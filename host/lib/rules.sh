@@ -272,12 +272,18 @@ read_rules() {
         fi
         ;;
       "-A "*)
-        rest=${line#-A } rest=${rest%% *} foreign+=" $rest "
+        rest=${line#-A } rest=${rest%% *}
         ENDS["$table $rest"]=
+        is_ban "$line" || foreign+=" $rest "
         ;;
       failed) fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host" ;;
     esac
   done
+}
+
+# is_ban RULE: it keeps some out, and lets nobody in: such a one may stand before ours
+is_ban() {
+  [[ $1 == *" -s "*" -j DROP" || $1 == *" -s "*" -j REJECT"* || $1 == *" --match-set "*" -j DROP" ]]
 }
 
 # sync_rules [NAME]: the firewall to what the files say, for all forwards or this one
@@ -285,15 +291,17 @@ sync_rules() { by_family sync_family_rules "$@"; }
 
 sync_family_rules() {
   local only=${1-} table name script=''
-  local -a names=("${!FORWARD[@]}")
+  local -a names=("${!FORWARD[@]}") tables=(filter mangle nat)
   want_chains
   SHALL=()
   [[ -z $only ]] || names=("$only")
   for name in "${names[@]}"; do
     [[ -z ${FORWARD[$name]-} ]] || want_forward "$name" "${FORWARD[$name]}"
   done
+  # What leads in comes last, and goes first: each table is exchanged for itself.
+  [[ -z $only || ${#SHALL[@]} -gt 0 ]] || tables=(nat mangle filter)
   read_rules
-  for table in filter mangle nat; do
+  for table in "${tables[@]}"; do
     changes_of "$table" "$only"
     [[ -z $CHANGES ]] || script+="*$table"$'\n'$CHANGES"COMMIT"$'\n'
   done
@@ -338,7 +346,34 @@ changes_of() {
   for key in "${!SHALL[@]}"; do
     [[ $key != "$table "* || ${SHALL[$key]} == "${TAGGED[$key]-}" ]] || CHANGES+=${SHALL[$key]}
   done
-  CHANGES+=$jumps
+  drop_chains "$table"
+  CHANGES+=$jumps$DROPPED
+}
+
+# drop_chains TABLE: the lines that remove chains that another version of this helper has made, into
+# DROPPED
+drop_chains() {
+  local place entry builtin chain
+  DROPPED=
+  for place in "${!PRESENT[@]}"; do
+    [[ $place == "$1 "* ]] || continue
+    ! is_wanted "$1" "${place#* }" || continue
+    for entry in "${!JUMPS[@]}"; do
+      [[ $entry == "$1 "*" ${place#* }" ]] || continue
+      read -r _ builtin chain <<<"$entry"
+      for _ in ${JUMPS[$entry]}; do DROPPED+="-D $builtin -j $chain"$'\n'; done
+    done
+    DROPPED+="-F ${place#* }"$'\n'"-X ${place#* }"$'\n'
+  done
+}
+
+# is_wanted TABLE CHAIN
+is_wanted() {
+  local entry
+  for entry in "${CHAINS[@]}"; do
+    [[ $entry != "$1 "*" $2 "* ]] || return 0
+  done
+  return 1
 }
 
 # hangs_well TABLE BUILT-IN-CHAIN CHAIN POSITION: by one jump, in its place

@@ -65,7 +65,8 @@ verb_down() {
 # take_down: best effort, each part for itself
 take_down() {
   stop_watcher
-  (remove_rules 4 6) || true
+  (remove_rules 4) || true
+  (remove_rules 6) || true
   step removed-rules
   (restore_accounting) || true
   (restore_forwarding) || true

@@ -264,3 +264,33 @@ def test_a_thousand_forwards_are_one_commit_at_boot(vps: Tunnel) -> None:
     found = dict(vps.forwards())
     assert len(found) == 1000
     assert found["f500"] == "tcp 9 -> 172.16.0.4:9"
+
+
+def test_a_ban_before_ours_stays_there(vps: Tunnel) -> None:
+    """Whoever is banned shall not get in by a forward, whatever is changed meanwhile."""
+    ban = "-A FORWARD -s 198.51.100.66/32 -j DROP"
+    vps.machine.run(f"iptables {ban.replace('-A FORWARD', '-I FORWARD 1')}")
+    vps.put("https", HTTPS)
+    assert forward_chain(vps) == [ban, "-A FORWARD -j RT-wg0-FWD"]
+    # What lets in or leads elsewhere comes after ours.
+    vps.machine.run("iptables -I FORWARD 1 -s 198.51.100.0/24 -j ACCEPT")
+    vps.put("more", "tcp 444 -> 172.16.0.4:8081")
+    assert forward_chain(vps)[0] == "-A FORWARD -j RT-wg0-FWD"
+
+
+def forward_chain(vps: Tunnel) -> list[str]:
+    return vps.machine.run("iptables -S FORWARD").stdout.splitlines()[1:]
+
+
+def test_chains_that_another_version_made_go_with_the_next_start(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    before = rules_of(vps.machine.run("iptables-save").stdout)
+    vps.machine.run(
+        "iptables -N RT-wg0-OLD; iptables -A RT-wg0-OLD -j DROP; iptables -I FORWARD -j RT-wg0-OLD;"
+        " iptables -N RT-wg0-old; iptables -N RT-wg1-OLD"  # not of this tunnel, or the firewall's
+    )
+    vps.call("up")
+    kept = [":RT-wg0-old - [0:0]", ":RT-wg1-OLD - [0:0]"]
+    now = rules_of(vps.machine.run("iptables-save").stdout)
+    assert [line for line in now if line not in kept] == before
+    assert [line for line in kept if line not in now] == []

@@ -47,6 +47,21 @@ def test_a_flush_of_the_whole_firewall_is_made_up_for(vps: Tunnel, flush: str) -
         eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
 
 
+def test_flushes_of_hundreds_of_rules_are_made_up_for(vps: Tunnel) -> None:
+    """More events than the kernel keeps for who listens, who is then told no more."""
+    lines = "".join(
+        f"echo 'tcp {10000 + n} -> 172.16.0.4:80' >{vps.files}/forwards.d/f{n};" for n in range(300)
+    )
+    vps.machine.run(lines)
+    vps.call("up")
+    before = rules(vps.machine)
+    assert len(before) > 300
+    with watched(vps):
+        for _ in range(3):
+            vps.machine.run("nft flush ruleset")
+            eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
+
+
 def test_a_tunnel_that_is_down_is_not_brought_up(vps: Tunnel) -> None:
     vps.put("https", HTTPS)
     vps.machine.run("wg-quick down wg0")
