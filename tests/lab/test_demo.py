@@ -1,6 +1,7 @@
 """`make demo`: what a person sees first."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lab.lab import Lab
 from lab.stack import stack_file, write_stack
+from tests.lab.probes import VPS, greeting
 from tests.lab.test_labs import traces
 
 CHECKOUT = Path(__file__).parents[2]
@@ -29,7 +31,36 @@ def call(lab: Lab, program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def in_git() -> str:
+    """What git finds changed in the checkout."""
+    status = ["git", "status", "--porcelain"]
+    return subprocess.run(
+        status, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+def printed(text: str) -> list[str]:
+    """The commands that the demo offers at its end."""
+    offered = text.partition("Three things to try:")[2]
+    return re.split(r"^  (?=lab/)", offered, flags=re.MULTILINE)[1:]
+
+
+def ran(lab: Lab, command: str, **environment: str) -> str:
+    """What a line says that a person copies into a shell."""
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=CHECKOUT,
+        env=os.environ | {"REVERSE_TUNNEL_LAB": lab.name} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_lab: Lab) -> None:
+    before = in_git()
     for what in ("36 created", "36 unchanged"):  # a second run changes nothing
         done = call(demo_lab, "demo")
         assert done.returncode == 0, done.stderr
@@ -39,6 +70,15 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
         assert "reverse-tunnel:index:PortForward               https" in done.stdout
         assert "lab/run --on client curl" in done.stdout
     assert demo_lab.is_up
+    assert in_git() == before
+
+    forward, reboot, destroy = printed(done.stdout)
+    assert "+ 2 created" in ran(demo_lab, forward)
+    assert (greeting(demo_lab.host("client"), VPS, 2222) or "").startswith("SSH-2")
+    assert ran(demo_lab, reboot).strip() == "homelab:8080 sees you as 198.51.100.10"
+    # Without --on everything is selected, whatever else its user works with.
+    elsewhere = {"PULUMI_BACKEND_URL": "file:///nowhere", "PULUMI_STACK": "other"}
+    assert "203.0.113.10:2222" in ran(demo_lab, "lab/run pulumi stack output forwards", **elsewhere)
 
     # It looks at what really comes back: with a page that is gone it fails and says so.
     demo_lab.host("homelab").run("systemctl stop lab-web-8081")
@@ -46,8 +86,13 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
     assert done.returncode == 1
     assert "lab: on client: " in done.stderr
 
+    left = ran(demo_lab, destroy)
+    assert "- 38 deleted" in left
+    assert "RT-" not in left
+    assert "wg0.conf" not in left
     assert call(demo_lab, "down").returncode == 0
     assert traces(demo_lab) == []
+    assert in_git() == before
 
 
 def test_git_ignores_the_one_file_that_the_demo_writes_into_the_checkout() -> None:

@@ -1,5 +1,6 @@
 """Labs stand side by side, and nothing is left of one, however it ends."""
 
+import ast
 import glob
 import os
 import signal
@@ -21,9 +22,8 @@ NAME = f"test-{os.getpid()}-other"
 
 # Starts a lab that shall end with this program, says so, and stays.
 PROGRAM = f"""
-import sys, time
+import time
 from lab.lab import Lab
-from lab.requirements import LabError, require_room
 Lab({NAME!r}).up(survives=False)
 print("up", flush=True)
 time.sleep(600)
@@ -216,25 +216,43 @@ def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
         assert (cache / "image-1").exists() is stays
 
 
-def test_without_root_or_debian_one_sentence_says_so(tmp_path: Path) -> None:
-    """Root is given up and the cache lies elsewhere: nothing of a real lab is touched."""
+NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"]
+ANOTHER_SYSTEM = ["unshare", "--mount", "sh", "-euc", 'mount -t tmpfs none /etc; exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [
+        (NOBODY, "the lab needs root, for network namespaces (make test-fast does not)"),
+        (ANOTHER_SYSTEM, "the lab needs a Debian 12 machine (make test-fast runs anywhere)"),
+    ],
+)
+def test_without_root_or_debian_one_sentence_says_so(
+    tmp_path: Path, without: list[str], says: str
+) -> None:
+    """The cache lies elsewhere: nothing of a real lab is touched."""
     environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "cache")}
     tmp_path.chmod(0o777)
     done = subprocess.run(
-        [
-            "setpriv",
-            "--reuid=65534",
-            "--clear-groups",
-            "/usr/bin/env",
-            "python3",
-            CHECKOUT / "lab/up",
-        ],
+        [*without, "/usr/bin/env", "python3", CHECKOUT / "lab/up"],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == (
-        "lab: the lab needs root, for network namespaces (make test-fast does not)\n"
+    assert done.stderr == f"lab: {says}\n"
+
+
+@pytest.mark.parametrize("program", ["up", "down", "run", "reboot", "prepare", "demo", "bench"])
+def test_an_old_python_is_told_in_one_sentence(program: str) -> None:
+    """Before it meets anything that it can't read, as it would a `match` statement."""
+    pretend = "import runpy, sys; sys.version_info = (3, 7, 16); sys.version = '3.7.16 (old)'"
+    run = f"{pretend}; runpy.run_path({str(CHECKOUT / 'lab' / program)!r}, run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", run], capture_output=True, text=True, check=False, cwd=CHECKOUT
     )
+    assert done.returncode == 1
+    assert done.stderr == "lab: Python 3.11 or newer is needed; this is 3.7.16\n"
+    for file in (CHECKOUT / "lab/__init__.py", CHECKOUT / "lab" / program):
+        ast.parse(file.read_text(), feature_version=(3, 7))

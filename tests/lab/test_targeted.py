@@ -223,7 +223,7 @@ def test_a_connection_of_the_vps_itself_outlives_a_forward_of_the_same_port(
         assert own.is_alive()
 
 
-def test_a_client_more_or_less_is_one_peer(lab: Lab, house: Deployment) -> None:
+def test_a_client_more_or_less_or_elsewhere_is_one_peer(lab: Lab, house: Deployment) -> None:
     """There and back again: nobody else's handshake, endpoint or packet is lost."""
     client, vps, tablet = lab.host("client"), lab.host("vps"), lab.host("neighbour")
     clients = house.settings("clients")
@@ -245,6 +245,9 @@ def test_a_client_more_or_less_is_one_peer(lab: Lab, house: Deployment) -> None:
         assert_no_handshake_lost(peers, after)
         with tunnel_of_a_client(tablet, house.output("clientConfigs")["tablet"]):
             assert page(tablet, "172.16.0.4:8080") == "homelab:8080 sees you as 172.16.0.20"
+            moved = clients | {"tablet": {"address": "172.16.0.21"}}
+            house.configure(clients=moved)
+            assert house.preview_steps() == [Step("update", COMMAND, "tablet")]
             house.configure(clients=clients)
             house.up()
             assert_no_handshake_lost(peers, wireguard_peers(vps))
