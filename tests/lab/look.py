@@ -39,8 +39,7 @@ _VOLATILE = (
 )
 # A lab host can set no others; they are the machine's below.
 _SYSCTLS = "^net\\."
-# Counters, and what the kernel adapts by itself.
-_VOLATILE_SYSCTLS = ("net.netfilter.nf_conntrack",)
+_VOLATILE_SYSCTLS = ("net.netfilter.nf_conntrack_count",)
 _EXPIRES = re.compile(r" expires -?\d+sec")  # of routes that are advertised anew all the time
 _PIECE = 1 << 20
 
@@ -93,7 +92,7 @@ def _routes() -> list[str]:
 
 def _sysctls() -> dict[str, str]:
     pairs = (line.partition(" = ") for line in _said("sysctl", "-a", "-r", _SYSCTLS))
-    return {key: value for key, _, value in pairs if not key.startswith(_VOLATILE_SYSCTLS)}
+    return {key: value for key, _, value in pairs if key not in _VOLATILE_SYSCTLS}
 
 
 def _units() -> dict[str, str]:

@@ -37,7 +37,9 @@ def ask_for_a_password(host: Host) -> None:
 
 
 def take_tun_away(host: Host) -> None:
+    """And the kernel's own WireGuard, if this machine's has one."""
     host.run("umount /dev/net/tun && rm -f /dev/net/tun")
+    host.run("[ ! -d /sys/module ] || mount -t tmpfs none /sys/module")
 
 
 def fill_disk(host: Host, left: str) -> None:

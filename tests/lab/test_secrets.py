@@ -235,17 +235,17 @@ def written(folder: Path, since: float) -> Iterator[tuple[str, File]]:
         if "/log/journal/" in path:
             continue  # binary; it is read by its own program
         for file in (Path(path, name) for name in names):
-            seen = file.lstat()
-            if stat.S_ISREG(seen.st_mode) and seen.st_ctime >= since:
-                yield (
-                    str(file).removeprefix(str(folder)),
-                    File(
-                        file.read_bytes(),
-                        stat.filemode(seen.st_mode),
-                        stat.filemode(file.parent.stat().st_mode),
-                        seen.st_uid,
-                    ),
-                )
+            try:
+                seen = file.lstat()
+                if not stat.S_ISREG(seen.st_mode) or seen.st_ctime < since:
+                    continue
+                content, folder_mode = file.read_bytes(), file.parent.stat().st_mode
+            except FileNotFoundError:  # gone meanwhile: the host lives on
+                continue
+            yield (
+                str(file).removeprefix(str(folder)),
+                File(content, stat.filemode(seen.st_mode), stat.filemode(folder_mode), seen.st_uid),
+            )
 
 
 @pytest.fixture(scope="module")
