@@ -24,6 +24,7 @@ INSIDE6, SERVER6, LAPTOP6 = (f"fd5c:91e2:7a3b::{number}" for number in ("1", "4"
 OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
 
 SHORT = 2  # seconds of a trial whose end a test waits for
+ENOUGH = 15  # seconds of a trial during which a test looks round, also on a slow machine
 LONG = 30  # seconds; only a broken run needs them
 NOBODY = {"-", "closed", "refused"}
 
@@ -106,9 +107,19 @@ def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
 
 
 def test_pings_are_answered_by_a_rate(guarded_vps: Guarded) -> None:
-    said = guarded_vps.client.run(f"ping -f -q -c 400 -W 1 {VPS}", check=False).stdout
-    assert " 0% packet loss" not in said
-    assert " 0 received" not in said
+    # Counted at the guard: of so many at once, which -l sends however slow the machine is, some may
+    # get lost elsewhere.
+    counters = "iptables -t mangle -vnxL RT-wg0-in | awk '/icmptype 8/ {print $1}'"
+
+    def counted() -> list[int]:
+        return [int(line) for line in guarded_vps.vps.machine.run(counters).stdout.split()]
+
+    guarded_vps.client.run(f"ping -q -c 1 -W 5 {VPS}")
+    assert counted() == [1, 0]
+    guarded_vps.client.run(f"ping -q -l 400 -c 400 -W 1 {VPS}", check=False)
+    let_in, dropped = counted()
+    assert let_in >= 100
+    assert dropped > 0
 
 
 def test_answers_of_dhcp_get_in(guarded_vps: Guarded) -> None:
@@ -333,7 +344,7 @@ def test_another_tunnel_of_the_host_gets_in(guarded_vps: Guarded) -> None:
 def test_a_lock_out_heals_by_itself(open_vps: Guarded) -> None:
     """The login's port is another program's that only passes on to sshd: no host can see that."""
     assert open_vps.lets_in(PROXY_PORT)
-    text, put = ALLOW, open_vps.verb("put-firewall", wait=6)
+    text, put = ALLOW, open_vps.verb("put-firewall", wait=ENOUGH)
     open_vps.login(put, stdin=text, port=PROXY_PORT)
     assert not open_vps.lets_in(PROXY_PORT)
     eventually(lambda: open_vps.lets_in(PROXY_PORT), LONG, "the lock-out did not heal")
@@ -345,7 +356,7 @@ def test_a_lock_out_heals_by_itself(open_vps: Guarded) -> None:
 
 def test_a_lock_out_by_a_change_brings_back_the_one_before(guarded_vps: Guarded) -> None:
     before = guards(guarded_vps.vps.machine)
-    guarded_vps.login(guarded_vps.verb("put-firewall", wait=SHORT), stdin=OTHER)
+    guarded_vps.login(guarded_vps.verb("put-firewall", wait=ENOUGH), stdin=OTHER)
     assert guards(guarded_vps.vps.machine) != before
     eventually(lambda: guarded_vps.state() == "kept", LONG, "the trial went on")
     eventually(

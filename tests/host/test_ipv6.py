@@ -245,7 +245,7 @@ def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: Dual) -> None:
     assert ends.internet.run(count).stdout == "0\n"
     ends.vps.machine.run("ip6tables -F RT-wg0-FWD")
     assert call(ends.server, "udp", CLIENT6, 1010) == "-"
-    assert ends.internet.run(count).stdout == "1\n"
+    assert int(ends.internet.run(count).stdout) >= 1
     for end in (ends.vps, ends.world.server):
         end.call("up")
     ends.internet.run("ip6tables -t raw -F")

@@ -61,7 +61,7 @@ def test_visitors_do_not_reach_who_has_the_servers_old_address_by_now(ends: Worl
     server.run("iptables -D RT-wg0-FWD 1")
     assert flow.ask() == "-"
     assert call(ends.client, "udp", VPS, 83) == "-"
-    assert stranger.run(count).stdout == "2\n"
+    assert int(stranger.run(count).stdout) >= 2
     ends.server.call("up")
     assert call(ends.client, "udp", VPS, 83) == CLIENT
     flow.end()

@@ -1,4 +1,4 @@
-"""Single questions to the network, each asked once; `eventually` asks again where that is due."""
+"""Single questions to the network; `eventually` asks again where that is due."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,17 @@ _ASK_BY_UDP = """
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 asking = socket.socket(family, socket.SOCK_DGRAM)
-asking.settimeout(float(sys.argv[3]))
+asking.settimeout(1)
 asking.connect((sys.argv[1], int(sys.argv[2])))
-asking.send(b"hello")
-print(asking.recv(1000).decode())
+for _ in range(int(sys.argv[3])):
+    try:
+        asking.send(b"hello")
+        print(asking.recv(1000).decode())
+        break
+    except TimeoutError:
+        pass
+else:
+    sys.exit(1)
 """
 _TUNNEL_FILE = "/etc/wireguard/wg0.conf"
 
@@ -36,7 +43,10 @@ def greeting(visitor: Host, address: str, port: int) -> str | None:
 
 
 def udp_greeting(visitor: Host, address: str, port: int) -> str | None:
-    """The address that an echo service sees, asked by one UDP packet; None if nothing answers."""
+    """The address that an echo service sees, asked by UDP; None if nothing answers.
+
+    One flow of several packets: any network may lose one. No answer means that none got through.
+    """
     words = ["python3", "-c", _ASK_BY_UDP, address, str(port), _PATIENCE]
     done = visitor.run(words, check=False)
     return done.stdout.split()[0] if done.returncode == 0 else None
