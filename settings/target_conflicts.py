@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 from .facts import Facts, entries
 from .names import PATTERN
 from .ports import Ports
-from .problem import Path, Problem, RefusedError, Rule
+from .problem import Path, Problem, RefusedError, Rule, path_text
+from .ssh import as_ip
 from .target import Target
 
 
@@ -90,7 +91,65 @@ def _not_behind(
         around.broadcast_address,
     }:
         return rule.refuse(str(target), f"is the network {around} itself, or all of its hosts")
+    server = networks[around]
+    ssh = facts["servers"][server].get("ssh")
+    if ssh and as_ip(ssh.get("host")) == address:
+        rule = Rule(
+            f'"{Target(server, target.ports)}"',
+            "a server is no host behind itself: nothing needs opening, and sourceAddress would do "
+            "nothing",
+        )
+        return rule.refuse(str(target), f"is {server} itself (servers.{server}.ssh.host)")
     return None
 
 
-RULES = (_lengths_differ, _servers_unknown, _hosts_behind_nobody)
+def _led_to_by_ipv4_alone(facts: Facts) -> Iterator[Problem]:
+    if facts.get("network", {}).get("ipv6") is None:
+        return  # then each network of IPv6 is refused
+    rule = Rule(
+        "networks of IPv4, too, or a server as the target",
+        "a host behind a server is led to by IPv4 alone, so nobody would get in",
+    )
+    for (*path, _), target, forward in _targets(facts):
+        sources = forward.get("from_") or ()
+        if isinstance(target.place, IPv4Address) and not any(
+            isinstance(network, IPv4Network) for network in sources
+        ):
+            for network in sources[:1]:
+                says = "is of IPv6, as all of the list is"
+                yield Problem((*path, "from"), rule.refuse(str(network), says))
+
+
+def _source_addresses_differ(facts: Facts) -> Iterator[Problem]:
+    """Refuse two forwards to one target behind a server that say whom it sees in two ways."""
+    alike: dict[tuple[IPv4Address, str], list[tuple[Ports, str, str]]] = {}
+    for path, target, forward in _targets(facts):
+        ports, own = target.ports or forward.get("port"), forward.get("source_address")
+        if isinstance(target.place, IPv4Address) and ports and own and "protocol" in forward:
+            for protocol in forward["protocol"].parts:
+                alike.setdefault((target.place, protocol), []).append((ports, str(path[1]), own))
+    differing: dict[str, tuple[str, str]] = {}
+    for forwards in alike.values():
+        farthest: dict[str, tuple[int, str]] = {}
+        for ports, name, own in sorted(forwards):
+            for other, (last, there) in farthest.items():
+                if other != own and ports.first <= last:
+                    differing.setdefault(name, (own, there))
+            farthest[own] = max(farthest.get(own, (0, name)), (ports.last, name))
+    rule = Rule(
+        "the same sourceAddress at both",
+        "the opening on the server that they lead through is one, and translates for both or none",
+    )
+    for name, (own, other) in differing.items():
+        there = path_text(("forwards", other))
+        says = f"differs from that of {there}, which leads to the same target"
+        yield Problem(("forwards", name, "sourceAddress"), rule.refuse(str(own), says))
+
+
+RULES = (
+    _lengths_differ,
+    _servers_unknown,
+    _hosts_behind_nobody,
+    _led_to_by_ipv4_alone,
+    _source_addresses_differ,
+)

@@ -103,6 +103,24 @@ def kinds(*, ipv6: bool) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@st.composite
+def forwards(
+    draw: st.DrawFn, servers: list[str], hosts_behind: dict[str, str], *, ipv6: bool
+) -> dict[str, Any]:
+    """Draw some forwards to the servers, and to hosts behind them by each one's sourceAddress."""
+    drawn: dict[str, Any] = {}
+    ports = draw(ranges(draw(st.integers(0, 4))))
+    forward_names = st.lists(names, min_size=len(ports), max_size=len(ports), unique=True)
+    for name, port in zip(draw(forward_names), ports, strict=True):
+        to = draw(targets(port, [*servers, *hosts_behind]))
+        place = to.partition(":")[0]
+        kind = draw(kinds(ipv6=ipv6 and place in servers))
+        if place in hosts_behind:
+            kind["sourceAddress"] = hosts_behind[place]
+        drawn[name] = {"port": port, "to": to, **kind}
+    return drawn
+
+
 def allowances(peers: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     """Draw what peers may reach in spite of the firewall."""
     any_protocol = st.fixed_dictionaries({"to": st.just("vps")})
@@ -132,7 +150,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     cut = draw(st.integers(1, len(peers)))
     servers: dict[str, Any] = {}
     clients: dict[str, Any] = {}
-    hosts_behind: list[str] = []
+    hosts_behind: dict[str, str] = {}  # and each one's sourceAddress
     ipv6 = draw(st.sampled_from([None, None, "fd5c:91e2:7a3b::/64", "FD00:0:0:1::/64"]))
     least = 576 if ipv6 is None else 1280
     mtu = draw(st.integers(least, 1440))
@@ -156,13 +174,10 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
             peer["ssh"] = {"host": f"198.51.100.{index}", "hostKey": host_key(index + 10)}
             if draw(st.booleans()):
                 peer["networks"] = [f"192.168.{index}.0/24", f"172.20.{index}.1/32"]
-                hosts_behind += [f"192.168.{index}.30", f"172.20.{index}.1"]
-    forwards: dict[str, Any] = {}
-    ports = draw(ranges(draw(st.integers(0, 4))))
-    forward_names = st.lists(names, min_size=len(ports), max_size=len(ports), unique=True)
-    for name, port in zip(draw(forward_names), ports, strict=True):
-        to = draw(targets(port, [*sorted(servers), *hosts_behind]))
-        forwards[name] = {"port": port, "to": to, **draw(kinds(ipv6=ipv6 is not None))}
+                hosts_behind |= {
+                    f"192.168.{index}.30": draw(st.sampled_from(["client", "tunnel"])),
+                    f"172.20.{index}.1": "client",
+                }
     vps: dict[str, Any] = {"ssh": {"host": "203.0.113.10", "hostKey": host_key(1)}}
     if draw(st.booleans()):
         vps |= {"firewall": "defaultDeny", "allow": draw(allowances(peers))}
@@ -171,7 +186,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         "vps": vps,
         "servers": servers,
         "clients": clients,
-        "forwards": forwards,
+        "forwards": draw(forwards(sorted(servers), hosts_behind, ipv6=ipv6 is not None)),
         "sshPrivateKey": SSH_KEY,
         "lookUp": draw(st.booleans()),
     }

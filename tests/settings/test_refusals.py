@@ -79,6 +79,11 @@ TAKEN = ("Allowed: a port that no other forward uses", "leads to one place")
 SERVER = {"address": "172.16.0.20"}
 WITH_IPV6 = {"network.ipv6": "fd5c:91e2:7a3b::/64"}
 LAN = {"servers.homelab.networks": ["192.168.1.0/24"]}
+TO_ONE_TARGET = {
+    **LAN,
+    "forwards.http.to": "192.168.1.30:80",
+    "forwards.https.to": "192.168.1.30:80",
+}
 DENY = {"vps.firewall": "defaultDeny"}
 MOUNT = {"from": ["laptop"], "to": "homelab", "protocol": "tcp", "port": 445}
 ALLOWED = {**DENY, **{f"vps.allow.mount.{key}": value for key, value in MOUNT.items()}}
@@ -665,6 +670,53 @@ CASES = [
         ("is in the tunnel's network", "Allowed: the server's name", "in one place"),
         beside=LAN,
     ),
+    Case(
+        "forwards.http.to",
+        "192.168.1.20:22",
+        "192.168.1.21:22",  # another server, but for this one a host of its LAN
+        (
+            "is homelab itself (servers.homelab.ssh.host)",
+            'Allowed: "homelab:22"',
+            "sourceAddress would do nothing",
+        ),
+        beside=LAN,
+    ),
+    Case("forwards.http.to", "192.168.1.20", "homelab", ('Allowed: "homelab".',), beside=LAN),
+    Case(
+        "forwards.http.from",
+        ["2001:db8:7::/48", "2001:db8:8::/48"],
+        ["2001:db8:7::/48", "198.51.100.7"],
+        (
+            '"2001:db8:7::/48" is of IPv6, as all of the list is',
+            "Allowed: networks of IPv4, too, or a server as the target",
+            "nobody would get in",
+        ),
+        beside={**WITH_IPV6, **LAN, "forwards.http.to": "192.168.1.30:80"},
+    ),
+    Case(
+        "forwards.https.sourceAddress",
+        "tunnel",
+        "client",
+        (
+            '"tunnel" differs from that of forwards.http, which leads to the same target',
+            "Allowed: the same sourceAddress at both",
+            "translates for both or none",
+        ),
+        beside=TO_ONE_TARGET,
+    ),
+    Case(
+        "forwards.game.to",
+        "192.168.1.30:60-97",
+        "192.168.1.30:40-77",
+        ('"tunnel" differs from that of forwards.game',),
+        beside={
+            **TO_ONE_TARGET,
+            "forwards.http.protocol": "tcp+udp",
+            "forwards.http.sourceAddress": "tunnel",
+            "forwards.https.sourceAddress": "tunnel",
+        },
+        at="forwards.http.sourceAddress",
+    ),
     # networks behind servers
     Case("servers.attic.networks", "10.1.0.0/16", ["10.1.0.0/16"], ("is not a list", *BEHIND)),
     Case(
@@ -889,6 +941,39 @@ def test_a_paused_forward_keeps_its_port() -> None:
     (line,) = errors({"forwards.http.port": 443, "forwards.http.enabled": False})
 
     assert line.startswith("forwards.https.port: 443 (tcp) is taken by forwards.http")
+
+
+def test_forwards_to_one_target_are_each_refused_once() -> None:
+    """Whatever lies between the ports of two that differ, and by how many protocols they do."""
+    (line,) = errors(
+        {
+            **LAN,
+            "forwards.wide": {"port": "1000-1999", "to": "192.168.1.30", "protocol": "tcp+udp"},
+            "forwards.inner": {"port": 3000, "to": "192.168.1.30:1000"},
+            "forwards.last": {
+                "protocol": "tcp+udp",
+                "port": 3001,
+                "to": "192.168.1.30:1999",
+                "sourceAddress": "tunnel",
+                "enabled": False,
+            },
+            "forwards.beyond": {
+                "port": 3002,
+                "to": "192.168.1.30:2000",
+                "sourceAddress": "tunnel",
+            },
+            "forwards.elsewhere": {
+                "port": 3003,
+                "to": "192.168.1.31:1000",
+                "sourceAddress": "tunnel",
+            },
+        }
+    )
+
+    assert line.startswith(
+        'forwards.last.sourceAddress: "tunnel" differs from that of forwards.wide, which leads to '
+        "the same target"
+    )
 
 
 def test_neighbouring_networks_may_belong_to_different_servers() -> None:
