@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab.host import Host
+from tests.support import eventually
 
 VPS = "203.0.113.10"
 
 _PATIENCE = "3"  # seconds until no answer counts as none
+_LONG = 60.0  # seconds
 _ASK_BY_UDP = """
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
@@ -55,6 +57,13 @@ def udp_greeting(visitor: Host, address: str, port: int) -> str | None:
 def pings(visitor: Host, address: str) -> bool:
     """Whether the address answers a ping."""
     return visitor.run(["ping", "-c1", "-W1", address], check=False).returncode == 0
+
+
+def advertised_address(host: Host) -> str:
+    """The IPv6 address that a host has by advertisement, as soon as it has it."""
+    words = "ip -6 -o address show scope global dynamic -tentative"
+    said = eventually(lambda: host.run(words).stdout, _LONG, f"no IPv6 at {host.name}")
+    return said.split()[3].partition("/")[0]
 
 
 @contextmanager

@@ -19,7 +19,14 @@ from tests.lab.mtu import (
     tls_service,
     unclamp,
 )
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import (
+    VPS,
+    advertised_address,
+    greeting,
+    page,
+    tunnel_of_a_client,
+    udp_greeting,
+)
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
 
@@ -65,13 +72,6 @@ def dual(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
 def vps6(lab: Lab) -> str:
     """The VPS's own address."""
     return advertised_address(lab.host("vps"))
-
-
-def advertised_address(host: Host) -> str:
-    """The address that a host has by advertisement, as soon as it has it."""
-    words = "ip -6 -o address show scope global dynamic -tentative"
-    said = eventually(lambda: host.run(words).stdout, LONG, f"no IPv6 at {host.name}")
-    return said.split()[3].partition("/")[0]
 
 
 def advertisements(vps: Host) -> int:

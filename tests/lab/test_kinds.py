@@ -1,26 +1,51 @@
 """Every kind of forward at once, as one stack says them: who gets through, whom each target sees.
 
-All of them again after each host has started anew.
+With the firewall, IPv6 and a peer's own MTU, and all of it again after each host has started anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
+from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Settings
 from tests.lab.flows import connection, echo_service
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import (
+    VPS,
+    advertised_address,
+    greeting,
+    page,
+    tunnel_of_a_client,
+    udp_greeting,
+)
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
 
 CLIENT = "198.51.100.10"
+CLIENT6 = "2001:db8:1::10"
 LAPTOP = "198.51.100.20"
 NEIGHBOUR = "203.0.113.20"  # out there, but not where the laptop's own line ends
 CARRIER = "192.0.2.2"  # what the internet sees of everybody at home
 NAS = "192.168.1.30:80"
+HOMELAB, ATTIC = "172.16.0.4", "172.16.0.6"
+SMALL = 1280  # bytes, attic's own MTU, which is not the network's
+RUSH = 40  # connections at once
 LONG = 60.0  # seconds
+WORKERS = 8  # questions at once, most of which wait for a no
+NEW_CONNECTIONS = """
+import select, socket, sys, time
+waiting = [socket.socket() for _ in range(int(sys.argv[3]))]
+count, end = len(waiting), time.monotonic() + float(sys.argv[4])
+for one in waiting:
+    one.setblocking(False)
+    one.connect_ex((sys.argv[1], int(sys.argv[2])))
+while waiting and (made := select.select([], waiting, [], max(0, end - time.monotonic()))[1]):
+    waiting = [one for one in waiting if one not in made]
+print(count - len(waiting))
+"""
 
 FORWARDS: dict[str, Settings] = {
     "http": {"port": 80, "to": "homelab:8080"},
@@ -31,6 +56,8 @@ FORWARDS: dict[str, Settings] = {
     "rooms": {"port": "9000-9003", "to": "homelab:8078-8081"},
     "listed": {"port": 8443, "to": "homelab:8080", "from": [CLIENT]},
     "limited": {"port": 8444, "to": "homelab:5000", "limit": {"concurrent": 2, "newPerSecond": 50}},
+    "slow": {"port": 8447, "to": "homelab:8080", "limit": {"newPerSecond": 1}},
+    "home": {"port": 8448, "to": "homelab:8080", "from": [CARRIER]},
     "masked": {"port": 8445, "to": "homelab:8080", "sourceAddress": "tunnel"},
     "paused": {"port": 8446, "to": "homelab:8080", "enabled": False},
     "nas": {"port": 2222, "to": NAS, "sourceAddress": "tunnel"},
@@ -47,9 +74,12 @@ def kinds(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     before = {name: snapshot(lab.host(name)) for name in ("vps", "homelab", "attic")}
     servers = deployment.settings("servers")
     servers["homelab"]["networks"] = ["192.168.1.30/32"]
-    servers["attic"]["egress"] = "tunnel"
+    servers["attic"] |= {"egress": "tunnel", "mtu": SMALL}
     deployment.configure(
-        servers=servers, clients={"laptop": {"address": "172.16.0.10", "egress": "tunnel"}}
+        network={"ipv6": "fd5c:91e2:7a3b::/64"},
+        vps={**deployment.settings("vps"), "firewall": "defaultDeny"},
+        servers=servers,
+        clients={"laptop": {"address": "172.16.0.10", "egress": "tunnel"}},
     )
     deployment.forwards(FORWARDS)
     deployment.up()
@@ -72,48 +102,82 @@ def sees(lab: Lab, visitor: str, port: int) -> str | None:
     return said and said.replace(" sees you as", "")
 
 
+def let_in(visitor: Host, port: int, patience: float = 2) -> int:
+    """How many of a visitor's connections, all begun at once, a public port lets in."""
+    words = ["python3", "-c", NEW_CONNECTIONS, VPS, str(port), str(RUSH), str(patience)]
+    return int(visitor.run(words).stdout)
+
+
+def fits(vps: Host, address: str, size: int) -> bool:
+    """Whether the VPS sends a packet of so many bytes to a peer in one piece."""
+    return vps.run(f"ping -c1 -W3 -Mdo -s{size - 28} {address}", check=False).returncode == 0
+
+
 def everything(lab: Lab) -> dict[str, object]:
     """What comes of each forward for who may use it, and for who may not."""
-    client, laptop = lab.host("client"), lab.host("laptop")
-    seen: dict[str, object] = {
-        "plain": sees(lab, "client", 80),
-        "another server": sees(lab, "client", 25),
-        "both, tcp": greeting(client, VPS, 5000),
-        "both, udp": udp_greeting(client, VPS, 5000),
-        "range, first": udp_greeting(client, VPS, 27000),
-        "range, last": udp_greeting(client, VPS, 27003),
-        "range, outside": udp_greeting(client, VPS, 27004),
-        "range, by tcp": greeting(client, VPS, 27000),
-        "remapped, third": sees(lab, "client", 9002),
-        "remapped, fourth": sees(lab, "client", 9003),
-        "remapped, first": sees(lab, "client", 9000),
-        "listed": sees(lab, "client", 8443),
-        "not listed": sees(lab, "laptop", 8443),
-        "as the tunnel": sees(lab, "client", 8445),
-        "paused": sees(lab, "client", 8446),
-        "nas": sees(lab, "client", 2222),
-        "nas, unheard": greeting(client, VPS, 2223),
-        "nas, unheard, by its LAN": greeting(lab.host("router"), "192.168.1.30", 5001),
-        "from the server itself": sees(lab, "homelab", 80),
-        "from its LAN": sees(lab, "nas", 80),
-        "from a server whose way out is the tunnel": sees(lab, "attic", 80),
-        "and back to itself": sees(lab, "attic", 25),
-        "the way out": page(lab.host("attic"), f"{CLIENT}:80"),
-        "its own line": page(lab.host("homelab"), f"{CLIENT}:80"),
+    client, laptop, nas, vps = (lab.host(name) for name in ("client", "laptop", "nas", "vps"))
+    vps6 = advertised_address(vps)
+    questions: dict[str, Callable[[], object]] = {
+        "plain": lambda: sees(lab, "client", 80),
+        "by IPv6": lambda: page(client, f"[{vps6}]:80"),
+        "another server": lambda: sees(lab, "client", 25),
+        "both, tcp": lambda: greeting(client, VPS, 5000),
+        "both, udp": lambda: udp_greeting(client, VPS, 5000),
+        "both, udp by IPv6": lambda: udp_greeting(client, vps6, 5000),
+        "range, first": lambda: udp_greeting(client, VPS, 27000),
+        "range, last": lambda: udp_greeting(client, VPS, 27003),
+        "range, outside": lambda: udp_greeting(client, VPS, 27004),
+        "range, by tcp": lambda: greeting(client, VPS, 27000),
+        "remapped, third": lambda: sees(lab, "client", 9002),
+        "remapped, fourth": lambda: sees(lab, "client", 9003),
+        "remapped, first": lambda: sees(lab, "client", 9000),
+        "listed": lambda: sees(lab, "client", 8443),
+        "not listed": lambda: sees(lab, "laptop", 8443),
+        "not listed, from the LAN": lambda: sees(lab, "nas", 8443),
+        "no IPv6 is listed": lambda: page(client, f"[{vps6}]:8443"),
+        "as the tunnel": lambda: sees(lab, "client", 8445),
+        "paused": lambda: sees(lab, "client", 8446),
+        "paused, from the LAN": lambda: sees(lab, "nas", 8446),
+        "home is listed": lambda: sees(lab, "nas", 8448),
+        "home alone": lambda: sees(lab, "client", 8448),
+        "nas": lambda: sees(lab, "client", 2222),
+        "nas, unheard": lambda: greeting(client, VPS, 2223),
+        "nas, unheard, by its LAN": lambda: greeting(lab.host("router"), "192.168.1.30", 5001),
+        "from the server itself": lambda: sees(lab, "homelab", 80),
+        "from its LAN": lambda: sees(lab, "nas", 80),
+        "from a server whose way out is the tunnel": lambda: sees(lab, "attic", 80),
+        "and back to itself": lambda: sees(lab, "attic", 25),
+        "the way out": lambda: page(lab.host("attic"), f"{CLIENT}:80"),
+        "its own line": lambda: page(lab.host("homelab"), f"{CLIENT}:80"),
+        "a service of the VPS": lambda: greeting(client, VPS, 7100),
+        "the same, at the VPS": lambda: greeting(vps, "127.0.0.1", 7100),
+        "a service of another peer": lambda: page(lab.host("attic"), f"{HOMELAB}:8080"),
+        "the largest packet": lambda: fits(vps, ATTIC, SMALL),
+        "a larger one": lambda: fits(vps, ATTIC, SMALL + 16),
+        "a larger one to the other server": lambda: fits(vps, HOMELAB, SMALL + 16),
     }
+    with echo_service(vps, "7100"), ThreadPoolExecutor(WORKERS) as pool:
+        asked = {what: pool.submit(question) for what, question in questions.items()}
+        seen = {what: answer.result() for what, answer in asked.items()}
     with ExitStack() as open_ones:
         for _ in range(2):
             open_ones.enter_context(connection(client, VPS, 8444))
         seen["one too many"] = greeting(client, VPS, 8444)
         seen["another visitor"] = greeting(laptop, VPS, 8444)
+    seen["in a hurry"] = 0 < let_in(client, 8447) < RUSH
+    seen["in a hurry, from the LAN"] = 0 < let_in(nas, 8447) < RUSH
+    seen["another visitor meanwhile"] = sees(lab, "laptop", 8447)
+    seen["in a hurry without a limit"] = let_in(client, 80, LONG)
     return seen
 
 
 EVERYTHING: dict[str, object] = {
     "plain": f"homelab:8080 {CLIENT}",
+    "by IPv6": f"homelab:8080 sees you as {CLIENT6}",
     "another server": f"attic:8080 {CLIENT}",
     "both, tcp": CLIENT,
     "both, udp": CLIENT,
+    "both, udp by IPv6": CLIENT6,
     "range, first": CLIENT,
     "range, last": CLIENT,
     "range, outside": None,
@@ -123,8 +187,13 @@ EVERYTHING: dict[str, object] = {
     "remapped, first": None,
     "listed": f"homelab:8080 {CLIENT}",
     "not listed": None,
+    "not listed, from the LAN": None,
+    "no IPv6 is listed": None,
     "as the tunnel": "homelab:8080 172.16.0.1",
     "paused": None,
+    "paused, from the LAN": None,
+    "home is listed": f"homelab:8080 {CARRIER}",
+    "home alone": None,
     "nas": "nas:80 192.168.1.20",
     "nas, unheard": None,
     "nas, unheard, by its LAN": "192.168.1.1",
@@ -134,8 +203,18 @@ EVERYTHING: dict[str, object] = {
     "and back to itself": "attic:8080 172.16.0.1",
     "the way out": f"client:80 sees you as {VPS}",
     "its own line": f"client:80 sees you as {CARRIER}",
+    "a service of the VPS": None,
+    "the same, at the VPS": "127.0.0.1",
+    "a service of another peer": None,
+    "the largest packet": True,
+    "a larger one": False,
+    "a larger one to the other server": True,
     "one too many": None,
     "another visitor": LAPTOP,
+    "in a hurry": True,
+    "in a hurry, from the LAN": True,
+    "another visitor meanwhile": f"homelab:8080 {LAPTOP}",
+    "in a hurry without a limit": RUSH,
 }
 
 
@@ -157,7 +236,11 @@ def test_a_client_with_a_full_tunnel_leaves_by_the_vps_and_reaches_forwards(
         assert udp_greeting(laptop, NEIGHBOUR, 5002) == VPS
         assert sees(lab, "laptop", 80) == "homelab:8080 172.16.0.10"
         assert sees(lab, "laptop", 2222) == "nas:80 192.168.1.20"
-        assert sees(lab, "laptop", 8443) is None  # not on the list, this way either
+        # Not on the list, paused and too many at once, this way either.
+        assert sees(lab, "laptop", 8443) is None
+        assert sees(lab, "laptop", 8446) is None
+        assert 0 < let_in(laptop, 8447) < RUSH
+        assert sees(lab, "client", 8447) == f"homelab:8080 {CLIENT}"
     with echo_service(neighbour, "5002"):
         assert greeting(laptop, NEIGHBOUR, 5002) == LAPTOP
 
