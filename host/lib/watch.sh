@@ -5,8 +5,8 @@ readonly WATCHER=reverse-tunnel-$IFACE-watch.service
 
 start_watcher() {
   ! systemctl is-active --quiet "$WATCHER" || return 0
-  # Nothing is wrong yet without it, so nothing is said.
-  timeout 10 systemd-run --quiet --collect --unit="$WATCHER" --property=Restart=always \
+  # Nothing is wrong yet without it, so nothing is said; and a busy boot is not waited for.
+  timeout 30 systemd-run --quiet --no-block --collect --unit="$WATCHER" --property=Restart=always \
     --property=RestartSec=1 --property=StartLimitIntervalSec=0 --property=KillSignal=SIGKILL \
     --description="Tunnel $IFACE: puts back rules that others flush" \
     "$HELPER" "$PROTOCOL" watch >/dev/null 2>&1 || true
