@@ -186,6 +186,62 @@ is_local() {
   [[ -n $(ip -o address show to "$1") ]]
 }
 
+# end_strangers_flows: what they had open, before the firewall came into force, to what it keeps from
+# them would go on as known, a UDP flow forever
+end_strangers_flows() {
+  local family
+  for family in $(guard_families); do
+    use_family "$family"
+    end_strangers_family_flows
+  done
+  use_family 4
+}
+
+end_strangers_family_flows() {
+  local name address way own=' ' reached=' '
+  find_outside
+  while read -r _ name _ address _; do
+    own+="${address%/*} "
+    [[ " lo ${OUTSIDE[*]} " != *" $name "* ]] || reached+="${address%/*} "
+  done < <(ip "-$FAMILY" -o address show)
+  FLOWS=()
+  # Answered ones alone: others are no known ones, and a port scan would make a way of every port.
+  list_flows -p tcp --status ASSURED
+  list_flows -p udp --status SEEN_REPLY
+  for way in "${!FLOWS[@]}"; do
+    is_let_in "$way" || end_way "$way"
+  done
+}
+
+# is_let_in WAY: by the firewall, whoever comes
+is_let_in() {
+  local proto dst source sport
+  read -r proto dst _ source sport <<<"$1"
+  [[ $reached == *" $dst "* ]] || return 0
+  # As it is after translation, which is what the firewall sees.
+  if [[ $own == *" $source "* ]]; then
+    case $proto in
+      tcp) [[ " ${SSH_PORTS[*]} " == *" $sport "* ]] ;;
+      udp) [[ " ${TUNNEL_PORTS[*]} " == *" $sport "* ]] ;;
+    esac
+  else
+    # By a forward, and not to a container of this host.
+    [[ $(ip "-$FAMILY" -o route get "$source" 2>/dev/null) =~ \ dev\ ([^ ]+) ]] &&
+      [[ " $IFACE ${OTHER_TUNNELS[*]} " == *" ${BASH_REMATCH[1]} "* ]]
+  fi
+}
+
+# end_way WAY: its flows, unless all of them are this host's own
+end_way() {
+  local proto dst port source sport visitor
+  read -r proto dst port source sport <<<"$1"
+  while read -r visitor _; do
+    [[ -n $visitor && $own != *" $visitor "* ]] || continue
+    end_flows
+    return
+  done <<<"${FLOWS[$1]}"
+}
+
 # retire_all_flows: visitors' connections must not linger on as if their forwards were there
 retire_all_flows() {
   local ips

@@ -89,6 +89,9 @@ load_trial() {
 
 bring_firewall() {
   sync_firewall || fail "the firewall could not be put into force: ${SAID//$'\n'/; }"
+  [[ $WAS_OPEN == yes ]] || return 0
+  end_strangers_flows
+  end_peers_flows
 }
 
 # sync_firewall [without-trial]: the kernel to the firewall on trial, or the kept one, or none;
@@ -122,11 +125,13 @@ verb_put_firewall() {
   finish_interrupted
   rm -f "$RUN/.${TRIAL##*/}.new"
   read_firewall "$KEPT" || true
+  find_login
   if [[ $FIREWALL == "$text" ]]; then
     end_trial
+    # Rules that somebody has changed are put right without a trial: it would end with the same.
+    bring_firewall
     return
   fi
-  find_login
   SSH_PORTS=()
   find_ssh_ports
   ((${#SSH_PORTS[@]})) ||
@@ -144,8 +149,9 @@ verb_put_firewall() {
   step set-timer
   write_trial
   step wrote-trial
+  # The one before let others in, or a run was killed before it had ended their flows.
+  WAS_OPEN=yes
   bring_firewall
-  end_peers_flows
   # A login counts if it comes later than this.
   now
   SINCE=$NOW

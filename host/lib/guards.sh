@@ -8,6 +8,7 @@
 readonly GUARD_IN=RT-$IFACE-in           # in INPUT
 readonly GUARD_THROUGH=RT-$IFACE-through # in FORWARD
 
+WAS_OPEN=no         # or yes: the firewall was not in force, so there may be flows that it keeps out
 declare -A GUARD=() # chain -> the rules that it shall hold, as iptables-save prints them
 
 # want_guards: of the family in use, for FIREWALL and SSH_PORTS, into GUARD
@@ -77,7 +78,8 @@ guard_allowed() {
       match='' to='' container="-m conntrack --ctorigdst $DESTINATION"
       [[ $protocol == any ]] || match=" -p $protocol"
       if [[ -n $DPORTS ]]; then
-        to=" -m $protocol --dport ${DPORTS/-/:}" container+=" --ctorigdstport ${DPORTS/-/:}"
+        as_dport "${DPORTS%-*}" "${DPORTS#*-}"
+        to=" -m $protocol --dport $DPORT" container+=" --ctorigdstport $DPORT"
       fi
       for source in ${SOURCES//,/ }; do
         from="-s $source/$WHOLE"
@@ -159,6 +161,7 @@ guard_script() {
       [[ -z ${there[$chain]+there} ]] || changes+="-F $chain"$'\n'"-X $chain"$'\n'
       continue
     fi
+    [[ $rules == " first" && ${there[$chain]-} == *"-A $chain -i $PUBLIC -j DROP"* ]] || WAS_OPEN=yes
     [[ ${there[$chain]-missing} == "${GUARD[$chain]}" ]] ||
       changes+=":$chain - [0:0]"$'\n'${GUARD[$chain]}
     [[ $rules != " first" ]] || continue
@@ -209,6 +212,23 @@ check_guards() {
         "${SAID//$'\n'/; }; nothing was changed"
   done
   use_family 4
+}
+
+# are_guarded: whether the kernel holds the firewall that the files say, if they say any
+are_guarded() {
+  local family status=0
+  local -a lines
+  load_trial || read_firewall "$KEPT" || return 0
+  mapfile -t lines <<<"${FIREWALL%$'\n'}"
+  parse_firewall "${lines[@]}" || return 1
+  find_ssh_ports
+  for family in $(guard_families); do
+    use_family "$family"
+    want_guards
+    { guard_script && [[ -z $SCRIPT ]]; } || status=1
+  done
+  use_family 4
+  return "$status"
 }
 
 # unhook_guards: the last resort, which needs no file and no lock

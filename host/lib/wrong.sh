@@ -8,6 +8,8 @@ tell_wrong() {
   [[ -z $(find "$OWN" "$CONF" "$HELPER" \( -perm /077 -o ! -user root \) -print -quit 2>/dev/null) ]] ||
     echo "wrong modes"
   ! load_metrics || are_renewed || echo "wrong metrics"
+  # It stays when the tunnel goes down.
+  are_guarded || echo "wrong firewall"
   tunnel_is_up || return 0
   [[ $(<"/sys/class/net/$IFACE/mtu") == "${SETTING[mtu]}" ]] || echo "wrong mtu"
   WRONG=

@@ -20,7 +20,7 @@ INSIDE = "172.16.0.1"
 VPS6 = "fd00:113::10"
 PROXY_PORT = 2222
 
-_SSH = (
+SSH = (
     "ssh -F none -i /root/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     " -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=2"
 )
@@ -59,7 +59,7 @@ class Guarded:
         check: bool = True,
     ) -> Result:
         """Log in to the VPS anew, and run a line of bash there."""
-        line = f"{_SSH} -p {port} {to} {shlex.quote(command)}"
+        line = f"{SSH} -p {port} {to} {shlex.quote(command)}"
         return (by or self.client).run(line, stdin=stdin, check=check)
 
     def lets_in(self, port: int = 22) -> bool:

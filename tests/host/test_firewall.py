@@ -5,9 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.host.guarded import INSIDE, LAPTOP, PROXY_PORT, VPS6, Guarded, guarded, guards, serve
+from tests.host.guarded import (
+    INSIDE,
+    LAPTOP,
+    PROXY_PORT,
+    SSH,
+    VPS6,
+    Guarded,
+    guarded,
+    guards,
+    serve,
+)
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
+from tests.host.test_many_flows import COUNTING
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
@@ -93,8 +104,11 @@ def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
             vps.run(
                 f"iptables -t nat -A PREROUTING -p {protocol} --dport 53 -j DNAT --to 172.17.0.2"
             )
-        assert call(client, "udp", VPS, 53) == CLIENT
+        published = Call(client, "udp", VPS, 53)
+        assert published.ask() == CLIENT
         open_vps.guard(f"{DENY}allow dns udp {LAPTOP} -> {INSIDE}:53\n")
+        assert published.ask() == "-"
+        published.end()
         assert call(client, "udp", VPS, 53) == "-"
         assert call(open_vps.laptop, "udp", INSIDE, 53) == LAPTOP
         assert call(open_vps.laptop, "tcp", INSIDE, 53) == "-"
@@ -248,6 +262,142 @@ def test_what_peers_had_open_is_judged_anew(open_vps: Guarded) -> None:
     assert (refused.ask(), allowed.ask(), visitor.ask()) == ("-", LAPTOP, CLIENT)
     for one in (refused, allowed, visitor):
         one.end()
+
+
+def test_what_strangers_had_open_ends_and_all_else_goes_on(open_vps: Guarded) -> None:
+    """By both families. As known ones they would pass, and a UDP flow be answered forever."""
+    client, outside, vps = open_vps.client, open_vps.world.internet, open_vps.vps.machine
+    serve_at(vps, 9300, "::")
+    serve(outside, 9301)
+    refused = [
+        Call(client, "tcp", VPS, 9000),
+        Call(client, "udp", VPS, 9000),
+        Call(outside, "tcp", VPS6, 9300),
+        Call(outside, "udp", VPS6, 9300),
+    ]
+    staying = {
+        Call(client, "tcp", VPS, 80): CLIENT,  # forwarded
+        Call(vps, "udp", "203.0.113.1", 9301): VPS,  # begun by the VPS
+        Call(vps, "tcp", "203.0.113.1", 9301): VPS,
+        Call(vps, "tcp", VPS, 9001): VPS,
+    }
+    login = client.start(f"{SSH} root@{VPS} cat")
+    assert login.stdin is not None
+    assert login.stdout is not None
+    login.stdin.write("before\n")
+    login.stdin.flush()
+    assert login.stdout.readline() == "before\n"
+    assert all(one.ask() not in NOBODY for one in refused)
+    assert [one.ask() for one in staying] == list(staying.values())
+    kept = flows_to_keep(vps)
+    assert {port for _, port, _ in kept} == {"22", "80", "9001", "9301"}
+    open_vps.guard(DENY)
+    assert [one.ask() for one in refused] == ["-"] * len(refused)
+    # Not ended and taken up anew, but never ended.
+    assert kept <= flows_to_keep(vps)
+    assert [one.ask() for one in staying] == list(staying.values())
+    login.stdin.write("after\n")
+    login.stdin.flush()
+    assert login.stdout.readline() == "after\n"
+    login.communicate()
+    for one in (*refused, *staying):
+        one.end()
+
+
+def flows_to_keep(vps: Machine) -> set[tuple[str, str, str]]:
+    """Connections to SSH, to a forward and those of the VPS itself: from where, port, identity."""
+    found = re.findall(
+        r"ESTABLISHED src=(\S+) dst=\S+ sport=\d+ dport=(\d+) .* id=(\d+)",
+        vps.run("conntrack -L -p tcp -o id").stdout,
+    )
+    return {
+        (source, port, number)
+        for source, port, number in found
+        if source == VPS or (source == CLIENT and port in {"22", "80"})
+    }
+
+
+def test_few_calls_end_many_strangers_flows(open_vps: Guarded) -> None:
+    """Each walks through all that the host has; and what nobody answered is no known one."""
+    vps = open_vps.vps.machine
+    one = "conntrack -I -p udp --timeout 300 --orig-src 198.51.100.$ip --orig-dst {vps}"
+    one += " --orig-port-src 40000 --orig-port-dst {port} --reply-port-src {port}"
+    one += " --reply-port-dst 40000 --reply-src {vps} --reply-dst 198.51.100.$ip {status}"
+    for port, status in (("9000", "--status SEEN_REPLY"), ("$ip", "")):
+        line = one.format(vps=VPS, port=port, status=status)
+        vps.run(f"for ip in $(seq 101 200); do {line} || exit; done")
+    try:
+        vps.write("/usr/local/sbin/conntrack", COUNTING)
+        vps.run("chmod 755 /usr/local/sbin/conntrack; : >/run/deletions")
+        open_vps.guard(DENY)
+        strangers = [line for line in vps.read("/run/deletions").splitlines() if VPS in line]
+    finally:
+        vps.run("rm /usr/local/sbin/conntrack")
+    assert [line.split(" -p ")[1] for line in strangers if " 9000 " in line] == [
+        f"udp --orig-dst {VPS} --orig-port-dst 9000 --reply-src {VPS} --reply-port-src 9000"
+    ]
+    assert len(strangers) < 5
+    left = vps.run("conntrack -L -p udp --orig-port-dst 9000").stdout
+    assert not re.search(r"src=198\.51\.100\.(1[0-9]{2}|200) .*dport=9000", left)
+
+
+# ---- changed by others ----
+
+
+@pytest.mark.parametrize(
+    ("harm", "lets_in"),
+    [
+        ("iptables -t mangle -F RT-wg0-in", "stranger"),
+        ("iptables -t mangle -F RT-wg0-through", "peer"),
+        ("iptables -t mangle -D INPUT -j RT-wg0-in", "stranger"),
+        ("ip6tables -t mangle -F RT-wg0-in", "nobody of IPv4"),
+        ("ip6tables -t mangle -I FORWARD -j ACCEPT", "nobody of IPv4"),
+    ],
+)
+def test_rules_that_somebody_has_changed_are_told_and_mended_without_a_trial(
+    guarded_vps: Guarded, harm: str, lets_in: str
+) -> None:
+    machine, client = guarded_vps.vps.machine, guarded_vps.client
+    before = guards(machine)
+    assert not told_wrong(guarded_vps)
+    machine.run(harm)
+    assert told_wrong(guarded_vps)
+    stranger, peer = Call(client, "udp", VPS, 9000), Call(guarded_vps.laptop, "udp", SERVER, 9001)
+    assert (stranger.ask() == CLIENT) == (lets_in == "stranger")
+    assert (peer.ask() == LAPTOP) == (lets_in == "peer")
+    for verb in ("put-firewall", "confirm-firewall"):
+        guarded_vps.login(guarded_vps.verb(verb, wait=SHORT), stdin=ALLOW)
+        assert guarded_vps.state() == "kept"
+        assert guards(machine) == before
+        assert not told_wrong(guarded_vps)
+    # What got in meanwhile does not go on either.
+    for one in (stranger, peer):
+        assert one.ask() == "-"
+        one.end()
+    machine.run("ip6tables -t mangle -D FORWARD -j ACCEPT", check=False)
+
+
+def test_rules_of_a_trial_are_told_of_and_those_of_none_are_not(open_vps: Guarded) -> None:
+    machine, put = open_vps.vps.machine, open_vps.verb("put-firewall")
+    assert not told_wrong(open_vps)
+    open_vps.login(put, stdin=ALLOW)
+    assert not told_wrong(open_vps)
+    machine.run("iptables -t mangle -F RT-wg0-in")
+    assert told_wrong(open_vps)
+    open_vps.login(put, stdin=ALLOW)
+    open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW)
+    assert open_vps.state() == "kept"
+    # It stays when the tunnel goes down.
+    machine.run("wg-quick down wg0")
+    assert not told_wrong(open_vps)
+    machine.run("iptables -t mangle -F RT-wg0-in")
+    assert told_wrong(open_vps)
+    machine.run("wg-quick up wg0")
+    assert not told_wrong(open_vps)
+
+
+def told_wrong(house: Guarded) -> bool:
+    return "wrong firewall" in house.vps.call("status").stdout.splitlines()
 
 
 # ---- beside others ----
@@ -418,8 +568,7 @@ def test_only_a_login_that_came_later_can_keep_it(open_vps: Guarded) -> None:
     early = f"until grep -q since /run/reverse-tunnel/wg0.firewall; do :; done; {confirm}"
     open_vps.vps.call("remove-firewall")
     waiting = open_vps.client.start(
-        f"ssh -F none -i /root/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-        f" root@{VPS} 'echo ready; {early} 2>&1' <<<'{DENY.strip()}'"
+        f"{SSH} root@{VPS} 'echo ready; {early} 2>&1' <<<'{DENY.strip()}'"
     )
     assert waiting.stdout is not None
     assert waiting.stdout.readline() == "ready\n"
