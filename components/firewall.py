@@ -6,7 +6,9 @@ from components.host import Host
 from components.remote import Remote
 
 
-def put_firewall(name: str, *, vps: Host, host: Remote, lines: Sequence[str]) -> None:
+def put_firewall(
+    name: str, *, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None
+) -> None:
     """Registers the firewall: a command that puts it into force, and one that keeps it.
 
     The first is in force for a minute only. The second comes by a new SSH login, which proves
@@ -17,12 +19,14 @@ def put_firewall(name: str, *, vps: Host, host: Remote, lines: Sequence[str]) ->
         vps: the host that it guards.
         host: how commands reach that.
         lines: the firewall as the helper reads it.
+        drift: what is wrong with it; then both run again.
     """
     text = "".join(f"{line}\n" for line in lines)
     firewall = host.command(
         name,
         parent=vps,
         create=host.texts.call("put-firewall"),
+        drift=drift,
         delete=host.texts.call_if_there("remove-firewall"),
         stdin=text,
         depends_on=[vps.interface],
@@ -32,6 +36,7 @@ def put_firewall(name: str, *, vps: Host, host: Remote, lines: Sequence[str]) ->
         f"{name}-kept",
         parent=vps,
         create=host.texts.call("confirm-firewall"),
+        drift=drift,
         stdin=text,
         depends_on=[firewall],
         deleted_with=vps.claim,

@@ -215,7 +215,13 @@ class ReverseTunnel(pulumi.ComponentResource):
 
     def _guard_vps(self) -> None:
         if lines := firewall_lines(self._settings):
-            put_firewall("vps-firewall", vps=self._vps, host=self._on_vps, lines=lines)
+            put_firewall(
+                "vps-firewall",
+                vps=self._vps,
+                host=self._on_vps,
+                lines=lines,
+                drift=self._drift.of(VPS, Part.FIREWALL),
+            )
 
     def _measure_vps(self) -> None:
         if folder := self._settings.vps.metrics:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from reach.host_report import HostReport
-from settings import Settings
+from settings import Firewall, Settings
 
 
 class Part(Enum):
@@ -18,6 +18,7 @@ class Part(Enum):
     HELPER = "its helper"
     INTERFACE = "its tunnel"
     METRICS = "its metrics"
+    FIREWALL = "its firewall"
     PEER = "its peer"
     PRESHARED_KEY = "its preshared key of"
     FORWARD = "its forward"
@@ -52,6 +53,10 @@ _HOST_WORDS = {
     "mtu": "MTU changed",
     "addresses": "addresses changed",
     "forwarding": "forwarding switched off",
+}
+_RESOURCE_WORDS = {
+    "firewall": (Part.FIREWALL, "rules missing or changed"),
+    "metrics": (Part.METRICS, "not renewed"),
 }
 _RULE_WORDS = {"missing": "rules missing", "differs": "rules changed", "stray": "file missing"}
 
@@ -88,6 +93,8 @@ def _names(settings: Settings, part: Part) -> Collection[str]:
             return settings.forwards
         case Part.METRICS:
             return [""] if settings.vps.metrics else []
+        case Part.FIREWALL:
+            return [""] if settings.vps.firewall is Firewall.DEFAULT_DENY else []
     return [""]
 
 
@@ -102,8 +109,9 @@ def _found(report: HostReport, helper_digest: str) -> Iterator[tuple[Part, str, 
         yield Part.PEER, name, "unknown to WireGuard or with other addresses"
     for name in sorted(report.wrong_keys):
         yield Part.PRESHARED_KEY, name, "not the one that it was given"
-    if "metrics" in report.wrong:
-        yield Part.METRICS, "", "not renewed"
+    for word in sorted(report.wrong & _RESOURCE_WORDS.keys()):
+        part, what = _RESOURCE_WORDS[word]
+        yield part, "", what
     rules = {name: forward.rules for name, forward in report.forwards.items()}
     for part, states in ((Part.FORWARD, rules), (Part.OPENING, report.openings)):
         for name, state in sorted(states.items()):

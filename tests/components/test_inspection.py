@@ -164,7 +164,11 @@ def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
     )
     return {
         **stack(sshd),
-        "vps": {**stack(sshd)["vps"], "metrics": "/var/lib/node_exporter"},
+        "vps": {
+            **stack(sshd)["vps"],
+            "metrics": "/var/lib/node_exporter",
+            "firewall": "defaultDeny",
+        },
         "servers": {"cabin": {"address": "172.16.0.7"}},
         "clients": {"laptop": {"address": "172.16.0.10", "presharedKey": True}},
         "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
@@ -190,6 +194,11 @@ def drifted(made: Recording) -> set[str]:
             "vps: its preshared key of laptop: not the one that it was given",
         ),
         ({"wrong": "metrics"}, "vps-metrics", "vps: its metrics: not renewed"),
+        (
+            {"wrong": "firewall"},
+            "vps-firewall vps-firewall-kept",
+            "vps: its firewall: rules missing or changed",
+        ),
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
         ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
@@ -199,11 +208,11 @@ def test_what_has_drifted_runs_again_alone_and_is_warned_of(
     sshd: Sshd, *, preview: bool, changes: dict[str, str], command: str, words: str
 ) -> None:
     made = run(drifting(sshd, **changes), preview=preview)
-    assert drifted(made) == {command}
-    (again,) = [each for each in made.commands if each.name == command]
-    text = again.inputs["update"].removesuffix(again.inputs["create"])
+    assert drifted(made) == set(command.split())
     said = words.partition(": its ")[2].partition(": ")[2]
-    assert re.match(rf"# drift, seen \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ: {said}.*\n$", text)
+    for again in (each for each in made.commands if each.name in drifted(made)):
+        text = again.inputs["update"].removesuffix(again.inputs["create"])
+        assert re.match(rf"# drift, seen \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ: {said}.*\n$", text)
     (warning,) = heard(made, "WARNING")
     assert f"\n  {words}" in warning
 
@@ -223,8 +232,9 @@ def test_what_a_host_has_of_a_removed_or_paused_entry_is_no_drift(sshd: Sshd) ->
     laptop = {"laptop": {"address": "172.16.0.10"}}
     values = drifting(sshd, wrong="preshared-key laptop")
     assert drifted(run({**values, "clients": laptop}, preview=True)) == set()
-    values = drifting(sshd, wrong="metrics")
-    assert drifted(run({**values, "vps": stack(sshd)["vps"]}, preview=True)) == set()
+    for word in ("metrics", "firewall"):
+        values = drifting(sshd, wrong=word)
+        assert drifted(run({**values, "vps": stack(sshd)["vps"]}, preview=True)) == set()
 
 
 def test_words_of_a_host_never_get_into_a_text(sshd: Sshd) -> None:
