@@ -32,6 +32,13 @@ COMMIT
 COMMIT
 """
 
+# The same of IPv6
+FOREIGN_RULES6 = (
+    FOREIGN_RULES.replace("198.51.100.99/32", "2001:db8::99/128")
+    .replace("172.17.0.0/16", "fd00:17::/64")
+    .replace("172.17.0.2:80", "[fd00:17::2]:80")
+)
+
 
 def foreign(machine: Machine) -> list[str]:
     """Every rule, counter and chain that is not of reverse-tunnel, in its order."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from tests.host.machine import Machine
-from tests.host.test_forwards import FOREIGN_RULES
+from tests.host.test_forwards import FOREIGN_RULES, FOREIGN_RULES6
 from tests.host.tunnel import KILLED, Tunnel
 
 VISITOR, VISITOR6 = "203.0.113.1", "fd00:113::1"
@@ -106,6 +106,7 @@ def machines() -> Iterator[tuple[Tunnel, Machine]]:
         host.run("ip -6 address add fd00:113::10/64 dev ens6 nodad")
         outside.run(f"ip -6 address add {VISITOR6}/64 dev eth0 nodad")
         host.run("iptables-restore -c --noflush", stdin=FOREIGN_RULES)
+        host.run("ip6tables-restore -c --noflush", stdin=FOREIGN_RULES6)
         # Nothing but the helper shall end a flow while a sequence runs.
         host.run("sysctl -qw net.netfilter.nf_conntrack_udp_timeout=3600")
         vps = Tunnel(host)

@@ -274,6 +274,20 @@ def test_a_pause_and_a_shorter_list_are_one_resource_each_and_end_what_they_forb
     assert greeting(client, VPS, 5000) == CLIENT
 
 
+@pytest.mark.usefixtures("kinds")
+def test_a_host_whose_way_out_is_the_server_sees_visitors_themselves(lab: Lab) -> None:
+    """Its answers come by the server, which knows whose they are; by its own router they do not."""
+    client, nas = lab.host("client"), lab.host("nas")
+    assert greeting(client, VPS, 2223) is None
+    nas.run("ip route replace default via 192.168.1.20")
+    try:
+        eventually(lambda: greeting(client, VPS, 2223), LONG, "its answers do not come")
+        assert greeting(client, VPS, 2223) == CLIENT
+    finally:
+        nas.run("ip route replace default via 192.168.1.1")
+    assert greeting(client, VPS, 2223) is None
+
+
 @pytest.mark.parametrize("name", ["vps", "homelab"])
 def test_after_a_reboot_all_of_them_are_there_again(lab: Lab, kinds: Deployment, name: str) -> None:
     lab.host(name).reboot()
