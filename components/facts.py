@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
+_PLACE = re.compile(r"[a-z0-9]+ [\w-]+ [\w-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,21 @@ class Route:
 
 
 @dataclass(frozen=True)
+class DroppingChain:
+    """A base chain of somebody's nftables that drops what none of its rules accepts.
+
+    Attributes:
+        hook: `input` or `forward`.
+        place: family, table and name, as `nft` takes them: `inet filter forward`.
+        words: ports, interfaces and `dnat`, where its rules have them.
+    """
+
+    hook: str
+    place: str
+    words: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Facts:
     """A host as the look-up found it.
 
@@ -67,6 +83,7 @@ class Facts:
         firewalls: other firewalls that are active, `ufw` or `firewalld`, each with what it lets in
             from everywhere, such as `51820/udp`, `60000:61000/udp` or `any/any`.
         zoned: interfaces that somebody has put into a zone of firewalld.
+        dropping: chains of nftables that drop what they do not know.
     """
 
     system: str
@@ -82,6 +99,7 @@ class Facts:
     tunnels: Mapping[str, TunnelFact]
     firewalls: Mapping[str, frozenset[str]]
     zoned: frozenset[str]
+    dropping: tuple[DroppingChain, ...]
 
 
 def parse_facts(text: str) -> Facts:
@@ -109,6 +127,7 @@ def parse_facts(text: str) -> Facts:
             tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
             firewalls=dict(_firewall(value) for key, value in lines if key == "firewall"),
             zoned=frozenset(values.get("zoned", "").split()),
+            dropping=tuple(_dropping(value) for key, value in lines if key == "dropping"),
         )
     except KeyError as missing:
         raise ValueError(f"no line says {missing}") from None
@@ -130,6 +149,14 @@ def _firewall(value: str) -> tuple[str, frozenset[str]]:
     if name not in {"ufw", "firewalld"} or not all(map(_OPENED.fullmatch, opened)):
         raise ValueError
     return name, frozenset(opened)
+
+
+def _dropping(value: str) -> DroppingChain:
+    hook, family, table, chain, *words = value.split()
+    place = f"{family} {table} {chain}"
+    if hook not in {"input", "forward"} or not _PLACE.fullmatch(place):
+        raise ValueError
+    return DroppingChain(hook, place, frozenset(words))
 
 
 def _udp_port(word: str) -> tuple[int, str]:

@@ -37,6 +37,30 @@ def warn_of_neighbours(facts: Facts, wanted: Wanted) -> Iterator[str]:
             f"has firewalld, which rejects what passes {what} unless the tunnel's interface is"
             f" in a zone that allows it. Run there: {_TRUST.format(interface=wanted.interface)}"
         )
+    yield from _dropping(facts, wanted)
+
+
+def _dropping(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    port, interface = wanted.listen_port, wanted.interface
+    for chain in facts.dropping:
+        here = f"has the chain `{chain.place}` of nftables, which drops what it does not know"
+        if chain.hook == "forward":
+            if (port or wanted.passes_on) and not chain.words & {interface, "dnat"}:
+                ways = " && ".join(
+                    f"nft insert rule {chain.place} {way} {interface} accept"
+                    for way in ("iifname", "oifname")
+                )
+                yield f"{here}, so visitors may not pass. Run there: {ways}"
+        elif port and not any(_names(word, port) for word in chain.words):
+            yield (
+                f"{here}, so WireGuard may not get in. Run there:"
+                f" nft insert rule {chain.place} udp dport {port} accept"
+            )
+
+
+def _names(word: str, port: int) -> bool:
+    """Whether a word of a chain is this port, or a range that has it; not the name of something."""
+    return word[0].isdigit() and _covers(f"{word.replace('-', ':')}/udp", port)
 
 
 def _covers(words: str, port: int) -> bool:

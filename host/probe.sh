@@ -132,6 +132,33 @@ firewalls() {
   fi
 }
 
+# Base chains of nftables that drop what none of their rules accepts, but for those of iptables and of
+# firewalld: HOOK FAMILY TABLE CHAIN and the words of its rules that may let the tunnel pass: ports,
+# interfaces, dnat. What others forbid, no rule of ours can allow.
+dropping_chains() {
+  has nft || return 0
+  nft list ruleset 2>/dev/null | awk '
+    function tell() {
+      if (hook != "" && place ~ /^[a-z0-9]+ [A-Za-z0-9_-]+ [A-Za-z0-9_-]+$/) print hook, place words
+      hook = ""; words = ""
+    }
+    $1 == "table" {
+      table = $2 " " $3
+      foreign = $3 != "firewalld" && !($2 ~ /^ip6?$/ && $3 ~ /^(filter|nat|mangle|raw|security)$/)
+    }
+    $1 == "chain" { tell(); place = table " " $2 }
+    $1 == "type" && / hook (input|forward) / && /policy drop/ && foreign {
+      hook = / hook input / ? "input" : "forward"
+    }
+    hook != "" && $1 != "type" {
+      gsub(/[{},"]/, " ")
+      for (i = 1; i <= NF; i++) if ($i ~ /^([0-9]+(-[0-9]+)?|dnat)$/ || $(i - 1) ~ /^[io]ifname$/) {
+        if ($i ~ /^[A-Za-z0-9_.*-]+$/) words = words " " $i
+      }
+    }
+    END { tell() }' | while read -r line; do fact dropping "$line"; done
+}
+
 fact os-id "$(os ID)"
 fact os-name "$(os PRETTY_NAME)"
 fact systemd "$(yes_or_no test -d /run/systemd/system)"
@@ -145,4 +172,5 @@ fact udp-ports "$(udp_ports)"
 fact routes "$(routes)"
 tunnels
 firewalls
+dropping_chains
 fact end yes

@@ -62,6 +62,8 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text("wg0 home"), "garbled"),
         (facts_text(firewall="ufw ssh"), "garbled"),
         (facts_text(firewall="pf 22/tcp"), "garbled"),
+        (facts_text(dropping="forward inet f"), "garbled"),
+        (facts_text(dropping="forward inet f $(reboot)"), "garbled"),
     ],
 )
 def test_what_is_incomplete_or_garbled_is_refused(text: str, says: str) -> None:

@@ -57,3 +57,35 @@ def test_what_firewalld_would_reject_on_its_way_through_is_said(wanted: Wanted, 
     assert said(wanted, firewall="firewalld 51820/udp") == []
     # ufw's rules stand in the same chain as ours, which come first.
     assert said(passing, firewall="ufw 51820/udp") == []
+
+
+@pytest.mark.parametrize(
+    ("chain", "command"),
+    [
+        (
+            "forward inet f through 22",
+            (
+                "nft insert rule inet f through iifname wg0 accept"
+                " && nft insert rule inet f through oifname wg0 accept"
+            ),
+        ),
+        ("input inet f in 22 80-90", "nft insert rule inet f in udp dport 51820 accept"),
+    ],
+)
+def test_a_chain_of_nftables_that_drops_is_said_with_its_command(chain: str, command: str) -> None:
+    (warning,) = said(dropping=chain)
+    assert warning.endswith(f"Run there: {command}")
+    assert said(SERVER, dropping=chain) == []
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "forward inet f through wg0",
+        "forward inet f through eth0 dnat",
+        "input inet f in 51820",
+        "input inet f in 51000-52000",
+    ],
+)
+def test_a_chain_of_nftables_that_lets_the_tunnel_pass_is_fine(chain: str) -> None:
+    assert said(dropping=chain) == []

@@ -102,3 +102,37 @@ def test_a_host_without_anything(machine: Machine) -> None:
     assert facts["os-id"] == ["alpine"]
     assert facts["apt"] == facts["tun"] == facts["systemd"] == ["no"]
     assert facts["default-interface"] == ["ens6"]
+
+
+def test_chains_of_nftables_that_drop_are_told_but_for_those_of_iptables(machine: Machine) -> None:
+    machine.run("iptables -P FORWARD DROP; iptables -P INPUT ACCEPT")
+    machine.run(
+        "nft -f -",
+        stdin="""
+table inet firewalld {
+  chain a { type filter hook forward priority 10; policy drop;
+  }
+}
+table inet f {
+  chain through { type filter hook forward priority 0; policy drop;
+    iifname "eth0" tcp dport { 22, 8000-8010 } accept
+    ct status dnat accept
+  }
+  chain in { type filter hook input priority 0; policy drop;
+    udp dport 51820 accept
+  }
+  chain out { type filter hook output priority 0; policy drop;
+    accept
+  }
+  chain open { type filter hook input priority 5; policy accept;
+  }
+  chain plain {
+    drop
+  }
+}
+""",
+    )
+    assert sorted(probe(machine)["dropping"]) == [
+        "forward inet f through eth0 22 8000-8010 dnat",
+        "input inet f in 51820",
+    ]

@@ -118,6 +118,24 @@ def test_firewalld_before_us_and_reloaded_after_us(lab: Lab, crowd: Deployment) 
     is_theirs_again(vps, before)
 
 
+def test_a_server_with_ufw_lets_in_what_its_owner_lets_in(lab: Lab, crowd: Deployment) -> None:
+    """Visitors come by the tunnel, with their own addresses; to ufw they are anybody."""
+    homelab, client = lab.host("homelab"), lab.host("client")
+    start_ufw(homelab)
+    crowd.up()
+    assert page(client, f"{VPS}:80") is None
+    homelab.run("ufw allow 8080/tcp")
+    works(lab)
+    before = theirs(homelab)
+    homelab.run("ufw reload")
+    works(lab)
+    homelab.reboot()
+    works(lab)
+    crowd.destroy()
+    assert not has_ours(homelab)
+    is_theirs_again(homelab, before)
+
+
 def test_containers_of_a_server_keep_their_visitors_when_docker_is_restarted(
     lab: Lab, crowd: Deployment
 ) -> None:
@@ -145,3 +163,60 @@ def test_containers_of_a_server_keep_their_visitors_when_docker_is_restarted(
     assert not has_ours(homelab)
     is_theirs_again(homelab, before)
     assert greeting(lab.host("nas"), homelab.address, CONTAINER_PORT) == "192.168.1.30"
+
+
+# Somebody's own nftables: it lets in what this host serves, and passes nothing on.
+RULESET = """
+table inet own {
+  chain guard { type filter hook input priority 0; policy drop;
+    iif "lo" accept
+    ct state established,related accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    tcp dport 22 accept
+  }
+  chain through { type filter hook forward priority 0; policy drop;
+    ct state invalid drop
+  }
+}
+"""
+
+
+def test_nftables_that_drop_what_they_do_not_know(lab: Lab, crowd: Deployment) -> None:
+    """In nftables each chain judges for itself: what ours accept, theirs drops."""
+    vps, client = lab.host("vps"), lab.host("client")
+    vps.write("/etc/nftables.conf", f"flush ruleset\n{RULESET}")
+    vps.run("systemctl enable --now nftables")
+    wanted = commands(crowd)
+    assert [command.split()[3:6] for command in wanted] == [
+        ["inet", "own", "guard"],
+        ["inet", "own", "through"],
+    ]
+    vps.run(wanted[0])
+    crowd.up()
+    assert page(client, f"{VPS}:80") is None
+    vps.run(wanted[1])
+    works(lab)
+    assert commands(crowd) == []
+    before = vps.run("nft list table inet own").stdout
+    crowd.destroy()
+    assert not has_ours(vps)
+    assert vps.run("nft list table inet own").stdout == before
+
+
+def test_a_vps_whose_iptables_is_the_legacy_one(lab: Lab, crowd: Deployment) -> None:
+    vps, client = lab.host("vps"), lab.host("client")
+    for tool in ("iptables", "ip6tables"):
+        vps.run(f"update-alternatives --set {tool} /usr/sbin/{tool}-legacy")
+    vps.run(
+        "iptables -A INPUT -s 198.51.100.66 -j DROP; iptables -t nat -A POSTROUTING -s 10.9.9.9"
+    )
+    before = theirs(vps)
+    crowd.up()
+    works(lab)
+    assert page(client, f"{VPS}:81") is None
+    assert "RT-" in vps.run("iptables-legacy-save").stdout
+    assert "RT-" not in vps.run("iptables-nft-save 2>/dev/null").stdout
+    is_theirs_again(vps, before)
+    crowd.destroy()
+    assert not has_ours(vps)
+    is_theirs_again(vps, before)
