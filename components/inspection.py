@@ -9,8 +9,8 @@ from components.advice import Wanted
 from components.lookup import Problem, look_up
 from reach import Login, login_of
 from reach.drift import Drift, drift_of
-from reach.shell import helper_digest
 from settings import Egress, Packages, Settings, Ssh
+from settings.allow import VPS
 
 
 class LookUpError(pulumi.RunError):
@@ -65,7 +65,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Drift:
             key: words
             for name, each in seen.items()
             if each.report is not None
-            for key, words in drift_of(settings, name, each.report, helper_digest()).found.items()
+            for key, words in drift_of(settings, name, each.report).found.items()
         }
     )
     if drift.found:
@@ -93,7 +93,7 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
         ),
         passes_on=len(egresses) > 1 or Egress.TUNNEL in egresses,
     )
-    yield "vps", vps.ssh, on_vps
+    yield VPS, vps.ssh, on_vps
     for name, ssh in settings.managed_servers.items():
         server = settings.servers[name]
         yield name, ssh, replace(wanted(server.packages), passes_on=bool(server.networks))

@@ -32,9 +32,7 @@ from settings import (
     peer_lines,
     server_lines,
 )
-
-VPS = "vps"
-"""The name of the VPS among the hosts and keys; no server and no client may have it."""
+from settings.allow import VPS
 
 
 class ReverseTunnel(pulumi.ComponentResource):

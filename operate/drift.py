@@ -9,8 +9,7 @@ import click
 
 from operate.look import Look, look_at
 from operate.stack import Stack, stack_option
-from reach.drift import Part, drift_of
-from reach.shell import helper_digest
+from reach.drift import Part, drift_of, left_over
 from settings import Settings
 from settings.allow import VPS
 
@@ -48,12 +47,9 @@ def drift_lines(settings: Settings, look: Look) -> Iterator[str]:
     for name, report in look.hosts.items():
         if isinstance(report, str):
             continue
-        yield from drift_of(settings, name, report, helper_digest()).lines()
+        yield from drift_of(settings, name, report).lines()
         if name != VPS:
             continue
-        for kind, there, wanted in (
-            (Part.FORWARD, report.forwards.keys(), settings.forwards.keys()),
-            (Part.PEER, report.peers.keys(), settings.peers.keys() | {"-"}),
-        ):
-            for left in sorted(there - wanted):
-                yield f"{name}: {kind.value} {left}: the stack file has no such thing"
+        for part in (Part.FORWARD, Part.PEER):
+            for left in left_over(settings, report, part):
+                yield f"{name}: {part.value} {left}: the stack file has no such thing"

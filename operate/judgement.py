@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from operate.look import Look
 from operate.words import age_words
 from reach import helper_call
-from reach.drift import drift_of
+from reach.drift import Part, drift_of, left_over
 from reach.host_report import HostReport
-from reach.shell import helper_digest
 from settings import Protocol, Settings
 from settings.allow import VPS
 
@@ -67,7 +66,7 @@ def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
             " there says why."
         )
         return
-    drift = drift_of(settings, name, report, helper_digest()).lines()
+    drift = drift_of(settings, name, report).lines()
     if drift:
         what = "; ".join(line.removeprefix(f"{name}: ") for line in drift)
         yield f"is not as the last `pulumi up` made it ({what}): {_repair(settings)}"
@@ -84,7 +83,7 @@ def _repair(settings: Settings) -> str:
 def _peers(settings: Settings, report: HostReport) -> Iterator[str]:
     if unknown := sorted(settings.peers.keys() - report.peers.keys() - report.wrong_peers):
         yield f"does not know {', '.join(unknown)} yet: run `pulumi up`."
-    if left := sorted(report.peers.keys() - settings.peers.keys() - {"-"}):
+    if left := left_over(settings, report, Part.PEER):
         yield f"still knows {', '.join(left)}, which the stack file has no more: run `pulumi up`."
 
 
@@ -120,7 +119,7 @@ def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
     report = look.hosts[VPS]
     there = isinstance(report, HostReport) and report.wireguard is not None
     if isinstance(report, HostReport) and there:
-        for name in report.forwards.keys() - settings.forwards.keys():
+        for name in left_over(settings, report, Part.FORWARD):
             yield Finding(
                 f"forward {name}",
                 f"is open, but no more in the stack file: run `pulumi up`. If it stays, it is left"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from reach.host_report import HostReport
+from reach.shell import helper_digest
 from settings import Firewall, Settings
 
 
@@ -61,7 +62,7 @@ _RESOURCE_WORDS = {
 _RULE_WORDS = {"missing": "rules missing", "differs": "rules changed", "stray": "file missing"}
 
 
-def drift_of(settings: Settings, host: str, report: HostReport, helper_digest: str) -> Drift:
+def drift_of(settings: Settings, host: str, report: HostReport) -> Drift:
     """What has drifted on a host that a tunnel of this stack is set up on.
 
     What is in neither the host's files nor its firewall is not drift: it may be about to be made.
@@ -71,15 +72,20 @@ def drift_of(settings: Settings, host: str, report: HostReport, helper_digest: s
         settings: of the stack.
         host: its name in the stack.
         report: what it tells.
-        helper_digest: of the helper that it is to have, SHA-256 in hex.
     """
     return Drift(
         {
             (host, part, name): words
-            for part, name, words in _found(report, helper_digest)
+            for part, name, words in _found(report)
             if name in _names(settings, part)
         }
     )
+
+
+def left_over(settings: Settings, vps: HostReport, part: Part) -> list[str]:
+    """The peers, or the forwards, that the VPS has and the stack file has no more, sorted."""
+    there = vps.peers if part is Part.PEER else vps.forwards
+    return sorted(there.keys() - {"-"} - set(_names(settings, part)))
 
 
 def _names(settings: Settings, part: Part) -> Collection[str]:
@@ -98,10 +104,10 @@ def _names(settings: Settings, part: Part) -> Collection[str]:
     return [""]
 
 
-def _found(report: HostReport, helper_digest: str) -> Iterator[tuple[Part, str, str]]:
+def _found(report: HostReport) -> Iterator[tuple[Part, str, str]]:
     if report.role is None:
         return  # half made: the next `up` makes the rest anyway
-    if report.digest != helper_digest:
+    if report.digest != helper_digest():
         yield Part.HELPER, "", "another version"
     if words := list(_interface(report)):
         yield Part.INTERFACE, "", ", ".join(words)
