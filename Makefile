@@ -24,16 +24,17 @@ test: lint ## everything, on real hosts in the lab (Debian 12, root)
 	@lab/prepare
 	@$(IN_ENV) .ci/test $(ARGS)
 
-test-fast: ## settings, components, command line: no lab, no root, no engine
-	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/components tests/operate $(ARGS)
+test-fast: ## settings, components, command line, figures: no lab, no root, no engine
+	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/components tests/operate \
+	  tests/benchmark $(ARGS)
 
 lint: ## ruff, mypy, import-linter, shellcheck, shfmt, yamllint
 	@$(IN_ENV) .ci/lint
 
-bench: ## what a user waits for and what the VPS spends, printed
-	@$(IN_ENV) lab/bench
+bench: ## measures this and its alternatives in the lab, writes docs/benchmarks (Debian 12, root)
+	@$(IN_ENV) lab/bench $(ARGS)
 
 lock: ## requirements.lock anew, from pyproject.toml
-	@uv_dir=$$(lab/environment) && "$$uv_dir/uv" pip compile pyproject.toml --extra dev --universal \
+	@uv_dir=$$(lab/environment) && "$$uv_dir/uv" pip compile pyproject.toml --extra dev --extra bench --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --no-annotate --quiet --upgrade -o requirements.lock

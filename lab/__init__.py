@@ -10,7 +10,7 @@ switch, host    the network and the hosts
 operator_host   the host that sees this machine's files and runs Pulumi
 lab             all of it together: `Lab`
 stack, tour     the lab's stack and the demo
-benchmark       what a user waits for and what the VPS spends
+benchmark/      what a user waits for, what the VPS spends, and what else there is
 cli             the programs up, down, run, reboot, prepare, demo, bench
 """
 

@@ -1,6 +1,6 @@
 """The lab's commands, for the programs beside this file: up, down, run, reboot, prepare.
 
-demo and bench have theirs in tour.py and benchmark.py.
+demo and bench have theirs in tour.py and benchmark/bench.py.
 """
 
 import os

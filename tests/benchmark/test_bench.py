@@ -1,0 +1,40 @@
+"""What is published is a page of the figures; what is asked for must exist."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.benchmark import bench, figures
+from lab.benchmark.page import page
+from lab.benchmark.plots import plot
+from lab.lab import Lab
+
+from .made_up import FIGURES
+
+
+def test_publishing_writes_figures_page_and_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "benchmarks"
+
+    bench.publish(FIGURES, folder)
+
+    assert figures.read(folder / "figures.json") == FIGURES
+    text = (folder / "README.md").read_text()
+    assert "![Data path: Throughput](data-path-throughput.svg)" in text
+    assert (folder / "data-path-throughput.svg").exists()
+
+
+def test_an_unknown_section_is_refused_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        bench.benchmark(Lab("never-up"), ["control-plain"])
+
+    assert "no section is called control-plain; there are control-plane" in capsys.readouterr().err
+
+
+def test_the_page_in_the_repository_is_made_of_the_figures_in_it(tmp_path: Path) -> None:
+    known = figures.read(bench.FOLDER / "figures.json")
+
+    assert (bench.FOLDER / "README.md").read_text() == page(known, plot(known, tmp_path))
+    for picture in tmp_path.iterdir():
+        assert (bench.FOLDER / picture.name).exists(), picture.name
