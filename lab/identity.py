@@ -75,7 +75,8 @@ def lay_common(layer: Path, wireguard_go: Path | None) -> None:
     logind.parent.mkdir(parents=True)
     logind.symlink_to("/dev/null")
     if wireguard_go:
-        place = layer / "usr/local/bin/wireguard-go"
+        # In the place of Debian's: wg-quick looks into its own folder first.
+        place = layer / "usr/bin/wireguard-go"
         place.parent.mkdir(parents=True)
         shutil.copy2(wireguard_go, place)
 

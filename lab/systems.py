@@ -1,4 +1,4 @@
-"""Systems that a lab host can have beside the image: other releases, and one with neighbours.
+"""Systems that a lab host can have beside the image: other releases, and the image with more.
 
 Each is a stack of folders under a host's own layers, the lowest last, see `Host.reset`.
 """
@@ -35,6 +35,10 @@ NEIGHBOURS = ("docker.io", "firewalld", "ufw")
 # None of them runs before a test wants it.
 _UNITS = ("containerd.service", "docker.service", "docker.socket", "firewalld.service")
 
+# What the benchmark measures with, and what it measures.
+MEASURING = ("nghttp2-client", "nginx-light", "openvpn", "wrk")
+_MEASURING_UNITS = ("nginx.service", "openvpn.service")
+
 _REVISION = "1"  # raise it when this file makes another layer of the same packages
 
 
@@ -45,22 +49,34 @@ def release(suite: str) -> tuple[Path, ...]:
 
 def crowded() -> tuple[Path, ...]:
     """The image with ufw, firewalld and Docker installed, none of them enabled."""
+    return _with_packages("neighbours", NEIGHBOURS, _UNITS)
+
+
+def contenders() -> tuple[Path, ...]:
+    """The image with what the benchmark measures with, and against, none of it enabled."""
+    return _with_packages("benchmark", MEASURING, _MEASURING_UNITS)
+
+
+def _with_packages(
+    name: str, packages: tuple[str, ...], units: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """The image and a layer with these packages; the units that they enable are disabled again."""
     tree = debian_tree()
-    pins = (SUITE, platform.machine(), _REVISION, *PACKAGES, *OFFERED, *NEIGHBOURS, *_UNITS)
+    pins = (SUITE, platform.machine(), _REVISION, *PACKAGES, *OFFERED, *packages, *units)
 
     def build(folder: Path) -> None:
-        _build(folder, tree)
+        _build(folder, tree, packages, units)
 
-    return made_once("neighbours", pins, build) / "layer", tree
+    return made_once(name, pins, build) / "layer", tree
 
 
-def _build(folder: Path, tree: Path) -> None:
+def _build(folder: Path, tree: Path, packages: tuple[str, ...], units: tuple[str, ...]) -> None:
     workshop = folder / "workshop"
     apt = machines_apt(workshop)
     # What the tree has already is not fetched.
-    wanted = ["--yes", "--no-install-recommends", "--download-only", "install", *NEIGHBOURS]
+    wanted = ["--yes", "--no-install-recommends", "--download-only", "install", *packages]
     state = ["-o", f"Dir::State::status={tree}/var/lib/dpkg/status"]
-    run_step("fetching ufw, firewalld and Docker", [*apt, *state, *wanted])
+    run_step(f"fetching {', '.join(packages)}", [*apt, *state, *wanted])
     layer, work, root = folder / "layer", folder / "work", folder / "root"
     for path in (layer, work, root):
         path.mkdir()
@@ -70,7 +86,7 @@ def _build(folder: Path, tree: Path) -> None:
         mkdir {root}/run/archives
         mount --bind {workshop}/cache/archives {root}/run/archives
         chroot {root} sh -c 'dpkg --force-unsafe-io --install /run/archives/*.deb'
-        chroot {root} systemctl --quiet disable {" ".join(_UNITS)}
+        chroot {root} systemctl --quiet disable {" ".join(units)}
     """
     # In namespaces of its own: whatever it mounts or starts ends with it, also when interrupted.
     run_step(

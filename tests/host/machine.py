@@ -41,7 +41,7 @@ ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 mkdir -p "$root/run/lock" "$root/run/systemd/system"
 cp "$standin" "$root/usr/local/sbin/systemctl"
-[ -z "$wireguard" ] || cp "$wireguard" "$root/usr/local/bin/wireguard-go"
+[ -z "$wireguard" ] || cp "$wireguard" "$root/usr/bin/wireguard-go"
 exec chroot "$root" sh -c 'cd / && ip link set lo up && echo ready && exec sleep infinity'
 """
 
