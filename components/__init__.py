@@ -16,6 +16,7 @@ from components.args import (
     ReverseTunnelArgs,
     ServerArgs,
     SshArgs,
+    ThroughArgs,
     VpsArgs,
 )
 from components.inspection import LookUpError
@@ -34,5 +35,6 @@ __all__ = [
     "ReverseTunnelArgs",
     "ServerArgs",
     "SshArgs",
+    "ThroughArgs",
     "VpsArgs",
 ]

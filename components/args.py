@@ -32,10 +32,16 @@ class NetworkArgs(TypedDict, total=False):
     interface: str
 
 
+class ThroughArgs(TypedDict):
+    """A server's address in the tunnel, by way of the VPS; see `settings.Through`."""
+
+    through: Literal["vps"]
+
+
 class SshArgs(TypedDict):
     """How a host is reached; see `settings.Ssh`."""
 
-    host: pulumi.Input[str]
+    host: pulumi.Input[str] | ThroughArgs | Sequence[pulumi.Input[str] | ThroughArgs]
     port: NotRequired[pulumi.Input[int]]
     user: NotRequired[pulumi.Input[str]]
     host_key: pulumi.Input[str]
@@ -142,6 +148,8 @@ def _as_in_a_stack_file(value: object, path: tuple[object, ...]) -> Any:  # noqa
     """The same with a stack file's keys; what is known later, with its field's path."""
     if isinstance(value, pulumi.Output):
         return LateValue(value, path)
+    if isinstance(value, list | tuple):
+        return [_as_in_a_stack_file(entry, path) for entry in value]
     if not isinstance(value, Mapping):
         return value
     keys = {key: key if path in _NAMED else _key(key) for key in value}

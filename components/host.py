@@ -38,6 +38,7 @@ class Host(pulumi.ComponentResource):
         preshared_key: pulumi.Output[str] | None = None,
         lines: Sequence[pulumi.Input[str]],
         drift: Drift,
+        depends_on: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the host.
@@ -51,6 +52,7 @@ class Host(pulumi.ComponentResource):
             preshared_key: the one that it shares with the VPS, likewise; None for none.
             lines: the settings of its interface, as the helper reads them.
             drift: what is wrong on the hosts.
+            depends_on: what must be there before it, and until it is gone.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:Host", name, None, opts)
@@ -61,6 +63,7 @@ class Host(pulumi.ComponentResource):
             create=texts.may_claim(owner),
             update=NOTHING,
             delete=host.as_claimant(name, lambda claimant: texts.release(owner, claimant)),
+            depends_on=depends_on,
         )
         helper = host.command(
             f"{name}-helper",

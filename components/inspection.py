@@ -1,15 +1,15 @@
 """Whether the hosts can become part of the tunnel, said before anything is registered."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pulumi
 
 from components.advice import Wanted
-from components.lookup import Problem, look_up
-from reach import Login, login_of
+from components.lookup import Problem, Seen, look_up
+from reach import Login, logins_to
 from reach.drift import Drift, drift_of
-from settings import Egress, Packages, Settings, Ssh
+from settings import Egress, Packages, Settings, Way
 from settings.allow import VPS
 
 
@@ -20,15 +20,28 @@ class LookUpError(pulumi.RunError):
         super().__init__(_listed("The hosts are not ready, and nothing was changed:", problems))
 
 
-def inspect_hosts(settings: Settings, owner: str) -> Drift:
+@dataclass(frozen=True)
+class Inspection:
+    """What the look at the hosts has shown.
+
+    Attributes:
+        drift: where they are no longer as the last `up` made them.
+        ways: by which way each host is to be reached, by name: the one that answered, or the
+            first of its list where nobody asked or nobody answered.
+    """
+
+    drift: Drift
+    ways: Mapping[str, Way]
+
+
+def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     """Looks at all hosts at once, unless `look_up` is off.
 
     In a preview, hosts that nobody can reach now are warned of; whatever else is wrong is an
     error in a preview, too, because it would be one in the `up` that follows. What only may be
     wrong is a warning in both.
 
-    Returns:
-        Where hosts are no longer as the last `up` made them. It is warned of, too.
+    Drift is warned of, too.
 
     Args:
         settings: of the stack.
@@ -37,20 +50,22 @@ def inspect_hosts(settings: Settings, owner: str) -> Drift:
     Raises:
         LookUpError: a host can't become part of the tunnel.
     """
+    ways = {name: settings.ways_to(name) for name in (VPS, *settings.managed_servers)}
     if not settings.look_up:
-        return Drift()
-    known: dict[str, tuple[Login, Wanted]] = {}
+        return Inspection(Drift(), {name: first for name, (first, *_) in ways.items()})
+    known: dict[str, tuple[Sequence[Login], Wanted]] = {}
     unknown: list[str] = []
-    for name, ssh, wanted in _hosts(settings, owner):
-        login = login_of(settings, ssh)
-        if login is None:
+    for name, wanted in _hosts(settings, owner):
+        logins = logins_to(settings, name)
+        if logins is None:
             unknown.append(name)
         else:
-            known[name] = (login, wanted)
+            known[name] = (logins, wanted)
     if unknown:
         pulumi.log.info(f"not looked at, the connection is not known yet: {', '.join(unknown)}")
     seen = look_up(known) if known else {}
     found = [problem for each in seen.values() for problem in each.problems]
+    found += _cut_off(settings, known, seen)
     uncertain = [problem for problem in found if problem.uncertain]
     if uncertain:
         pulumi.log.warn(_listed("This may keep the tunnel from working:", uncertain))
@@ -71,10 +86,41 @@ def inspect_hosts(settings: Settings, owner: str) -> Drift:
     if drift.found:
         head = "Hosts are not as the last `pulumi up` left them; this one puts that right:"
         pulumi.log.warn("\n".join([head, *(f"  {line}" for line in drift.lines())]))
-    return drift
+    answered = {name: each.way for name, each in seen.items() if each.way}
+    for name, number in answered.items():
+        pulumi.log.info(
+            f"{name} is reached by {known[name][0][number]}, since no way before that one leads"
+            " there from here. Where the last `pulumi up` took another one, its commands run once"
+            " more, which changes nothing there."
+        )
+    return Inspection(drift, {name: each[answered.get(name, 0)] for name, each in ways.items()})
 
 
-def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
+def _cut_off(
+    settings: Settings,
+    known: Mapping[str, tuple[Sequence[Login], Wanted]],
+    seen: Mapping[str, Seen],
+) -> Iterator[Problem]:
+    """Servers that are reached through the tunnel, and would not be told where it has moved to."""
+    port = settings.network.listen_port
+    for name, each in seen.items():
+        if each.way is None or each.report is None:
+            continue
+        login = known[name][0][each.way]
+        to_vps = each.report.peers.get(VPS)
+        if login.through is None or to_vps is None or to_vps.endpoint is None:
+            continue
+        now = to_vps.endpoint.rpartition(":")[2]
+        if now != str(port):
+            yield Problem(
+                f"{name} ({login}): is reached through the tunnel, which breaks when the VPS"
+                f" leaves port {now} for {port} (network.listenPort), before the server hears of"
+                " it. Make this one change from where another way leads to it: ssh.host, such as"
+                " [192.168.1.20, {through: vps}] at home."
+            )
+
+
+def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
     network, vps = settings.network, settings.vps
     egresses = [server.egress for server in settings.servers.values()]
     egresses += [client.egress for client in settings.clients.values()]
@@ -93,10 +139,10 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Ssh, Wanted]]:
         ),
         passes_on=len(egresses) > 1 or Egress.TUNNEL in egresses,
     )
-    yield VPS, vps.ssh, on_vps
-    for name, ssh in settings.managed_servers.items():
+    yield VPS, on_vps
+    for name in settings.managed_servers:
         server = settings.servers[name]
-        yield name, ssh, replace(wanted(server.packages), passes_on=bool(server.networks))
+        yield name, replace(wanted(server.packages), passes_on=bool(server.networks))
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

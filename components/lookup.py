@@ -47,13 +47,15 @@ class Seen:
     Attributes:
         problems: what is wrong.
         report: what the tunnel on it tells of itself; None where there is none that can.
+        way: by which of its ways it was reached, counted from 0; None where by none.
     """
 
     problems: Sequence[Problem]
     report: HostReport | None = None
+    way: int | None = None
 
 
-def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> Mapping[str, Seen]:
+def look_up(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Mapping[str, Seen]:
     """Looks at all hosts at once; returns what was seen, by name.
 
     Takes as long as the slowest host, at most the limits of a connection and of the script. It
@@ -76,25 +78,27 @@ def look_up(hosts: Mapping[str, tuple[Login, Wanted]]) -> Mapping[str, Seen]:
     return dict(zip(hosts, found, strict=True))
 
 
-async def _look_at_all(hosts: Mapping[str, tuple[Login, Wanted]]) -> Sequence[Seen]:
+async def _look_at_all(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Sequence[Seen]:
     return await asyncio.gather(
-        *(_look_at(name, login, wanted) for name, (login, wanted) in hosts.items())
+        *(_look_at(name, ways, wanted) for name, (ways, wanted) in hosts.items())
     )
 
 
-async def _look_at(name: str, login: Login, wanted: Wanted) -> Seen:
+async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     try:
-        facts, report = await _ask(login, wanted)
+        login, facts, report = await _ask(ways, wanted)
     except ReachError as error:
+        at = f"{name} ({error.login})" if error.login else name
         text = f"{error} {_GO_ON}" if error.unreachable else str(error)
-        return Seen([Problem(f"{name} ({login}): {text}", unreachable=error.unreachable)])
+        return Seen([Problem(f"{at}: {text}", unreachable=error.unreachable)])
     at = f"{name} ({login})"
     problems = [
         *(Problem(f"{at} {advice}") for advice in advise(facts, wanted)),
         *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
     ]
     # Another stack's tunnel is a problem, and none of our business otherwise.
-    return Seen(problems, report if report and report.owner == wanted.owner else None)
+    ours = report if report and report.owner == wanted.owner else None
+    return Seen(problems, ours, ways.index(login))
 
 
 def script(interface: str) -> str:
@@ -102,16 +106,18 @@ def script(interface: str) -> str:
     return f"{probe_text()}{helper_call(interface, 'status')} 2>/dev/null || true\n"
 
 
-async def _ask(login: Login, wanted: Wanted) -> tuple[Facts, HostReport | None]:
-    _, said, _ = await run_as_root(login, script(wanted.interface), PROBE_SECONDS)
-    probed, end, told = said.partition(_END)
+async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, Facts, HostReport | None]:
+    ran = await run_as_root(ways, script(wanted.interface), PROBE_SECONDS)
+    probed, end, told = ran.said.partition(_END)
     try:
-        return parse_facts(probed + end), _report(told)
+        return ran.login, parse_facts(probed + end), _report(told)
     except ValueError as error:
-        raise ReachError(
-            f"the look-up's script did not do its work there: {error}. Does"
-            f" `ssh {login} sudo -n sh -c true` work? {_GO_ON}"
-        ) from None
+        failed = ReachError(
+            f"the look-up's script did not do its work there: {error}. Does `sudo -n sh -c true`"
+            f" work there in such a login? {_GO_ON}"
+        )
+        failed.login = ran.login
+        raise failed from None
 
 
 def _report(told: str) -> HostReport | None:

@@ -20,7 +20,7 @@ from pulumi_command import remote
 from pydantic import SecretStr
 
 from reach import LIBRARY, PROTOCOL, claimant, helper_call
-from settings import Late, Ssh, is_late
+from settings import Late, Way, is_late
 
 T = TypeVar("T")
 
@@ -111,19 +111,27 @@ NOTHING = "true"
 """The text of an update that has nothing to do on the host; a text that is empty is none."""
 
 
-def connection(ssh: Ssh, private_key: Late[SecretStr] | None) -> remote.ConnectionArgs:
-    """How the command plugin reaches a host.
+def connection(way: Way, private_key: Late[SecretStr] | None) -> remote.ConnectionArgs:
+    """How the command plugin reaches a host by a way.
 
     Without a private key the plugin asks the SSH agent by itself. The agent's socket is not
     written down: its path differs in every session, and each would look like a change.
     """
-    args = remote.ConnectionArgs(
-        host=as_input(ssh.host),
-        port=as_input(ssh.port),
-        user=as_input(ssh.user),
-        host_key=as_input(ssh.host_key),
-        dial_error_limit=DIAL_RETRIES,
-    )
+    args = _fill(remote.ConnectionArgs(host=as_input(way.host)), way, private_key)
+    if way.through is not None:
+        jump = remote.ProxyConnectionArgs(host=as_input(way.through.host))
+        args.proxy = _fill(jump, way.through, private_key)
+    return args
+
+
+_Args = TypeVar("_Args", remote.ConnectionArgs, remote.ProxyConnectionArgs)
+
+
+def _fill(args: _Args, way: Way, private_key: Late[SecretStr] | None) -> _Args:
+    args.port = as_input(way.port)
+    args.user = as_input(way.user)
+    args.host_key = as_input(way.host_key)
+    args.dial_error_limit = DIAL_RETRIES
     if private_key is not None:
         key = pulumi.Output.from_input(as_input(private_key))
         args.private_key = pulumi.Output.secret(key.apply(SecretStr.get_secret_value))
@@ -157,10 +165,10 @@ class Remote:
     identity: tuple[pulumi.Input[str], ...]
 
     @classmethod
-    def of(cls, interface: str, ssh: Ssh, private_key: Late[SecretStr] | None) -> "Remote":
-        """The tunnel `interface` on the host that `ssh` reaches."""
+    def of(cls, interface: str, way: Way, private_key: Late[SecretStr] | None) -> "Remote":
+        """The tunnel `interface` on the host that a way leads to."""
         return cls(
-            Texts(interface), connection(ssh, private_key), (as_input(ssh.host_key), interface)
+            Texts(interface), connection(way, private_key), (as_input(way.host_key), interface)
         )
 
     def as_claimant(self, name: str, text: Callable[[str], str]) -> pulumi.Input[str]:

@@ -1,6 +1,6 @@
 """The whole tunnel: VPS, servers, clients and forwards. The front door of this package."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pulumi
 
@@ -22,7 +22,6 @@ from settings import (
     Client,
     Server,
     Settings,
-    Ssh,
     address_lines,
     firewall_lines,
     forward_lines,
@@ -78,12 +77,13 @@ class ReverseTunnel(pulumi.ComponentResource):
         owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
         for hint in hints(settings):
             pulumi.log.warn(hint)
-        drift = inspect_hosts(settings, owner)
+        inspection = inspect_hosts(settings, owner)
         with without_stack_traces():
             super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
             self._settings = settings
             self._owner = owner
-            self._drift = drift
+            self._drift = inspection.drift
+            self._ways = inspection.ways
             self._children = pulumi.ResourceOptions(parent=self)
             self._register_parts()
 
@@ -114,20 +114,19 @@ class ReverseTunnel(pulumi.ComponentResource):
             **{name: pair.public_key for name, pair in self._key_pairs.items()},
             **self._own_public_keys(),
         }
-        self._on_vps = self._reach(settings.vps.ssh)
+        self._on_vps = self._reach(VPS)
         self._vps = self._make_vps()
         self._guard_vps()
         self._measure_vps()
-        self._on_servers = {
-            name: self._reach(ssh) for name, ssh in settings.managed_servers.items()
-        }
-        self._servers = self._make_servers()
+        self._on_servers = {name: self._reach(name) for name in settings.managed_servers}
         self._peers = self._make_peers()
+        self._servers = self._make_servers()
         self._make_forwards()
         self._wait_for_handshakes()
 
-    def _reach(self, ssh: Ssh) -> Remote:
-        return Remote.of(self._settings.network.interface, ssh, self._settings.ssh_private_key)
+    def _reach(self, name: str) -> Remote:
+        settings = self._settings
+        return Remote.of(settings.network.interface, self._ways[name], settings.ssh_private_key)
 
     def _make_key_pairs(self) -> dict[str, KeyPair]:
         peers = self._settings.peers.items()
@@ -190,10 +189,17 @@ class ReverseTunnel(pulumi.ComponentResource):
                     *server_lines(self._settings.servers[name]),
                 ],
                 drift=self._drift,
+                depends_on=self._on_the_way_to(name),
                 opts=self._children,
             )
             for name, host in self._on_servers.items()
         }
+
+    def _on_the_way_to(self, server: str) -> Sequence[pulumi.Resource]:
+        """What a server is reached through, and which must not go before the server has gone."""
+        if self._ways[server].through is None:
+            return []
+        return [self._vps.claim, self._peers[server].last]
 
     def _make_peers(self) -> dict[str, Peer]:
         return {

@@ -1,11 +1,11 @@
 """A look at a whole stack: every managed host, and the public ports; all at once, read only."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from operate.public_port import answer_of
-from reach import Login, ReachError, helper_call, login_of, run_as_root
+from reach import Login, ReachError, helper_call, logins_to, run_as_root
 from reach.host_report import HostReport, parse_report
 from settings import Protocol, Settings
 from settings.allow import VPS
@@ -39,19 +39,19 @@ async def look_at(settings: Settings, *, connect: bool) -> Look:
         settings: of the stack, with the SSH key.
         connect: whether targets and public ports are tried by connections that end at once.
     """
-    logins = {VPS: settings.vps.ssh, **settings.managed_servers}
+    names = (VPS, *settings.managed_servers)
     interface = settings.network.interface
     ports = ports_to_try(settings) if connect else {}
     reports, answers = await asyncio.gather(
         asyncio.gather(
             *(
-                _ask(login_of(settings, ssh), interface, connect=connect and name == VPS)
-                for name, ssh in logins.items()
+                _ask(logins_to(settings, name), interface, connect=connect and name == VPS)
+                for name in names
             )
         ),
         _answers(str(settings.endpoint), ports),
     )
-    return Look(dict(zip(logins, reports, strict=True)), answers)
+    return Look(dict(zip(names, reports, strict=True)), answers)
 
 
 def ports_to_try(settings: Settings) -> Mapping[str, int]:
@@ -63,21 +63,22 @@ def ports_to_try(settings: Settings) -> Mapping[str, int]:
     }
 
 
-async def _ask(login: Login | None, interface: str, *, connect: bool) -> HostReport | str:
-    assert login is not None, "a stack file has no values of other resources"  # noqa: S101
+async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -> HostReport | str:
+    assert ways is not None, "a stack file has no values of other resources"  # noqa: S101
     words = ["connect"] if connect else []
     try:
-        status, said, complained = await run_as_root(
-            login, f"exec {helper_call(interface, 'status', *words)}\n", _SECONDS
+        ran = await run_as_root(
+            ways, f"exec {helper_call(interface, 'status', *words)}\n", _SECONDS
         )
     except ReachError as error:
-        return f"can't be asked: {error}"
-    if status == _NOT_FOUND:
+        by = f" (by {error.login})" if error.login and len(ways) > 1 else ""
+        return f"can't be asked{by}: {error}"
+    if ran.status == _NOT_FOUND:
         return f"has no tunnel {interface}: run `pulumi up`."
-    if status == _REFUSED and "is not known to this helper" in complained:
+    if ran.status == _REFUSED and "is not known to this helper" in ran.complained:
         return "has a helper that is older than this program: run `pulumi up`."
     try:
-        return parse_report(said)
+        return parse_report(ran.said)
     except ValueError as error:
         return f"did not tell how its tunnel is: {error}. Run `pulumi up`, which mends the helper."
 

@@ -3,9 +3,9 @@
 The look-up of `components` and the command line of `operate` both come in by here.
 """
 
-from .connection import CONNECT_SECONDS, ReachError, run_as_root
+from .connection import CONNECT_SECONDS, Ran, ReachError, run_as_root
 from .helper import LIBRARY, PROTOCOL, claimant, helper_call
-from .login import Login, login_of
+from .login import Login, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
@@ -15,10 +15,11 @@ __all__ = [
     "PROTOCOL",
     "SUDO_ASKS",
     "Login",
+    "Ran",
     "ReachError",
     "claimant",
     "helper_call",
-    "login_of",
+    "logins_to",
     "root_shell",
     "run_as_root",
 ]

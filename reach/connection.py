@@ -4,7 +4,8 @@ import asyncio
 import base64
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reach.login import Login
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 """For the connection with the login: a host that answers takes less than one."""
 
+OTHERWISE_SECONDS = 3.0
+"""The same where there is another way to try: nobody shall wait long whenever away from home."""
+
 _TOO_MANY = "too many authentication failures"  # as OpenSSH says; there is no code for it
 _OTHER_HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
 
@@ -27,50 +31,79 @@ class ReachError(Exception):
     """A host could not be asked. The text stands behind its name and a colon.
 
     Attributes:
+        login: the way by which it was tried, to be named with it; None where the text names them.
         unreachable: nobody answered, which may be over soon.
+        astray: the way did not lead to the host at all; another one may.
     """
 
-    def __init__(self, text: str, *, unreachable: bool = False) -> None:
+    def __init__(self, text: str, *, unreachable: bool = False, astray: bool = False) -> None:
         super().__init__(text)
+        self.login: Login | None = None
         self.unreachable = unreachable
+        self.astray = astray or unreachable
 
 
-async def run_as_root(login: Login, script: str, seconds: float) -> tuple[int, str, str]:
+@dataclass(frozen=True)
+class Ran:
+    """A script that ran on a host.
+
+    Attributes:
+        login: the way that led there.
+        status: its exit status.
+        said: what it printed.
+        complained: what it printed on standard error.
+    """
+
+    login: Login
+    status: int
+    said: str
+    complained: str
+
+
+async def run_as_root(ways: "Sequence[Login]", script: str, seconds: float) -> Ran:
     """Runs a script of sh as root, by a connection of its own.
 
     Args:
-        login: how to reach the host.
+        ways: how to reach the host. The first at which somebody with its host key answers is
+            taken; whether the login succeeds there is the same by every other.
         script: goes there on standard input.
         seconds: that it may take, without the login.
-
-    Returns:
-        Its exit status, what it printed, and what it printed on standard error.
 
     Raises:
         ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
             took too long.
     """
+    async with _first_of(ways) as (login, connection):
+        try:
+            return Ran(login, *await _run(connection, login, script, seconds))
+        except ReachError as error:
+            error.login = login
+            raise
+
+
+async def _run(
+    connection: "asyncssh.SSHClientConnection", login: Login, script: str, seconds: float
+) -> tuple[int, str, str]:
     import asyncssh  # noqa: PLC0415
 
-    async with await _connect(login) as connection:
-        try:
-            async with asyncio.timeout(seconds):
-                done = await connection.run(root_shell(), input=script, check=False)
-        except TimeoutError:
-            raise ReachError(
-                f"the login works, but looking around took more than {seconds:.0f} s."
-                " Is the host overloaded?"
-            ) from None
-        except asyncssh.ChannelOpenError as error:
-            raise ReachError(
-                f"the login works, but sshd there opens no session: {shown(error.reason)}."
-                " MaxSessions in its sshd_config must be 1 or more, and its log may say more:"
-                " `journalctl -u ssh`."
-            ) from None
-        except asyncssh.Error as error:
-            raise _ended(error) from None
-        except OSError as error:
-            raise _unreachable(_words(error)) from None
+    try:
+        async with asyncio.timeout(seconds):
+            done = await connection.run(root_shell(), input=script, check=False)
+    except TimeoutError:
+        raise ReachError(
+            f"the login works, but looking around took more than {seconds:.0f} s."
+            " Is the host overloaded?"
+        ) from None
+    except asyncssh.ChannelOpenError as error:
+        raise ReachError(
+            f"the login works, but sshd there opens no session: {shown(error.reason)}."
+            " MaxSessions in its sshd_config must be 1 or more, and its log may say more:"
+            " `journalctl -u ssh`."
+        ) from None
+    except asyncssh.Error as error:
+        raise _ended(error) from None
+    except OSError as error:
+        raise _unreachable(_words(error)) from None
     if done.returncode is None:  # neither a status nor a signal
         raise _unreachable("ended the SSH connection before the script was done")
     if done.exit_status == NO_SUDO:
@@ -87,7 +120,58 @@ async def run_as_root(login: Login, script: str, seconds: float) -> tuple[int, s
     return status, str(done.stdout), str(done.stderr)
 
 
-async def _connect(login: Login) -> "asyncssh.SSHClientConnection":
+@asynccontextmanager
+async def _first_of(
+    ways: "Sequence[Login]",
+) -> "AsyncIterator[tuple[Login, asyncssh.SSHClientConnection]]":
+    """A connection by the first way that leads to the host."""
+    async with AsyncExitStack() as stack:
+        failures: list[ReachError] = []
+        for number, login in enumerate(ways, 1):
+            seconds = CONNECT_SECONDS if number == len(ways) else OTHERWISE_SECONDS
+            try:
+                connection = await stack.enter_async_context(_connected(login, seconds))
+            except ReachError as error:
+                error.login = login
+                if not error.astray:
+                    raise
+                failures.append(error)
+            else:
+                yield login, connection
+                return
+        raise _no_way(failures)
+
+
+def _no_way(failures: "Sequence[ReachError]") -> ReachError:
+    if len(failures) == 1:
+        return failures[0]
+    tried = "".join(f"\n    {error.login}: {error}" for error in failures)
+    return ReachError(
+        f"none of its ways leads there:{tried}",
+        unreachable=any(error.unreachable for error in failures),
+        astray=True,
+    )
+
+
+@asynccontextmanager
+async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SSHClientConnection]":
+    """A connection by one way; what it leads through is connected to first."""
+    if login.through is None:
+        async with await _connect(login, seconds) as connection:
+            yield connection
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            jump = await stack.enter_async_context(_connected(login.through, seconds))
+        except ReachError as error:
+            text = f"it is reached through {login.through}, and there {error}"
+            raise ReachError(text, unreachable=error.unreachable, astray=True) from None
+        yield await stack.enter_async_context(await _connect(login, seconds, jump))
+
+
+async def _connect(
+    login: Login, seconds: float, jump: "asyncssh.SSHClientConnection | None" = None
+) -> "asyncssh.SSHClientConnection":
     # Not at the top: it takes a quarter of a second that only who connects should pay.
     import asyncssh  # noqa: PLC0415
 
@@ -103,10 +187,12 @@ async def _connect(login: Login) -> "asyncssh.SSHClientConnection":
 
     pinned = asyncssh.import_public_key(login.host_key)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS), _keys(login) as keys:
+        async with asyncio.timeout(seconds), _keys(login) as keys:
             return await asyncssh.connect(
                 login.host,
                 login.port,
+                # What passes on the connection passes on bytes, and sees none in clear.
+                tunnel=jump or (),
                 username=login.user,
                 client_keys=keys,
                 agent_path=None,
@@ -119,7 +205,9 @@ async def _connect(login: Login) -> "asyncssh.SSHClientConnection":
                 config=None,
             )
     except TimeoutError:
-        raise _unreachable(f"does not answer within {CONNECT_SECONDS:.0f} s") from None
+        raise _silent(login, f"does not answer within {seconds:.0f} s") from None
+    except asyncssh.ChannelOpenError as error:
+        raise _not_passed_on(login, error) from None
     except asyncssh.HostKeyNotVerifiable:
         raise _wrong_host_key(pinned, presented) from None
     except asyncssh.PermissionDenied:
@@ -129,7 +217,7 @@ async def _connect(login: Login) -> "asyncssh.SSHClientConnection":
             raise _too_many(keys) from None
         raise _ended(error) from None
     except OSError as error:
-        raise _unreachable(_words(error)) from None
+        raise _silent(login, _words(error)) from None
 
 
 @asynccontextmanager
@@ -150,6 +238,30 @@ async def _keys(login: Login) -> "AsyncIterator[Sequence[asyncssh.SSHKeyPair]]":
         ) from None
     async with agent:
         yield await agent.get_keys()
+
+
+def _silent(login: Login, what: str) -> ReachError:
+    """Nobody is there, or nobody answers."""
+    if login.through is None:
+        return _unreachable(what)
+    return ReachError(
+        f"the host {what}, asked from {login.through}. Is it running, and is the tunnel up? Before"
+        " the first `pulumi up` there is none yet: then ssh.host needs another way beside it, such"
+        " as the address at home, [192.168.1.20, {through: vps}].",
+        unreachable=True,
+    )
+
+
+def _not_passed_on(login: Login, error: "asyncssh.ChannelOpenError") -> ReachError:
+    import asyncssh  # noqa: PLC0415
+
+    if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+        return ReachError(
+            f"sshd at {login.through} passes nothing on. Set `AllowTcpForwarding local` in its"
+            " sshd_config.",
+            astray=True,
+        )
+    return _silent(login, "can't be reached")
 
 
 def _unreachable(what: str) -> ReachError:
@@ -182,13 +294,15 @@ def _wrong_host_key(
         return ReachError(
             f"the host offers no {pinned.get_algorithm()} key, which is what ssh.hostKey has."
             f" Put its {shown_key.get_algorithm()} key there: {shown_key.get_fingerprint()}"
-            " (compare the fingerprint on its console)."
+            " (compare the fingerprint on its console).",
+            astray=True,
         )
     return ReachError(
         f"the host shows another host key than ssh.hostKey: {shown_key.get_fingerprint()} instead"
         f" of {pinned.get_fingerprint()}. If it was reinstalled, or ssh.host is another machine"
         " now, put its new key into ssh.hostKey (compare the fingerprint on its console); if not,"
-        " somebody else is answering in its place."
+        " somebody else is answering in its place.",
+        astray=True,
     )
 
 

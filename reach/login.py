@@ -1,10 +1,12 @@
 """How to log in to a host, all of it known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 from pydantic import SecretStr
 
-from settings import Settings, Ssh, is_late
+from settings import Late, Settings, Way, is_late
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Login:
         user: who logs in.
         host_key: type and base64, the only one accepted.
         private_key: the SSH private key; None asks the SSH agent.
+        through: the login at the host that passes the connection on; None where it is direct.
     """
 
     host: str
@@ -24,26 +27,38 @@ class Login:
     user: str
     host_key: str
     private_key: str | None
+    through: Optional["Login"] = None
 
     def __repr__(self) -> str:
         """No private key."""
         return f"Login({self})"
 
     def __str__(self) -> str:
-        """`root@203.0.113.10`, with the port unless it is 22."""
+        """`root@203.0.113.10`, with the port unless it is 22, and with what is on the way."""
         at = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _PORT else f":{self.port}"
-        return f"{self.user}@{at}{port}"
+        through = "" if self.through is None else f" through {self.through}"
+        return f"{self.user}@{at}{port}{through}"
 
 
 _PORT = 22
 
 
-def login_of(settings: Settings, ssh: Ssh) -> Login | None:
-    """How to reach a host; None where something of it comes from another resource."""
-    key = settings.ssh_private_key
-    match ssh.host, ssh.port, ssh.user, ssh.host_key:
+def logins_to(settings: Settings, name: str) -> Sequence[Login] | None:
+    """The ways to a host in their order; None where something of one comes from elsewhere."""
+    logins = [_login(way, settings.ssh_private_key) for way in settings.ways_to(name)]
+    known = [login for login in logins if login is not None]
+    return known if len(known) == len(logins) else None
+
+
+def _login(way: Way, key: Late[SecretStr] | None) -> Login | None:
+    through = None
+    if way.through is not None:
+        through = _login(way.through, key)
+        if through is None:
+            return None
+    match way.host, way.port, way.user, way.host_key:
         case str(host), int(port), str(user), str(host_key) if not is_late(key):
             text = key.get_secret_value() if isinstance(key, SecretStr) else None
-            return Login(host, port, user, host_key, text)
+            return Login(host, port, user, host_key, text, through)
     return None

@@ -23,10 +23,11 @@ from .ports import Ports
 from .problem import Problem, RefusedError, SettingsError
 from .protocol import Protocol
 from .server import Server
-from .ssh import Ssh
+from .ssh import Ssh, Through
 from .stack import Destination, Settings
 from .target import Target
 from .vps import Vps
+from .way import Way
 from .words import forward_words
 
 __all__ = [
@@ -51,7 +52,9 @@ __all__ = [
     "SourceAddress",
     "Ssh",
     "Target",
+    "Through",
     "Vps",
+    "Way",
     "address_lines",
     "firewall_lines",
     "forward_lines",

@@ -7,7 +7,7 @@ from .facts import Facts, entries
 from .network import ADDRESS, ADDRESS6, same_number
 from .peer_conflicts import hosts
 from .problem import Path, Problem, Rule, path_text
-from .ssh import as_ip
+from .ssh import HOST, Through, as_ip
 from .vps import ENDPOINT
 
 LEAST_WITH_IPV6 = 1280  # bytes
@@ -120,14 +120,21 @@ def _hosts_inside_the_tunnel(facts: Facts) -> Iterator[Problem]:
         if network is None:
             continue
         rule = Rule(
-            f"an address outside {network}, or another network.{key} that overlaps no LAN of yours",
+            f"an address outside {network}, or another network.{key} that overlaps no LAN of "
+            "yours; a server's end of the tunnel is written as {through: vps}",
             "once the tunnel is up, packets to that address go into the tunnel and not to the LAN",
         )
         for path, ssh in hosts(facts):
-            address = as_ip(ssh.get("host"))
-            if address and address in network:
-                says = f"is inside the tunnel's network {network}"
-                yield Problem((*path, "host"), rule.refuse(str(address), says))
+            for address in map(as_ip, ssh.get("host", ())):
+                if address and address in network:
+                    says = f"is inside the tunnel's network {network}"
+                    yield Problem((*path, "host"), rule.refuse(str(address), says))
+
+
+def _vps_through_itself(facts: Facts) -> Iterator[Problem]:
+    if Through() in facts.get("vps", {}).get("ssh", {}).get("host", ()):
+        rule = Rule(f"{HOST.allowed}, or a list of these", "it is servers that are behind the VPS")
+        yield Problem(("vps", "ssh", "host"), rule.refuse_hidden("leads through the VPS itself"))
 
 
 def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
@@ -141,7 +148,7 @@ def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
         rule = Rule(f"an address outside {cidr}", "the tunnel cannot be dialled through itself")
         says = f"is inside the tunnel's network {cidr}"
         yield Problem(("vps", "endpoint"), rule.refuse(endpoint, says))
-    host = as_ip(vps.get("ssh", {}).get("host"))
+    host = as_ip(next(iter(vps.get("ssh", {}).get("host", ())), None))
     if endpoint is None and host and (why := _cannot_be_dialled(host)):
         says = f"is missing, and ssh.host is {host}, {why}"
         yield Problem(("vps", "endpoint"), ENDPOINT.refuse_hidden(says))
@@ -191,7 +198,7 @@ def _networks_overlap(facts: Facts) -> Iterator[Problem]:
 
 def _address_of_vps(facts: Facts, network: IPv4Network) -> IPv4Address | None:
     vps = facts.get("vps", {})
-    for written in (vps.get("endpoint"), vps.get("ssh", {}).get("host")):
+    for written in (vps.get("endpoint"), *vps.get("ssh", {}).get("host", ())):
         address = as_ip(written)
         if isinstance(address, IPv4Address) and address in network:
             return address
@@ -223,6 +230,7 @@ RULES = (
     _ipv6_without_a_network,
     _mtu_too_small_for_ipv6,
     _hosts_inside_the_tunnel,
+    _vps_through_itself,
     _endpoint_unfit,
     _networks_overlap,
     _mtu_above_the_networks,

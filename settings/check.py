@@ -42,16 +42,17 @@ class Check:
         if value is None and self.optional:
             return None
         if self.late and is_late(value):
-            return value.apply(self._named(to_camel(info.field_name or "value")))
+            return value.apply(named(to_camel(info.field_name or "value"), self.check))
         return self.check(value)
 
-    def _named(self, field: str) -> Callable[[Any], Any]:
-        """Return the check for use inside `apply`, where nobody is left to add the field's name."""
 
-        def check(value: object) -> object:
-            try:
-                return self.check(value)
-            except RefusedError as refused:
-                raise SettingsError([Problem((field,), refused)]) from None
+def named(field: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the check for use inside `apply`, where nobody is left to add the field's name."""
 
-        return check
+    def checked(value: object) -> object:
+        try:
+            return check(value)
+        except RefusedError as refused:
+            raise SettingsError([Problem((field,), refused)]) from None
+
+    return checked

@@ -1,13 +1,18 @@
-"""How a host is reached, and how it proves that it is the right one."""
+"""How a host is reached, by one way or several, and how it proves that it is the right one."""
 
 import base64
 import binascii
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
-from .check import Check
-from .late import Late
+from pydantic import ValidationInfo
+
+from .allow import VPS
+from .check import Check, named
+from .late import Late, is_late
 from .model import Model
 from .ports import PORT, PORT_SCHEMA, check_port
 from .problem import Rule
@@ -15,6 +20,11 @@ from .problem import Rule
 HOST = Rule(
     "a host name such as vps.example.org, or an IP address",
     "this is where the SSH connection goes",
+)
+WAYS = Rule(
+    f"{HOST.allowed}; {{through: vps}} for a server that is reached by the VPS and the tunnel; or "
+    "a list of such ways, each once, tried in that order",
+    HOST.why,
 )
 USER = Rule(
     "a letter or underscore, then up to 31 letters, digits and _ . -",
@@ -95,6 +105,81 @@ def check_host_key(key: object) -> str:
     return f"{words[0]} {words[1]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A server's address in the tunnel, by way of the VPS's sshd: `{through: vps}`."""
+
+
+Place: TypeAlias = Late[str] | Through
+"""Where an SSH connection goes: a host name or address, or the server's end of the tunnel."""
+
+_MOST_PLACES = 8  # each costs seconds where nobody answers
+
+
+def check_places(written: object) -> tuple[Place, ...]:
+    """Return the places of `written`, which is one or a list of them.
+
+    A late one is left as it is, for whoever knows the field that it was given for.
+    """
+    entries = written if isinstance(written, list | tuple) else [written]
+    places = tuple(map(_check_place, entries))
+    if not places:
+        raise WAYS.refuse_hidden("the list is empty")
+    if len(places) > _MOST_PLACES:
+        raise WAYS.refuse_hidden(f"the list has {len(places)} entries, {_MOST_PLACES} are the most")
+    known = [place for place in places if not is_late(place)]
+    for place in known:
+        if known.count(place) > 1:
+            shown = "{through: vps}" if isinstance(place, Through) else place
+            raise WAYS.refuse_hidden(f"{shown} is listed twice")
+    return places
+
+
+def _check_place(written: object) -> Place:
+    if is_late(written) or isinstance(written, Through):
+        return written
+    if isinstance(written, Mapping):
+        if dict(written) != {"through": VPS}:
+            raise WAYS.refuse_hidden("a mapping is only allowed as {through: vps}")
+        return Through()
+    return check_host(written, WAYS)
+
+
+_PLACE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "required": ["through"],
+            "additionalProperties": False,
+            "properties": {"through": {"const": VPS}},
+        },
+    ]
+}
+_PLACES_SCHEMA = {
+    "anyOf": [
+        *_PLACE_SCHEMA["anyOf"],
+        {
+            "type": "array",
+            "items": _PLACE_SCHEMA,
+            "minItems": 1,
+            "maxItems": _MOST_PLACES,
+            "uniqueItems": True,
+        },
+    ]
+}
+
+
+class PlacesCheck(Check):
+    """The check of a list some of whose entries may be known later."""
+
+    def _validate(self, value: object, info: ValidationInfo) -> object:
+        return tuple(
+            place.apply(named("host", check_host)) if is_late(place) else place
+            for place in check_places(super()._validate(value, info))
+        )
+
+
 # The number of length-prefixed fields behind the type's own name (RFC 5656 and 8709), and the
 # length of the last one.
 _FIELDS = {
@@ -124,11 +209,12 @@ def _is_key_of_type(kind: str, text: str) -> bool:
 class Ssh(Model):
     """How a host is reached. Any of it may come from the resource that made the host."""
 
-    host: Annotated[Late[str], Check(check_host, HOST, {"type": "string"}, late=True)]
-    """Host name or IP address, as seen from the machine that runs Pulumi."""
+    host: Annotated[tuple[Place, ...], PlacesCheck(check_places, WAYS, _PLACES_SCHEMA)]
+    """Host name or IP address, as seen from the machine that runs Pulumi; `{through: vps}` for a
+    server's own address in the tunnel, by the VPS; or a list of these, tried in that order."""
 
     port: Annotated[Late[int], Check(check_port, PORT, PORT_SCHEMA, late=True)] = 22
-    """The TCP port of its sshd."""
+    """The TCP port of its sshd, whichever way it is reached."""
 
     user: Annotated[
         Late[str],

@@ -21,9 +21,10 @@ from .network import Network, same_number
 from .ports import Ports
 from .problem import SettingsError
 from .server import Server
-from .ssh import Ssh
+from .ssh import Ssh, Through
 from .switch import Switch
 from .vps import Vps
+from .way import Way
 
 _PADDING = 16  # bytes
 
@@ -100,7 +101,9 @@ class Settings(Model):
     @property
     def endpoint(self) -> Late[str]:
         """What peers dial and visitors use, without a port."""
-        return self.vps.ssh.host if self.vps.endpoint is None else self.vps.endpoint
+        if self.vps.endpoint is not None:
+            return self.vps.endpoint
+        return next(place for place in self.vps.ssh.host if not isinstance(place, Through))
 
     @property
     def peers(self) -> Mapping[str, Server | Client]:
@@ -111,6 +114,21 @@ class Settings(Model):
     def managed_servers(self) -> Mapping[str, Ssh]:
         """The servers that Pulumi sets up, those with ssh: how to reach them, by name."""
         return {name: server.ssh for name, server in self.servers.items() if server.ssh is not None}
+
+    def ways_to(self, name: str) -> tuple[Way, ...]:
+        """Return the ways in to the managed server of that name, or to `vps`, in their order."""
+        ssh = self.vps.ssh if name == VPS else self.managed_servers[name]
+        ways: list[Way] = []
+        for place in ssh.host:
+            if isinstance(place, Through):
+                at = str(self.address_of(name))
+                ways += (
+                    Way(at, ssh.port, ssh.user, ssh.host_key, through)
+                    for through in self.ways_to(VPS)
+                )
+            else:
+                ways.append(Way(place, ssh.port, ssh.user, ssh.host_key))
+        return tuple(ways)
 
     def address_of(self, name: str) -> IPv4Address:
         """Return the address in the tunnel of the server or client of that name, or of `vps`."""

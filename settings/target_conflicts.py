@@ -93,7 +93,7 @@ def _not_behind(
         return rule.refuse(str(target), f"is the network {around} itself, or all of its hosts")
     server = networks[around]
     ssh = facts["servers"][server].get("ssh")
-    if ssh and as_ip(ssh.get("host")) == address:
+    if ssh and address in map(as_ip, ssh.get("host", ())):
         rule = Rule(
             f'"{Target(server, target.ports)}"',
             "a server is no host behind itself: nothing needs opening, and sourceAddress would do "

@@ -16,6 +16,7 @@ verb_uninstall() {
     say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
     return 0
   fi
+  if comes_by_tunnel && uninstall_later "$@"; then return 0; fi
   stop_unit
   if lock; then
     step stopped-unit
@@ -29,6 +30,24 @@ verb_uninstall() {
     unlock
   fi
   tell_other_firewalls
+}
+
+# comes_by_tunnel: whether this login does, which then ends with it
+comes_by_tunnel() {
+  load_settings || return 1
+  find_login
+  [[ $LOGIN_TO == "${SETTING[address]%/*}" ]]
+}
+
+readonly LATER=reverse-tunnel-$IFACE-uninstall.service
+
+# uninstall_later OWNER CLAIMANT: when this login has heard that all is well and has ended
+uninstall_later() {
+  ! systemctl is-active --quiet "$LATER" || return 0
+  # shellcheck disable=SC2016
+  systemd-run --quiet --collect --unit="$LATER" --description="Tunnel $IFACE: is taken away" \
+    bash -c 'timeout 10 tail --pid="$0" -f /dev/null; sleep 1; exec "$@"' \
+    "$PPID" "$HELPER" "$PROTOCOL" uninstall "$@" >/dev/null 2>&1
 }
 
 # stop_unit: whatever state it is in. Without the lock, which its PreDown takes.

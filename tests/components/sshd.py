@@ -42,7 +42,8 @@ class Sshd:
 
     `asked` is the script that it expects; `answers` is what that prints, with `status`, and
     `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead; `sessions`
-    says whether it opens any, `patient` whether it looks at more than one key; `probed` counts.
+    says whether it opens any, `patient` whether it looks at more than one key; `passes_on` says
+    whether it takes connections on to elsewhere, and `passed` where it has; `probed` counts.
     """
 
     user: str = "root"
@@ -54,6 +55,8 @@ class Sshd:
     breaks_off: bool = False
     sessions: bool = True
     patient: bool = True
+    passes_on: bool = True
+    passed: list[tuple[str, int]] = field(default_factory=list)
     probed: int = 0
     port: int = 0
     key: asyncssh.SSHKey = field(
@@ -107,6 +110,16 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
                 return True
 
             def public_key_auth_supported(self) -> bool:
+                return True
+
+            def connection_requested(
+                self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+            ) -> bool:
+                del orig_host, orig_port
+                sshd.passed.append((dest_host, dest_port))
+                if not sshd.passes_on:
+                    code = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED  # as OpenSSH does
+                    raise asyncssh.ChannelOpenError(code, "open failed")
                 return True
 
             def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:

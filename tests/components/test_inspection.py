@@ -140,6 +140,47 @@ def test_a_host_whose_connection_is_not_known_yet_is_passed_over_with_one_line(
     assert heard(made, "INFO") == ["INFO: not looked at, the connection is not known yet: vps"]
 
 
+# ---- several ways ----
+
+
+def connections(made: Recording, host: str) -> list[dict[str, Any]]:
+    on_host = [each for each in made.commands if each.name.startswith(f"{host}-")]
+    return [each.inputs["connection"] for each in on_host]
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_commands_take_the_way_that_has_answered(sshd: Sshd, *, preview: bool) -> None:
+    made = run(stack(sshd, host=["127.0.0.2", "127.0.0.1"]), preview=preview)
+    assert {each["host"] for each in connections(made, "vps")} == {"127.0.0.1"}
+    (said,) = heard(made, "INFO")
+    assert f"vps is reached by root@127.0.0.1:{sshd.port}, since no way before" in said
+
+
+def test_nothing_is_said_of_the_first_way(sshd: Sshd) -> None:
+    made = run(stack(sshd, host=["127.0.0.1", "127.0.0.2"]), preview=True)
+    assert {each["host"] for each in connections(made, "vps")} == {"127.0.0.1"}
+    assert not heard(made, "INFO")
+
+
+def test_commands_take_the_first_way_where_nobody_answers(sshd: Sshd) -> None:
+    made = run(stack(sshd, port=1, host=["127.0.0.1", "127.0.0.2"]), preview=True)
+    assert {each["host"] for each in connections(made, "vps")} == {"127.0.0.1"}
+    (warning,) = heard(made, "WARNING")
+    assert "vps: none of its ways leads there:\n    root@127.0.0.1:1: " in warning
+
+
+def test_commands_of_a_server_go_by_the_vps_where_its_ssh_says_so(sshd: Sshd) -> None:
+    ssh = {"host": {"through": "vps"}, "user": "hex", "hostKey": host_key(2)}
+    homelab = {"address": "172.16.0.4", "ssh": ssh}
+    made = run({**stack(sshd), "servers": {"homelab": homelab}, "lookUp": False}, preview=True)
+    for connection in connections(made, "homelab"):
+        assert (connection["host"], connection["user"]) == ("172.16.0.4", "hex")
+        proxy = connection["proxy"]
+        assert (proxy["host"], proxy["port"]) == ("127.0.0.1", sshd.port)
+        assert (connection["hostKey"], proxy["hostKey"]) == (host_key(2), sshd.host_key)
+    assert all("proxy" not in each for each in connections(made, "vps"))
+
+
 # ---- drift ----
 
 REPORT = """\

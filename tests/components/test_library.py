@@ -6,7 +6,15 @@ import pulumi
 import pytest
 from pulumi_random import RandomPassword
 
-from components import ArgumentsError, ForwardArgs, ReverseTunnel, ReverseTunnelArgs, VpsArgs
+from components import (
+    ArgumentsError,
+    ForwardArgs,
+    ReverseTunnel,
+    ReverseTunnelArgs,
+    ServerArgs,
+    SshArgs,
+    VpsArgs,
+)
 from settings import SettingsError
 from tests.components.recording import Recording, deploy
 from tests.components.samples import example
@@ -48,6 +56,18 @@ ARGS: ReverseTunnelArgs = {
 
 def test_arguments_say_what_a_stack_file_says() -> None:
     assert made(ARGS).changes_since(made(example())) == set()
+
+
+def test_a_host_of_another_resource_may_be_one_of_several_ways() -> None:
+    def program() -> dict[str, pulumi.Output[Any]]:
+        made = RandomPassword("machine", length=8).result.apply(lambda _: "192.168.1.99")
+        ssh: SshArgs = {"host": [made, {"through": "vps"}], "host_key": host_key(2)}
+        homelab: ServerArgs = {"address": "172.16.0.4", "ssh": ssh}
+        tunnel = ReverseTunnel("home", {**ARGS, "servers": {"homelab": homelab}, "forwards": {}})
+        return {"at": tunnel.public_address}
+
+    claim = deploy(program).command("homelab-claim", "homelab")
+    assert claim.inputs["connection"]["host"] == "192.168.1.99"
 
 
 def test_wrong_arguments_are_refused_all_at_once_before_anything_is_registered() -> None:

@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
-from typing import Self
+from typing import Any, Self
 
 import asyncssh
 import pytest
@@ -25,24 +25,29 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def login(sshd: Sshd, **changes: str) -> Login:
+def login(sshd: Sshd, **changes: Any) -> Login:  # noqa: ANN401 - fields are of several kinds
     parts = {
         "host": "127.0.0.1",
+        "port": sshd.port,
         "user": sshd.user,
         "host_key": sshd.host_key,
         "private_key": sshd.private_key,
         **changes,
     }
-    return Login(port=sshd.port, **parts)
+    return Login(**parts)
 
 
-def problem(of: Login) -> Problem:
-    (found,) = look_up({"homelab": (of, WANTED)})["homelab"].problems
+def seen(*ways: Login) -> Seen:
+    return look_up({"homelab": (ways, WANTED)})["homelab"]
+
+
+def problem(*ways: Login) -> Problem:
+    (found,) = seen(*ways).problems
     return found
 
 
 def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
-    assert look_up({"homelab": (login(sshd), WANTED)}) == {"homelab": Seen([])}
+    assert seen(login(sshd)) == Seen([], way=0)
     assert sshd.probed == 1
 
 
@@ -118,7 +123,10 @@ def test_a_connection_that_ends_after_the_login_is_unreachable(sshd: Sshd) -> No
 
 
 class Agent:
-    """An SSH agent that holds two keys."""
+    """An SSH agent."""
+
+    def __init__(self, *keys: asyncssh.SSHKey) -> None:
+        self._keys = keys
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,7 +135,14 @@ class Agent:
         pass
 
     async def get_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
-        return asyncssh.load_keypairs([asyncssh.generate_private_key("ssh-ed25519")] * 2)
+        return asyncssh.load_keypairs(list(self._keys))
+
+
+def use_agent(monkeypatch: pytest.MonkeyPatch, *keys: asyncssh.SSHKey) -> None:
+    async def connect(_path: str) -> Agent:
+        return Agent(*keys)
+
+    monkeypatch.setattr(asyncssh, "connect_agent", connect)
 
 
 @pytest.mark.parametrize(
@@ -137,10 +152,7 @@ class Agent:
 def test_an_agent_with_more_keys_than_sshd_looks_at_is_said(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch, *, patient: bool, words: tuple[str, ...]
 ) -> None:
-    async def connect(_path: str) -> Agent:
-        return Agent()
-
-    monkeypatch.setattr(asyncssh, "connect_agent", connect)
+    use_agent(monkeypatch, *[asyncssh.generate_private_key("ssh-ed25519")] * 2)
     sshd.patient = patient
     found = problem(Login("127.0.0.1", sshd.port, "root", sshd.host_key, None))
     assert all(word in found.text for word in words)
@@ -224,8 +236,8 @@ def test_without_a_key_and_without_an_agent_both_are_named(
 def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> None:
     sshd.answers = facts_text(tun="no", disk="1")
     wrong = login(sshd, user="hex")
-    found = look_up({"vps": (login(sshd), WANTED), "attic": (wrong, WANTED)})
-    names = [problem.text.split()[0] for seen in found.values() for problem in seen.problems]
+    found = look_up({"vps": ([login(sshd)], WANTED), "attic": ([wrong], WANTED)})
+    names = [problem.text.split()[0] for each in found.values() for problem in each.problems]
     assert names == ["vps", "vps", "attic"]
 
 
@@ -252,9 +264,120 @@ def test_what_a_tunnel_of_this_stack_tells_is_brought_along(
     sshd: Sshd, told: str, *, known: bool
 ) -> None:
     sshd.answers = facts_text() + told
-    seen = look_up({"vps": (login(sshd), WANTED)})["vps"]
-    assert seen.problems == []
-    assert (seen.report is not None) == known
+    found = seen(login(sshd))
+    assert found.problems == []
+    assert (found.report is not None) == known
+
+
+# ---- several ways ----
+
+
+@pytest.fixture
+def vps(sshd: Sshd) -> Iterator[Sshd]:
+    """Another server, which passes connections on; the login there is the same."""
+    with running(Sshd(client_key=sshd.client_key)) as server:
+        yield server
+
+
+def closed(sshd: Sshd) -> Login:
+    """A way where nobody is."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return login(sshd, port=free.getsockname()[1])
+
+
+def test_the_first_way_that_answers_is_taken(sshd: Sshd, vps: Sshd) -> None:
+    assert seen(login(sshd), login(vps)).way == 0
+    assert seen(closed(sshd), login(sshd), login(vps)).way == 1
+    assert vps.probed == 0
+
+
+def test_a_way_through_another_host_leads_by_its_sshd(sshd: Sshd, vps: Sshd) -> None:
+    """With each its own host key, and sshd's port where it is."""
+    way = login(sshd, through=login(vps))
+    assert seen(closed(sshd), way) == Seen([], way=1)
+    assert vps.passed == [("127.0.0.1", sshd.port)]
+    assert (sshd.probed, vps.probed) == (1, 0)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_an_agents_key_opens_both_hosts_of_a_way(
+    sshd: Sshd, vps: Sshd, monkeypatch: pytest.MonkeyPatch, *, held: bool
+) -> None:
+    use_agent(
+        monkeypatch, sshd.client_key if held else asyncssh.generate_private_key("ssh-ed25519")
+    )
+    through = login(vps, private_key=None)
+    found = seen(login(sshd, private_key=None, through=through))
+    assert (found.way == 0) == held
+    assert bool(found.problems) != held
+
+
+def test_who_answers_with_another_key_is_passed_by(sshd: Sshd, vps: Sshd) -> None:
+    """Away from home, the address at home is that of somebody else's machine, or of nobody."""
+    somebody = login(vps, host_key=sshd.host_key)
+    assert seen(somebody, login(sshd)) == Seen([], way=1)
+    assert vps.probed == 0
+
+
+def test_whoever_passes_a_connection_on_cannot_answer_it_himself(sshd: Sshd, vps: Sshd) -> None:
+    """The host key is checked at the far end of the way."""
+    way = login(vps, host_key=sshd.host_key, through=login(vps))
+    found = problem(way)
+    assert "another host key" in found.text
+    assert vps.probed == 0
+
+
+def test_a_login_that_the_host_itself_refuses_is_tried_by_no_other_way(
+    sshd: Sshd, vps: Sshd
+) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    refused = login(sshd, private_key=other)
+    found = problem(closed(sshd), refused, login(sshd, through=login(vps)))
+    assert found.text.startswith(f"homelab ({refused}): the login as root is refused")
+    assert vps.passed == []
+
+
+def test_where_no_way_leads_there_each_is_named_with_its_reason(sshd: Sshd, vps: Sshd) -> None:
+    nobody, through = closed(sshd), closed(vps)
+    somebody = login(vps, host_key=sshd.host_key)
+    far = login(sshd, through=through)
+    found = problem(nobody, somebody, far)
+    head, *lines = found.text.splitlines()
+    assert head == "homelab: none of its ways leads there:"
+    reasons = {
+        nobody: "the host refuses connections",
+        somebody: "the host shows another host key",
+        far: f"it is reached through {through}, and there the host refuses connections",
+    }
+    for line, (way, words) in zip(lines, reasons.items(), strict=True):
+        assert line.startswith(f"    {way}: {words}")
+    assert found.unreachable
+
+
+def test_a_tunnel_that_is_not_there_yet_is_said(sshd: Sshd, vps: Sshd) -> None:
+    found = problem(login(sshd, port=closed(sshd).port, through=login(vps)))
+    assert f"asked from {login(vps)}" in found.text
+    assert "Before the first `pulumi up` there is none yet" in found.text
+    assert "[192.168.1.20, {through: vps}]" in found.text
+    assert found.unreachable
+
+
+def test_a_tunnel_in_which_nobody_answers_is_said(
+    sshd: Sshd, vps: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = problem(login(sshd, port=silent.getsockname()[1], through=login(vps)))
+    assert "does not answer within" in found.text
+    assert "is the tunnel up?" in found.text
+
+
+def test_an_sshd_that_passes_nothing_on_is_said(sshd: Sshd, vps: Sshd) -> None:
+    vps.passes_on = False
+    found = problem(login(sshd, through=login(vps)))
+    assert f"sshd at {login(vps)} passes nothing on" in found.text
+    assert "AllowTcpForwarding local" in found.text
+    assert sshd.probed == 0
 
 
 def test_a_login_never_shows_its_key(sshd: Sshd) -> None:
@@ -267,3 +390,6 @@ def test_a_login_is_written_as_ssh_takes_it() -> None:
     assert str(Login("192.0.2.1", 22, "hex", "", None)) == "hex@192.0.2.1"
     assert str(Login("192.0.2.1", 2222, "hex", "", None)) == "hex@192.0.2.1:2222"
     assert str(Login("2001:db8::1", 22, "root", "", None)) == "root@[2001:db8::1]"
+    through = Login("192.0.2.1", 22, "root", "", None)
+    far = Login("172.16.0.4", 22, "hex", "", None, through)
+    assert str(far) == "hex@172.16.0.4 through root@192.0.2.1"

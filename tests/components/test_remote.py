@@ -3,15 +3,17 @@ that obeys or refuses, and folders of the test's own in the place of the host's.
 
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
 import pytest
+from pulumi_command import remote
 from pydantic import SecretStr
 
 from components.remote import STATE, Texts, as_input, connection
 from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
-from settings import Ssh
+from settings import Way
 from tests.components.recording import deploy
 from tests.settings.samples import host_key
 
@@ -305,26 +307,48 @@ def test_the_probe_says_that_there_is_no_sudo(machine: Machine) -> None:
     assert done.returncode == NO_SUDO
 
 
-SSH = Ssh(host="203.0.113.10", host_key=host_key(1))
+WAY = Way("203.0.113.10", 22, "root", host_key(1))
 
 
 def test_a_connection_without_a_key_leaves_the_agent_to_the_plugin() -> None:
     """Its socket has another path in every session; written down, each would be a change."""
-    args = connection(SSH, None)
+    args = connection(WAY, None)
     assert args.private_key is None
     assert args.agent_socket_path is None
 
 
 def test_a_connections_key_is_secret() -> None:
     def program() -> dict[str, pulumi.Output[str]]:
-        plain = connection(SSH, SecretStr("the key"))
-        late = connection(SSH, pulumi.Output.from_input("the key").apply(SecretStr))
+        plain = connection(WAY, SecretStr("the key"))
+        late = connection(WAY, pulumi.Output.from_input("the key").apply(SecretStr))
         keys = {"plain": plain.private_key, "late": late.private_key}
         return {name: pulumi.Output.from_input(key or "") for name, key in keys.items()}
 
     made = deploy(program)
     assert made.outputs == {"plain": "the key", "late": "the key"}
     assert made.secret_outputs == {"plain", "late"}
+
+
+@pytest.mark.parametrize("key", [None, SecretStr("the key")])
+def test_a_way_through_another_host_has_that_one_as_its_proxy(key: SecretStr | None) -> None:
+    """With a host key of its own: the plugin takes any where none is given."""
+    through = replace(WAY, port=2222, user="admin")
+    way = Way("172.16.0.4", 22, "hex", host_key(2), through)
+    ends: dict[str, remote.ConnectionArgs | remote.ProxyConnectionArgs] = {}
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        args = connection(way, key)
+        assert isinstance(args.proxy, remote.ProxyConnectionArgs)
+        ends.update(far=args, near=args.proxy)
+        return {name: pulumi.Output.from_input(end.private_key or "") for name, end in ends.items()}
+
+    made = deploy(program)
+    assert made.outputs == dict.fromkeys(("far", "near"), "the key" if key else "")
+    assert made.secret_outputs == ({"far", "near"} if key else set())
+    for name, wanted in {"far": way, "near": through}.items():
+        end = ends[name]
+        found = (end.host, end.port, end.user, end.host_key)
+        assert found == (wanted.host, wanted.port, wanted.user, wanted.host_key)
 
 
 def test_a_late_value_that_pulumi_cannot_wait_for_is_refused() -> None:

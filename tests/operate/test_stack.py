@@ -39,7 +39,7 @@ def test_on_pulumi_cloud_a_stack_may_be_named_in_full(project: Project) -> None:
 def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> None:
     file = project.folder / "stacks/Pulumi.home.yaml"
     file.write_text(file.read_text().replace("host: 203.0.113.10", "host: {secure: v1:x}"))
-    assert Stack("home").plan().vps.ssh.host == "203.0.113.10"
+    assert Stack("home").plan().vps.ssh.host == ("203.0.113.10",)
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 

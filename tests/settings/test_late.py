@@ -45,7 +45,10 @@ def field(settings: Settings, path: str) -> Any:  # noqa: ANN401 - fields are of
     """Return the field at that dotted path."""
     place: Any = settings
     for key in path.split("."):
-        place = place[key] if isinstance(place, dict) else getattr(place, to_snake(key))
+        if key == "host":
+            (place,) = place.host
+        else:
+            place = place[key] if isinstance(place, dict) else getattr(place, to_snake(key))
     return place
 
 
@@ -115,6 +118,18 @@ def test_a_late_value_is_checked_only_once() -> None:
     loaded({"vps.ssh.hostKey": Counted()})
 
     assert len(calls) == 1
+
+
+def test_a_late_host_of_several_is_checked_once_it_is_known() -> None:
+    hosts = ["192.168.1.20", promise("homelab.example.org"), promise("; reboot"), never()]
+    _, good, bad, _ = loaded({"servers.homelab.ssh.host": hosts}).managed_servers["homelab"].host
+
+    assert isinstance(good, Promise)
+    assert isinstance(bad, Promise)
+
+    assert good.get() == "homelab.example.org"
+    with pytest.raises(SettingsError, match=r"\n  host: .* Allowed: "):
+        bad.get()
 
 
 def test_comparisons_leave_late_values_alone() -> None:

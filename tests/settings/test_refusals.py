@@ -51,6 +51,7 @@ MTU = ("Allowed: a whole number of bytes from 576 to 1440", "in one piece")
 KEEPALIVE = ("Allowed: a whole number of seconds from 0 (off) to 65535", "mappings of carriers")
 INTERFACE = ("Allowed: a lower-case letter, then up to 14", "15 characters")
 NAME = ("Allowed: a lower-case letter, then up to 30", "file names and firewall comments")
+THROUGH = {"through": "vps"}
 HOST = ("Allowed: a host name such as vps.example.org", "SSH connection")
 USER = ("Allowed: a letter or underscore", "log in as")
 HOST_KEY = ("ssh-keyscan -t ed25519 HOST", "compare", "answer in the host's place")
@@ -375,6 +376,28 @@ CASES = [
     Case("vps.ssh.host", 203, "vps", ("203 is not allowed", *HOST)),
     Case("vps.ssh.host", ABSENT, "vps", ("is missing", *HOST)),
     Case("vps.ssh.host", "a" * 64, "a" * 63, ("is not allowed", *HOST)),
+    # several ways in
+    Case("servers.attic.ssh.host", [], ["attic.lan", THROUGH], ("the list is empty", *HOST)),
+    Case("servers.attic.ssh.host", ["a b"], [THROUGH], ('"a b" is not allowed', *HOST)),
+    Case("servers.attic.ssh.host", [["a"]], ["a", "b"], ("a list is not allowed", *HOST)),
+    Case("servers.attic.ssh.host", ["a", None], ["a"], ("nothing is not allowed", *HOST)),
+    Case("servers.attic.ssh.host", ["a"] * 2, ["a", "b"], ("a is listed twice", *HOST)),
+    Case("servers.attic.ssh.host", [THROUGH] * 2, THROUGH, ("vps} is listed twice", *HOST)),
+    Case("servers.attic.ssh.host", list("abcdefghi"), list("abcdefgh"), ("9 entries", *HOST)),
+    Case("servers.attic.ssh.host", {"through": "homelab"}, THROUGH, ("a mapping is only", *HOST)),
+    Case("servers.attic.ssh.host", {**THROUGH, "port": 1}, THROUGH, ("a mapping is only", *HOST)),
+    Case(
+        "vps.ssh.host",
+        ["203.0.113.10", THROUGH],
+        ["203.0.113.10", "vps.example.org"],
+        ("leads through the VPS itself", "or a list of these", "servers that are behind the VPS"),
+    ),
+    Case(
+        "servers.attic.ssh.host",
+        ["192.168.1.21", "172.16.0.6"],
+        ["192.168.1.21", THROUGH],
+        ("is inside the tunnel's network 172.16.0.0/24", "written as {through: vps}", "LAN"),
+    ),
     Case("vps.ssh.port", 0, 2222, ("0 is not allowed", *PORT)),
     Case("vps.ssh.user", "ro ot", "_root.9-x", ('"ro ot" is not allowed', *USER)),
     Case("vps.ssh.user", "root;x", "root", ('"root;x" is not allowed', *USER)),
@@ -768,7 +791,7 @@ CASES = [
         ["10.1.0.0/16"],
         ["10.2.0.0/16"],
         ("holds 10.1.2.3, the VPS's address", "Allowed: networks without", "through itself"),
-        beside={"vps.ssh.host": "10.1.2.3"},
+        beside={"vps.ssh.host": ["203.0.113.10", "10.1.2.3"]},
     ),
     # ways out and packets of a peer
     Case(

@@ -1,0 +1,239 @@
+"""Ways in: at home, through the VPS and the tunnel, by another port, user or credential.
+
+None of it changes what is on a host, or drops what passes through.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.host import Host
+from lab.image import debian_tree
+from lab.lab import Lab
+from lab.tree import tool
+from tests.lab.deployment import Deployment, Step
+from tests.lab.flows import download
+from tests.lab.probes import VPS, page
+from tests.lab.snapshots import Snapshot, differences, rules, snapshot
+from tests.settings.samples import host_key
+from tests.support import eventually
+
+SERVERS = ("homelab", "attic")
+MANAGED = ("vps", *SERVERS)
+THROUGH = {"through": "vps"}
+LONG = 60.0  # seconds
+AT_HOME = "INPUT -i eth0 -p tcp --dport 22 -j DROP"
+IN_TUNNEL = "172.16.0.4/32 dev lo"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_hosts_as_they_were(lab: Lab, deployment: Deployment) -> Iterator[None]:
+    yield
+    deployment.forget()
+    lab.reset(*MANAGED)
+
+
+def reach(deployment: Deployment, name: str, **ssh: Any) -> None:  # noqa: ANN401 - as in YAML
+    """Change how a host is reached; None takes a key away."""
+
+    def changed(host: dict[str, Any]) -> dict[str, Any]:
+        merged = {**host["ssh"], **ssh}
+        return {**host, "ssh": {key: value for key, value in merged.items() if value is not None}}
+
+    if name == "vps":
+        deployment.configure(vps=changed(deployment.settings("vps")))
+    else:
+        servers = deployment.settings("servers")
+        deployment.configure(servers={**servers, name: changed(servers[name])})
+
+
+@contextmanager
+def away(lab: Lab) -> Iterator[None]:
+    """Nobody gets in to the servers by their addresses at home."""
+    for name in SERVERS:
+        lab.host(name).run(f"iptables -I {AT_HOME}")
+    yield
+    for name in SERVERS:
+        lab.host(name).run(f"iptables -D {AT_HOME}")
+
+
+def rules_of_all(lab: Lab) -> dict[str, list[str]]:
+    return {name: rules(lab.host(name)) for name in MANAGED}
+
+
+def is_free(host: Host) -> bool:
+    """Of the tunnel, and of the helper by which it comes back."""
+    places = "test -e /sys/class/net/wg0 -o -e /usr/local/lib/reverse-tunnel"
+    return host.run(places, check=False).returncode != 0
+
+
+def test_servers_are_looked_after_from_home_and_from_elsewhere(lab: Lab, fresh: Deployment) -> None:
+    """One stack file for both. From elsewhere everything works as it does at home."""
+    stack = fresh
+    untouched = {name: snapshot(lab.host(name)) for name in MANAGED}
+    stack.up()
+    for name in SERVERS:
+        reach(stack, name, host=[lab.host(name).address, THROUGH])
+    assert stack.preview_steps() == []
+
+    with away(lab), download(lab.host("client"), VPS, 80) as flow:
+        before = rules_of_all(lab)
+        preview = stack.pulumi("preview")
+        assert "homelab is reached by root@172.16.0.4 through root@203.0.113.10" in preview.stdout
+        steps = stack.preview_steps()
+        assert {step.op for step in steps} == {"update"}
+        assert {step.name.partition("-")[0] for step in steps} == set(SERVERS)
+        stack.up()
+        assert rules_of_all(lab) == before
+        assert stack.preview_steps() == []
+        assert flow.end().alive
+
+        status = lab.operator.run(["reverse-tunnel", "status", "--passive"])
+        assert "can't be asked" not in status.stdout
+        lab.operator.run(["reverse-tunnel", "drift"])
+
+        stack.configure(network={"mtu": 1400}, forwards={"new": {"port": 81, "to": "attic:8080"}})
+        stack.up()
+        assert [lab.host(name).read("/sys/class/net/wg0/mtu") for name in MANAGED] == ["1400\n"] * 3
+        assert page(lab.host("client"), f"{VPS}:81")
+
+        moved = stack.settings("network")
+        stack.configure(network={**moved, "listenPort": 51999})
+        refused = stack.up(check=False)
+        assert refused.returncode
+        assert "breaks when the VPS leaves port 51820 for 51999" in refused.stdout
+        stack.configure(network=moved)
+
+        # The servers first, by the tunnel, which goes with them.
+        stack.destroy()
+    for name, before_all in untouched.items():
+        eventually(partial(is_same, lab.host(name), before_all), LONG, f"{name} is not as before")
+
+
+def is_same(host: Host, before: Snapshot) -> bool:
+    found = differences(before, snapshot(host))
+    assert not found, found
+    return True
+
+
+def test_without_a_tunnel_the_way_through_it_is_told_apart(lab: Lab, fresh: Deployment) -> None:
+    """There is none before the first `up`. Nor can the VPS answer in a server's place."""
+    vps = lab.host("vps")
+    reach(fresh, "homelab", host=THROUGH)
+    refused = fresh.up(check=False)
+    assert refused.returncode
+    assert "asked from root@203.0.113.10" in refused.stdout
+    assert "Before the first `pulumi up` there is none yet" in refused.stdout
+    assert is_free(vps)
+
+    vps.run(f"ip address add {IN_TUNNEL}")
+    refused = fresh.up(check=False)
+    vps.run(f"ip address del {IN_TUNNEL}")
+    assert refused.returncode
+    assert "homelab (root@172.16.0.4 through root@203.0.113.10): the host shows another" in (
+        refused.stdout
+    )
+    assert is_free(vps)
+
+
+@contextmanager
+def agent(lab: Lab, key: str, passphrase: str, folder: Path) -> Iterator[None]:
+    """The operator has an SSH agent with a key that a passphrase locks."""
+    file, socket = folder / "key", folder / "agent"
+    file.write_text(key)
+    file.chmod(0o600)
+    tree = debian_tree()
+    locked = ["-q", "-p", "-P", "", "-N", passphrase, "-f", str(file)]
+    subprocess.run([*tool(tree, "ssh-keygen"), *locked], check=True)
+    asks = folder / "asks"
+    asks.write_text(f"#!/bin/sh\necho {passphrase}\n")
+    asks.chmod(0o700)
+    running = subprocess.Popen(
+        [*tool(tree, "ssh-agent"), "-D", "-a", str(socket)], stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually(socket.exists, LONG, "the agent does not start")
+        environment = {
+            "SSH_AUTH_SOCK": str(socket),
+            "SSH_ASKPASS": str(asks),
+            "SSH_ASKPASS_REQUIRE": "force",
+        }
+        add = [*tool(tree, "ssh-add"), "-q", str(file)]
+        subprocess.run(add, env=environment, check=True, stdin=subprocess.DEVNULL)
+        lab.operator.environment()["SSH_AUTH_SOCK"] = str(socket)
+        yield
+    finally:
+        lab.operator.environment().pop("SSH_AUTH_SOCK", None)
+        running.kill()
+        running.wait()
+
+
+def listen_at(host: Host, port: int) -> None:
+    host.write("/etc/ssh/sshd_config.d/port.conf", f"Port {port}\n")
+    host.run("systemctl restart ssh")
+
+
+def add_user(host: Host, name: str) -> None:
+    """One whose sudo asks for nothing, in the place of root, who may not log in any more."""
+    host.run(f"useradd --create-home {name} && mv /root/.ssh ~{name}/ && chown -R {name}: ~{name}")
+    host.write(f"/etc/sudoers.d/{name}", f"{name} ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+
+
+def test_another_port_user_or_credential_drops_nothing_and_a_destroy_works_right_after(
+    lab: Lab, fresh: Deployment, tmp_path: Path
+) -> None:
+    """Of the VPS the port, of homelab the user; then an agent with a locked key in place of the
+    key; one of the servers is reached through the VPS meanwhile, by its new port."""
+    stack, vps = fresh, lab.host("vps")
+    stack.up()
+    with download(lab.host("client"), VPS, 80) as flow:
+        before = rules_of_all(lab)
+
+        listen_at(vps, 2222)
+        reach(stack, "vps", port=2222)
+        up_without_effect(lab, stack, before, "vps")
+
+        reach(stack, "attic", host=THROUGH)
+        up_without_effect(lab, stack, before, "attic")
+
+        add_user(lab.host("homelab"), "ops")
+        reach(stack, "homelab", user="ops")
+        up_without_effect(lab, stack, before, "homelab")
+
+        stack.pulumi("config", "rm", "sshPrivateKey")
+        with agent(lab, lab.ssh_key.read_text(), "snakeoil", tmp_path):
+            up_without_effect(lab, stack, before, *MANAGED)
+            assert flow.end().alive
+
+            # Another host key is another machine, and no way to this one.
+            reach(stack, "vps", hostKey=host_key(9))
+            stack.configure(lookUp=False)
+            replaced = {step for step in stack.preview_steps() if "replace" in step.op}
+            assert {step.name for step in replaced} >= {"vps-claim", "vps-interface", "http"}
+
+            stack.destroy()
+    for name in MANAGED:
+        eventually(partial(is_free, lab.host(name)), LONG, f"the tunnel is left on {name}")
+
+
+def up_without_effect(
+    lab: Lab, stack: Deployment, before: dict[str, list[str]], *names: str
+) -> None:
+    """An `up` by which only commands on these hosts run, and none of them changes anything."""
+    steps = stack.preview_steps()
+    assert {step.op for step in steps} == {"update"}
+    assert {host_of(step) for step in steps} == set(names)
+    stack.up()
+    assert rules_of_all(lab) == before
+    assert stack.preview_steps() == []
+
+
+def host_of(step: Step) -> str:
+    """Where a command of the example runs: the parts of a server's host have its name in front."""
+    name, _, part = step.name.partition("-")
+    return name if name in SERVERS and part else "vps"
