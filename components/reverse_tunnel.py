@@ -184,6 +184,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                     *address_lines(self._settings, name),
                     f"mtu {self._settings.mtu_of(name)}",
                     pulumi.Output.concat("peer-public-key ", self._keys[VPS]),
+                    f"peer-address {self._settings.vps_address}",
                     pulumi.Output.concat("peer-endpoint ", self._dialled),
                     f"keepalive {network.keepalive}",
                     *server_lines(self._settings.servers[name]),

@@ -32,6 +32,7 @@ main() {
     up) verb_up ;;
     down) verb_down ;;
     restore) verb_restore ;;
+    redial) verb_redial ;;
     facts) verb_facts ;;
     put-metrics) verb_put_metrics ;;
     remove-metrics) verb_remove_metrics ;;

@@ -7,17 +7,20 @@
 # - Another address of a server's own line, to which visitors' UDP is sent: many a provider gives
 #   another network of IPv6 every day.
 # - Another port of sshd's, which the VPS's firewall must let in.
+# - On a server, a VPS that answers no more: the packet that asks it is what makes WireGuard notice and
+#   shake hands anew, within seconds. If it is a name that leads there, it may lead elsewhere by now.
 #
-# By the kernel's events, whoever caused them; only of who listens there are none. It runs as long as
-# the tunnel does, so it stands here, where bash has not read the rest.
+# By the kernel's events, whoever caused them; only of who listens or answers there are none. It runs as
+# long as the tunnel does, so it stands here, where bash has not read the rest.
 
-LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at who listens; other than 10 in tests
+LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at who listens or answers; 10 but in tests
 readonly LOOK_EVERY
+readonly ANSWERS_WITHIN=2 # seconds
 
 # watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
 # flushed), and who listens ends then; so what was missed is looked for whenever listening begins.
 watch() {
-  local source began quick=0 listeners='' addresses
+  local source began quick=0 listeners='' addresses unanswered=0
   while :; do
     began=$SECONDS
     exec {source}< <(events)
@@ -41,6 +44,7 @@ follow() {
     if ((status > 0)) || ! concerns_us "$event"; then
       ((SECONDS >= next)) || continue
       next=$((SECONDS + ${LOOK_EVERY%.*}))
+      ask_vps
       find_listeners
       [[ $LISTENERS != "$listeners" ]] || continue
       listeners=$LISTENERS
@@ -96,6 +100,32 @@ find_listeners() {
     done <"$file"
   done
 }
+
+# ask_vps: whether it answers through the tunnel, on a server; the second time that it does not, its
+# name is looked up
+ask_vps() {
+  local key value vps='' keepalive=0 endpoint=''
+  [[ -e $OWN/mark ]] && command -v ping >/dev/null || return 0
+  while read -r key value; do
+    case $key in
+      peer-address) vps=$value ;;
+      peer-endpoint) endpoint=$value ;;
+      keepalive) keepalive=$value ;;
+    esac
+  done <"$OWN/settings" 2>/dev/null || return 0
+  # Without keepalive, silence is what is wanted.
+  [[ -n $vps && $keepalive != 0 ]] || return 0
+  if answers "$vps"; then
+    unanswered=0
+    return
+  fi
+  unanswered=$((unanswered + 1))
+  [[ $unanswered != 1 && $endpoint == *[!0-9.:]* ]] || return 0
+  "$HELPER" "$PROTOCOL" redial || true
+  ! answers "$vps" || unanswered=0
+}
+
+answers() { ping -nqc 1 -W "$ANSWERS_WITHIN" -I "$IFACE" "$1" >/dev/null 2>&1; }
 
 if [[ ${2-} == watch ]]; then
   trap - EXIT

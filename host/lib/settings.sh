@@ -38,6 +38,10 @@ check_setting() {
       ALLOWED="32 bytes in base64"
       is_key "$2"
       ;;
+    peer-address)
+      ALLOWED="an IPv4 address"
+      is_address "$2"
+      ;;
     peer-endpoint)
       ALLOWED="HOST:PORT"
       is_endpoint "$2"
@@ -103,7 +107,7 @@ settings_text() {
   local key value
   TEXT=
   for key in owner role address ipv6 listen-port public-interface mtu \
-    peer-public-key peer-endpoint keepalive egress; do
+    peer-public-key peer-address peer-endpoint keepalive egress; do
     value=${SETTING[${key//-/_}]-}
     [[ -z $value ]] || TEXT+="$key $value"$'\n'
   done

@@ -112,7 +112,8 @@ def test_stdin_says_in_plain_lines_what_a_change_is_about(home: Recording) -> No
     )
     assert home.command("attic-interface", "attic").inputs["stdin"] == (
         "owner reverse-tunnel/home\nrole server\naddress 172.16.0.6/24\nmtu 1420\n"
-        f"peer-public-key {keys['vps']}\npeer-endpoint vps.example.org:51820\nkeepalive 25\n"
+        f"peer-public-key {keys['vps']}\n"
+        "peer-address 172.16.0.1\npeer-endpoint vps.example.org:51820\nkeepalive 25\n"
     )
 
 

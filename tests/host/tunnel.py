@@ -20,6 +20,7 @@ role server
 address {address}
 mtu 1420
 peer-public-key {peer_key}
+peer-address {peer_address}
 peer-endpoint {endpoint}
 keepalive 25
 """
@@ -89,7 +90,11 @@ class Tunnel:
     def server_settings(self, address: str, peer_key: str, endpoint: str) -> str:
         """What the stack sends for a server."""
         return SERVER_SETTINGS.format(
-            owner=self.owner, address=address, peer_key=peer_key, endpoint=endpoint
+            owner=self.owner,
+            address=address,
+            peer_key=peer_key,
+            peer_address=f"{address.rpartition('.')[0]}.1",
+            endpoint=endpoint,
         )
 
     def put(self, name: str, line: str, *, crash_at: str | int = "", check: bool = True) -> Result:

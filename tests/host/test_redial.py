@@ -1,0 +1,124 @@
+"""A server whose VPS answers no more dials the address that its name has now."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.watched import watched
+from tests.host.world import VPS, World, world
+from tests.support import eventually
+
+NAME = "vps.example.org"
+MOVED = "203.0.113.11"
+IN_TUNNEL = "172.16.0.1"
+LONG = 90.0  # seconds; it takes WireGuard up to twenty to give up on the old address
+
+
+def name_leads_to(server: Machine, *addresses: str) -> None:
+    server.run(f"sed -i /{NAME}/d /etc/hosts")
+    for address in addresses:
+        server.run(f"echo {address} {NAME} >>/etc/hosts")
+
+
+def endpoint(server: Machine) -> str:
+    return server.run("wg show wg0 endpoints").stdout.split()[1]
+
+
+def answers(server: Machine) -> bool:
+    return server.run(f"ping -c 1 -W 1 {IN_TUNNEL}", check=False).status == 0
+
+
+def asked(vps: Machine) -> int:
+    """How often the VPS was pinged."""
+    (head, counts) = vps.run("grep ^Icmp: /proc/net/snmp").stdout.splitlines()
+    return int(dict(zip(head.split(), counts.split(), strict=True))["InEchos"])
+
+
+def set_endpoint(ends: World, host: str, keepalive: int = 25) -> None:
+    key = ends.vps.machine.run("wg show wg0 public-key").stdout.strip()
+    lines = ends.server.server_settings("172.16.0.4/24", key, f"{host}:51820")
+    ends.server.call("interface", stdin=lines.replace("keepalive 25", f"keepalive {keepalive}"))
+
+
+@pytest.fixture
+def ends() -> Iterator[World]:
+    """A tunnel whose server dials the VPS by its name."""
+    with world() as ends:
+        name_leads_to(ends.server.machine, VPS)
+        set_endpoint(ends, NAME)
+        eventually(lambda: answers(ends.server.machine), LONG, "the tunnel is not up")
+        yield ends
+
+
+def move(vps: Machine) -> None:
+    vps.run(f"ip address add {MOVED}/24 dev ens6; ip address del {VPS}/24 dev ens6")
+    vps.run(f"ip address replace {MOVED}/24 dev ens6; ip route replace default via 203.0.113.1")
+
+
+def test_a_vps_with_another_address_is_found_by_its_name(ends: World) -> None:
+    server = ends.server.machine
+    with watched(ends.server):
+        move(ends.vps.machine)
+        # Nobody is told yet, and the server keeps asking where the name has led to.
+        before = asked(ends.vps.machine)
+        eventually(lambda: not answers(server), LONG, "the VPS still answers")
+        assert endpoint(server) == f"{VPS}:51820"
+        name_leads_to(server, MOVED)
+        eventually(lambda: endpoint(server) == f"{MOVED}:51820", LONG, "the name was not looked up")
+        eventually(lambda: answers(server), LONG, "the tunnel did not come back")
+        eventually(lambda: asked(ends.vps.machine) > before, LONG, "the server asks no more")
+
+
+def test_a_name_is_not_looked_up_while_the_vps_answers(ends: World) -> None:
+    """It may be wrong, or its server may lie, and the tunnel is well."""
+    server, vps = ends.server.machine, ends.vps.machine
+    with watched(ends.server):
+        name_leads_to(server, MOVED)
+        before = asked(vps)
+        eventually(lambda: asked(vps) > before + 3, LONG, "the server does not ask")
+        assert endpoint(server) == f"{VPS}:51820"
+
+
+def test_without_keepalive_a_server_stays_silent(ends: World) -> None:
+    """That is what was wished. The watcher goes round all the same: it sees to the rules."""
+    server, vps = ends.server.machine, ends.vps.machine
+    set_endpoint(ends, NAME, keepalive=0)
+    with watched(ends.server):
+        before = asked(vps)
+        chains = server.run("iptables -t nat -S").stdout
+        for _ in range(3):
+            server.run("iptables -t nat -F")
+            eventually(
+                lambda: server.run("iptables -t nat -S").stdout == chains, LONG, "no watcher"
+            )
+        assert asked(vps) == before
+
+
+def test_of_several_addresses_the_next_one_is_dialled(ends: World) -> None:
+    server = ends.server.machine
+    name_leads_to(server, MOVED, VPS, "203.0.113.12")
+    dialled = []
+    for _ in range(3):
+        ends.server.call("redial")
+        dialled.append(endpoint(server))
+    assert dialled == [f"{MOVED}:51820", "203.0.113.12:51820", f"{VPS}:51820"]
+
+
+@pytest.mark.parametrize("leads_to", [[], [VPS]])
+def test_a_name_that_leads_nowhere_else_changes_nothing(ends: World, leads_to: list[str]) -> None:
+    server = ends.server.machine
+    name_leads_to(server, *leads_to)
+    said = ends.server.call("redial")
+    assert endpoint(server) == f"{VPS}:51820"
+    assert said.stderr == ""
+
+
+def test_nobody_is_dialled_where_there_is_no_tunnel(ends: World) -> None:
+    server = ends.server.machine
+    name_leads_to(server, MOVED)
+    server.run("wg-quick down wg0")
+    assert ends.server.call("redial").status == 0
+    assert ends.vps.call("redial").status == 0
+    server.run("wg-quick up wg0")
+    assert endpoint(server) == f"{MOVED}:51820"  # a start looks it up anyway
