@@ -74,6 +74,8 @@ class Facts:
         apt: whether packages can be installed with apt.
         missing: packages that the tunnel needs and that are not installed.
         tun: whether WireGuard can be had, in the kernel or by a TUN device.
+        wireguard_go: the version of the program that stands in for a kernel without WireGuard,
+            installed or about to be; empty where the kernel has it, and where that is unknown.
         disk: free space in MB, the least of the places that are written to.
         default_interface: that of the default route; empty if there is none.
         interfaces: all of them.
@@ -91,6 +93,7 @@ class Facts:
     apt: bool
     missing: tuple[str, ...]
     tun: bool
+    wireguard_go: str
     disk: int
     default_interface: str
     interfaces: frozenset[str]
@@ -119,6 +122,7 @@ def parse_facts(text: str) -> Facts:
             apt=values["apt"] == "yes",
             missing=tuple(values["missing"].split()),
             tun=values["tun"] == "yes",
+            wireguard_go=values["wireguard-go"],
             disk=int(values["disk"]),
             default_interface=values["default-interface"],
             interfaces=frozenset(values["interfaces"].split()),

@@ -66,15 +66,14 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     seen = look_up(known) if known else {}
     found = [problem for each in seen.values() for problem in each.problems]
     found += _cut_off(settings, known, seen)
-    uncertain = [problem for problem in found if problem.uncertain]
-    if uncertain:
-        pulumi.log.warn(_listed("This may keep the tunnel from working:", uncertain))
-    problems = [problem for problem in found if not problem.uncertain]
+    _warn("This may keep the tunnel from working:", [each for each in found if each.uncertain])
+    _warn("The tunnel works, but could be faster:", [each for each in found if each.slow])
+    problems = [problem for problem in found if not problem.warns]
     if problems:
         in_preview = pulumi.runtime.is_dry_run()
         if not in_preview or not all(problem.unreachable for problem in problems):
             raise LookUpError(problems)
-        pulumi.log.warn(_listed("Hosts that can't be reached now:", problems))
+        _warn("Hosts that can't be reached now:", problems)
     drift = Drift(
         {
             key: words
@@ -143,6 +142,11 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
     for name in settings.managed_servers:
         server = settings.servers[name]
         yield name, replace(wanted(server.packages), passes_on=bool(server.networks))
+
+
+def _warn(head: str, problems: Sequence[Problem]) -> None:
+    if problems:
+        pulumi.log.warn(_listed(head, problems))
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

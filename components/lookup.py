@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
 from components.neighbours import warn_of_neighbours
+from components.userspace import hint_at_userspace
 from reach import Login, ReachError, helper_call, run_as_root
 from reach.host_report import HostReport, parse_report
 from reach.shell import probe_text
@@ -27,17 +28,24 @@ _GO_ON = "To go on without: lookUp: false."
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a host from being part of the tunnel, or may do so.
+    """Something that keeps a host from being part of the tunnel, or may do so, or slows it down.
 
     Attributes:
         text: which host, what is wrong, and what to do.
         unreachable: nobody answered, which may be over soon: a preview goes on without.
         uncertain: it can't be told from outside: a warning.
+        slow: it works, but not as well as it could: a warning.
     """
 
     text: str
     unreachable: bool = False
     uncertain: bool = False
+    slow: bool = False
+
+    @property
+    def warns(self) -> bool:
+        """Whether the tunnel can be made in spite of it."""
+        return self.uncertain or self.slow
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     problems = [
         *(Problem(f"{at} {advice}") for advice in advise(facts, wanted)),
         *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
+        *(Problem(f"{at} {each}", slow=True) for each in hint_at_userspace(facts)),
     ]
     # Another stack's tunnel is a problem, and none of our business otherwise.
     ours = report if report and report.owner == wanted.owner else None

@@ -36,6 +36,20 @@ can_carry_a_tunnel() {
   kernel_has_wireguard || { [ -c /dev/net/tun ] && (: <>/dev/net/tun) 2>/dev/null; }
 }
 
+# The version of the userspace WireGuard that wg-quick takes where the kernel has none, or that apt
+# would install; wg-quick looks into its own folder before it looks where PATH says.
+wireguard_go() {
+  ! kernel_has_wireguard || return 0
+  (
+    ! has wg-quick || PATH=$(dirname "$(command -v wg-quick)"):$PATH
+    if has wireguard-go; then
+      wireguard-go --version 2>/dev/null
+    elif has apt-cache; then
+      apt-cache policy wireguard-go 2>/dev/null | sed -n 's/^ *Candidate: /v/p'
+    fi
+  ) | sed -n 's/^\(wireguard-go \)\{0,1\}v\([0-9.]*[0-9]\).*/\2/p' | head -n 1
+}
+
 yes_or_no() { if "$@"; then echo yes; else echo no; fi; }
 
 # In MiB, the least of where something is put. Folders that are not there lie on the root's disk.
@@ -165,6 +179,7 @@ fact systemd "$(yes_or_no test -d /run/systemd/system)"
 fact apt "$(yes_or_no has apt-get)"
 fact missing "$(missing_packages)"
 fact tun "$(yes_or_no can_carry_a_tunnel)"
+fact wireguard-go "$(wireguard_go)"
 fact disk "$(free_space)"
 fact default-interface "$(default_interface)"
 fact interfaces "$(interfaces)"

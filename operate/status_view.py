@@ -65,7 +65,8 @@ def _tunnel(report: HostReport | str) -> Text:
         return Text("?", style=_BAD)
     if report.wireguard is None:
         return Text("down", style=_BAD)
-    return Text(f"up, {report.wireguard}", style=_GOOD)
+    carrier = f"wireguard-go {report.wireguard_go}" if report.wireguard_go else report.wireguard
+    return Text(f"up, {carrier}", style=_GOOD)
 
 
 def _peer(seen: PeerReport | None, *, silent: bool) -> Iterator[Text]:
@@ -149,6 +150,7 @@ def _host_json(report: HostReport | str) -> dict[str, Any]:
     return {
         "tunnel": "down" if report.wireguard is None else "up",
         "wireguard": report.wireguard,
+        "wireguardGo": report.wireguard_go,
         "startsAtBoot": report.enabled,
         "helper": report.helper,
         "peers": {

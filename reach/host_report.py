@@ -53,6 +53,7 @@ class HostReport:
         role: `vps` or `server`; None while it is not set up.
         enabled: whether the tunnel starts with the host.
         wireguard: `kernel` or `userspace`; None while the tunnel is down.
+        wireguard_go: the version of the program in userspace; None where it does not tell.
         peers: by name; `vps` on a server.
         forwards: on the VPS, by name.
         openings: on a server, the state of the rules that forwards have there, by name.
@@ -69,6 +70,7 @@ class HostReport:
     role: str | None = None
     enabled: bool = False
     wireguard: str | None = None
+    wireguard_go: str | None = None
     peers: Mapping[str, PeerReport] = field(default_factory=dict)
     forwards: Mapping[str, ForwardReport] = field(default_factory=dict)
     openings: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         role=single.get("role", [None])[0],
         enabled=single.get("unit") == ["enabled"],
         wireguard=interface[1] if interface[0] == "up" else None,
+        wireguard_go=_given(interface[2]) if len(interface) > 2 else None,  # noqa: PLR2004
         peers={words[0]: _peer(words[1:], now) for words in of.get("peer", ())},
         forwards={
             name: ForwardReport(rules, int(connections), *map(_number, traffic))

@@ -34,7 +34,8 @@ tell_interface() {
   local key endpoint handshake received sent name
   # A TUN device has flags, and the kernel's own WireGuard has none.
   if [[ -e /sys/class/net/$IFACE/tun_flags ]]; then
-    echo "interface up userspace"
+    running_wireguard_go
+    echo "interface up userspace ${VALUE:--}"
   else
     echo "interface up kernel"
   fi
@@ -45,6 +46,20 @@ tell_interface() {
     [[ $endpoint != "(none)" ]] || endpoint=-
     echo "peer $name $endpoint $handshake $received $sent"
   done < <(wg show "$IFACE" dump | tail -n +2)
+}
+
+# running_wireguard_go: the version of the program that carries the tunnel, into VALUE. The file that
+# it was started from may be another one by now.
+running_wireguard_go() {
+  local folder
+  local -a words
+  VALUE=
+  for folder in /proc/[0-9]*; do
+    mapfile -t -d '' words 2>/dev/null <"$folder/cmdline" || continue
+    [[ ${words[0]-} == *wireguard-go && ${words[-1]} == "$IFACE" ]] || continue
+    VALUE=$("$folder/exe" --version 2>/dev/null | sed -n 's/^wireguard-go v//p') || true
+    return 0
+  done
 }
 
 # tell_forwards [connect]

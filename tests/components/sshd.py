@@ -18,6 +18,7 @@ HEALTHY = {
     "apt": "yes",
     "missing": "",
     "tun": "yes",
+    "wireguard-go": "",
     "disk": "4096",
     "default-interface": "ens6",
     "interfaces": "lo ens6",

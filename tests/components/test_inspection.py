@@ -105,6 +105,18 @@ def test_a_neighbours_firewall_is_warned_of_and_ends_nothing(sshd: Sshd, *, prev
     assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_slow_wireguard_is_warned_of_and_ends_nothing(sshd: Sshd, *, preview: bool) -> None:
+    sshd.answers = facts_text(wireguard_go="0.0.20220316")
+    made = run(stack(sshd), preview=preview)
+    (warning,) = heard(made, "WARNING")
+    assert "works, but could be faster" in warning
+    assert "wireguard-go 0.0.20220316" in warning
+    assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
+    sshd.answers = facts_text(wireguard_go="0.0.20250522")
+    assert not heard(run(stack(sshd), preview=preview), "WARNING")
+
+
 @pytest.mark.parametrize("wg0", ["", "wg0"])
 def test_what_a_neighbours_firewall_rejects_is_asked_of_each_host(sshd: Sshd, wg0: str) -> None:
     """From peer to peer on the VPS: where there is one peer alone, nothing passes."""

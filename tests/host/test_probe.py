@@ -5,6 +5,7 @@ from pathlib import Path
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import Tunnel
+from tests.host.userspace import take_debians, version_of
 
 PROBE = (Path(__file__).parents[2] / "host" / "probe.sh").read_text()
 
@@ -51,6 +52,27 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
         "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
     ]
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
+
+
+def test_the_userspace_wireguard_is_the_one_that_wg_quick_takes(machine: Machine) -> None:
+    """Its own folder comes before those of PATH; without any, what apt would install is told."""
+    machine.run("mount -t tmpfs none /sys/module")  # where the kernel shows a WireGuard of its own
+    assert probe(machine)["wireguard-go"] == [version_of(machine)]
+    machine.run("cp /usr/bin/wireguard-go /usr/local/bin/wireguard-go")
+    take_debians(machine)
+    (told,) = probe(machine)["wireguard-go"]
+    assert told == version_of(machine, "/usr/bin/wireguard-go") != version_of(machine)
+    machine.run("rm /usr/bin/wireguard-go")
+    assert probe(machine)["wireguard-go"] == [version_of(machine)]
+    machine.run("rm /usr/local/bin/wireguard-go; apt-get -q update")
+    assert probe(machine)["wireguard-go"] == [told]
+    machine.run("rm /usr/bin/apt-cache")
+    assert probe(machine)["wireguard-go"] == [""]
+
+
+def test_where_the_kernel_has_wireguard_no_program_of_userspace_is_told(machine: Machine) -> None:
+    machine.run("mount -t tmpfs none /sys/module; mkdir /sys/module/wireguard")
+    assert probe(machine)["wireguard-go"] == [""]
 
 
 UFW_RULES = """\

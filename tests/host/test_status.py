@@ -9,6 +9,7 @@ import pytest
 from reach.shell import helper_digest
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
+from tests.host.userspace import has_wireguard, take_debians, version_of
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
 from tests.support import eventually
 
@@ -150,12 +151,14 @@ def test_nobody_is_asked_unless_that_is_wanted(ends: World) -> None:
 
 
 def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
-    kind = "kernel" if "wireguard" in link(ends.vps.machine) else "userspace"
+    carrier = ["kernel"]
+    if not has_wireguard(ends.vps.machine):
+        carrier = ["userspace", version_of(ends.vps.machine)]
     for tunnel, peer, role in ((ends.vps, "homelab", "vps"), (ends.server, "vps", "server")):
         assert of(tunnel, "role") == [role]
         assert of(tunnel, "owner") == [tunnel.owner]
         assert of(tunnel, "unit") == ["enabled"]
-        assert of(tunnel, "interface") == ["up", kind]
+        assert of(tunnel, "interface") == ["up", *carrier]
         endpoint, handshake, received, sent = of(tunnel, "peer", peer)
         assert endpoint == ("192.0.2.20:" if role == "vps" else VPS + ":") + endpoint.split(":")[1]
         assert 0 <= int(of(tunnel, "end")[0]) - int(handshake) < 180
@@ -163,8 +166,19 @@ def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
         assert int(sent) > 0
 
 
-def link(machine: Machine) -> str:
-    return machine.run("ip -d link show wg0").stdout
+def test_the_version_is_that_of_the_program_that_runs(machine: Machine) -> None:
+    """Its file may have been replaced, by an upgrade, since it was started."""
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    if has_wireguard(machine):
+        assert of(tunnel, "interface") == ["up", "kernel"]
+        return
+    running = version_of(machine)
+    take_debians(machine)
+    assert version_of(machine) != running
+    assert of(tunnel, "interface") == ["up", "userspace", running]
+    machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert of(tunnel, "interface") == ["up", "userspace", version_of(machine)]
 
 
 def test_a_rule_that_is_gone_is_told(ends: World) -> None:

@@ -9,7 +9,7 @@ helper 1
 owner reverse-tunnel/home
 role vps
 unit enabled
-interface up userspace
+interface up userspace 0.0.20250522
 peer homelab 192.0.2.2:51820 990 100 200
 peer laptop - 0 0 0
 chain RT-wg0-FWD ok
@@ -26,6 +26,7 @@ def test_a_whole_report() -> None:
     report = parse_report(TEXT)
     assert (report.helper, report.owner, report.role) == (1, "reverse-tunnel/home", "vps")
     assert (report.enabled, report.wireguard) == (True, "userspace")
+    assert report.wireguard_go == "0.0.20250522"
     assert report.peers["homelab"].endpoint == "192.0.2.2:51820"
     assert report.peers["homelab"].handshake == 10
     assert (report.peers["homelab"].received, report.peers["homelab"].sent) == (100, 200)
@@ -42,6 +43,12 @@ def test_one_whose_tunnel_is_down_and_one_that_is_not_set_up() -> None:
     assert (down.role, down.wireguard) == ("vps", None)
     fresh = parse_report("helper 1\nowner -\nend 1\n")
     assert (fresh.role, fresh.owner, fresh.wireguard) == (None, None, None)
+
+
+@pytest.mark.parametrize("line", ["interface up userspace", "interface up userspace -"])
+def test_a_program_that_does_not_tell_its_version_and_an_older_helper(line: str) -> None:
+    report = parse_report(TEXT.replace("interface up userspace 0.0.20250522", line))
+    assert (report.wireguard, report.wireguard_go) == ("userspace", None)
 
 
 def test_a_handshake_of_the_future_is_new() -> None:

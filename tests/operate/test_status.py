@@ -9,11 +9,11 @@ from rich.console import Console
 from operate import status
 from operate.judgement import judge
 from operate.look import Look, ports_to_try
-from operate.status_view import answers, as_tables
+from operate.status_view import answers, as_json, as_tables
 from operate.words import age_words, size_words
 from settings import Settings
 from tests.operate.project import Project, run
-from tests.operate.seen import FORWARD, WELL, seen, settings, vps
+from tests.operate.seen import FORWARD, SERVER, WELL, seen, settings, vps
 from tests.settings.samples import ABSENT
 
 
@@ -114,6 +114,17 @@ def test_the_tables_have_every_host_and_every_forward() -> None:
     assert "12.3 kB, 100 pkt" in rows["http"]
     assert "answers" in rows["http"]
     assert "can't be told" in rows["game"]
+
+
+def test_a_userspace_wireguard_is_shown_with_its_version() -> None:
+    report = replace(SERVER, wireguard="userspace", wireguard_go="0.0.20250522")
+    look = seen(homelab=report)
+    assert "up, wireguard-go 0.0.20250522" in shown(look, settings())
+    hosts = as_json(settings(), look, [])["hosts"]
+    assert hosts["homelab"]["wireguardGo"] == "0.0.20250522"
+    assert hosts["attic"]["wireguardGo"] is None
+    silent = seen(homelab=replace(report, wireguard_go=None))
+    assert "up, userspace" in shown(silent, settings())
 
 
 def test_addresses_of_ipv6_are_shown_where_there_are_any() -> None:
