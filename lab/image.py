@@ -156,15 +156,16 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
     shutil.rmtree(workshop)
 
 
-def machines_apt(workshop: Path) -> list[str]:
+def machines_apt(workshop: Path, suite: str = SUITE) -> list[str]:
     """The words of an `apt-get` that downloads by the machine's mirror and installs nothing.
 
-    Its lists are read and its archives lie in `workshop`, which it makes.
+    Its lists, of that suite, are read and its archives lie in `workshop`, which it makes.
     """
     parts = workshop / "sources"
     for folder in ("lists/partial", "cache/archives/partial", "sources"):
         (workshop / folder).mkdir(parents=True)
-    stanza = "".join(f"{name}: {value}\n" for name, value in debian_source().items())
+    source = debian_source() | {"Suites": suite}
+    stanza = "".join(f"{name}: {value}\n" for name, value in source.items())
     (parts / "debian.sources").write_text(stanza)
     settings = {
         "Dir::Etc::sourcelist": "/dev/null",

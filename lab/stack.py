@@ -1,6 +1,9 @@
 """The lab's stack: the example of the design, with the host keys and the SSH key of this lab."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import yaml
 
 from lab import topology
 from lab.lab import Lab
@@ -41,6 +44,14 @@ def write_stack(lab: Lab, stack: str = STACK) -> None:
         text.write(_settings(lab))
     key = lab.ssh_key.read_text()
     lab.operator.run([*pulumi, "config", "set", "--secret", "sshPrivateKey"], input=key)
+
+
+def set_forwards(lab: Lab, forwards: Mapping[str, object]) -> None:
+    """Let the lab's stack have these forwards, as its file has them, from the next `up` on."""
+    file = stack_file(lab)
+    stack = yaml.safe_load(file.read_text())
+    stack["config"]["reverse-tunnel:forwards"] = dict(forwards)
+    file.write_text(yaml.safe_dump(stack))
 
 
 def remove_stack_file(lab: Lab) -> None:

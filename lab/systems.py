@@ -5,6 +5,7 @@ Each is a stack of folders under a host's own layers, the lowest last, see `Host
 
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 from lab.cache import made_once
@@ -55,6 +56,23 @@ def crowded() -> tuple[Path, ...]:
 def contenders() -> tuple[Path, ...]:
     """The image with what the benchmark measures with, and against, none of it enabled."""
     return _with_packages("benchmark", MEASURING, _MEASURING_UNITS)
+
+
+def wireguard_go(suite: str) -> Path:
+    """A layer with the wireguard-go of that suite of Debian, as /opt/wireguard-go-SUITE."""
+
+    def build(folder: Path) -> None:
+        workshop = folder / "workshop"
+        apt = machines_apt(workshop, suite)
+        fetch = [*apt, "download", "wireguard-go"]
+        run_step(f"fetching {suite}'s wireguard-go", fetch, cwd=str(workshop))
+        (archive,) = workshop.glob("*.deb")
+        subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
+        (folder / "opt").mkdir()
+        shutil.copy2(workshop / "usr/bin/wireguard-go", folder / f"opt/wireguard-go-{suite}")
+        shutil.rmtree(workshop)
+
+    return made_once("debians-wireguard-go", (suite, platform.machine()), build)
 
 
 def _with_packages(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lab.benchmark import control_plane, figures
+from lab.benchmark import control_plane, data_path, figures
 from lab.benchmark.figures import Figures, Section
 from lab.benchmark.page import page
 from lab.benchmark.plots import plot
@@ -24,7 +24,10 @@ class Measure(Protocol):
         """Measure; `quick`: as fast as it goes, to see that everything works."""
 
 
-SECTIONS: dict[str, Measure] = {"control-plane": control_plane.measure}
+SECTIONS: dict[str, Measure] = {
+    "data-path": data_path.measure,
+    "control-plane": control_plane.measure,
+}
 
 
 def benchmark(lab: Lab, words: Sequence[str]) -> int:

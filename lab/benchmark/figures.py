@@ -58,7 +58,7 @@ class Table(_Model):
     title: str
     label: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = ()
     reference: str | None = None
     plot: Literal["bars", "lines"] | None = None
     about: str = ""
@@ -72,7 +72,7 @@ class Table(_Model):
                 raise ValueError(f"{self.title}: {row.name} has figures of no column: {stray}")
         if len({*names}) < len(names):
             raise ValueError(f"{self.title}: two rows have one name")
-        if self.reference not in {None, *names}:
+        if names and self.reference not in {None, *names}:
             raise ValueError(f"{self.title}: no row is called {self.reference!r}")
         return self
 

@@ -29,7 +29,8 @@ def test_an_unknown_section_is_refused_with_those_that_there_are(
     with pytest.raises(SystemExit):
         bench.benchmark(Lab("never-up"), ["control-plain"])
 
-    assert "no section is called control-plain; there are control-plane" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"no section is called control-plain; there are {', '.join(bench.SECTIONS)}" in said
 
 
 def test_the_page_in_the_repository_is_made_of_the_figures_in_it(tmp_path: Path) -> None:

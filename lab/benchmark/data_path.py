@@ -1,0 +1,126 @@
+"""What carries a visitor's bytes: this project, and what else could, on one road in one run."""
+
+from collections.abc import Iterator, Sequence
+
+from lab import systems
+from lab.benchmark import contenders
+from lab.benchmark import data_path_tables as tables
+from lab.benchmark.contenders import CLIENT, RATHOLE, WIREGUARD
+from lab.benchmark.data_path_rounds import ALGORITHMS, Rounds
+from lab.benchmark.figures import Column, Goal, Section, Table, median
+from lab.benchmark.machine import machine, today
+from lab.benchmark.page import number
+from lab.benchmark.road import Road
+from lab.lab import Lab
+from lab.progress import say
+
+_ROUNDS, _SECONDS = 3, 1.5  # how often, and how long each load takes
+_SILENCE = 125.0  # seconds; five keepalives of WireGuard's and one handshake
+_QUICK = (1, 1.0, 5.0)  # the same three for a trial
+_SUITES = ("bookworm", "bookworm-backports")  # of Debian, whose wireguard-go is compared
+_ENOUGH = 0.97  # of what it is compared with
+
+
+def measure(lab: Lab, *, quick: bool) -> Section:
+    """Measure all of them; takes about twelve minutes, of which two are spent in silence."""
+    rounds, seconds, silence = _QUICK if quick else (_ROUNDS, _SECONDS, _SILENCE)
+    taken, on = today(), machine()
+    say("data path: setting up")
+    layers, missing = contenders.programs()
+    road = Road(lab)
+    road.lay([*layers, *map(systems.wireguard_go, _SUITES)], ALGORITHMS[0])
+    programs = ("wireguard-go", *(f"/opt/wireguard-go-{suite}" for suite in _SUITES))
+    run = Rounds(road, programs, seconds)
+    missing |= run.prepare([way for way in contenders.ALL if way.name not in missing])
+    for number_of_round in range(rounds):
+        say(f"data path: round {number_of_round + 1} of {rounds}")
+        run.round(number_of_round)
+    say(f"data path: {silence:.0f} s of silence")
+    run.idle(silence)
+    found = run.tables()
+    about = (
+        f"{rounds} rounds, in each of which everything is measured once, every load for"
+        f" {seconds:g} s. The tunnels of WireGuard are made by {road.wireguard()}; congestion"
+        f" control is {ALGORITHMS[0]} unless it is said. Everything runs on one machine whose cores"
+        " the visitor, the routers, the VPS and the home share: what costs the VPS less leaves more"
+        " to the others."
+    )
+    return Section(
+        title="Data path",
+        taken=taken,
+        machine=on,
+        about=(about,),
+        goals=(*goals({table.title: table for table in found}),),
+        tables=found,
+        missing=contenders.UNAVAILABLE | missing,
+    )
+
+
+def goals(found: dict[str, Table]) -> Iterator[Goal]:
+    """What was to be reached, and whether it was, by the tables' titles."""
+    throughput, requests = (found[t.title] for t in (tables.THROUGHPUT, tables.REQUESTS))
+    counts, spending = (found[t.title] for t in (tables.COUNTS, tables.SPENDING))
+    alone, ours = WIREGUARD.name, CLIENT.name
+    share = f"at least {_ENOUGH:.0%} of {alone}"
+    yield _keeps_up(f"throughput: {share}", throughput, ours, alone, [*tables.FLOWS])
+    yield _keeps_up(f"p50: {share}", requests, ours, alone, [tables.P50])
+    for column in (tables.NEW, tables.BUSY):
+        yield _leads(f"{column.name}: ahead of all that encrypt", requests, column)
+    yield _leads(
+        f"throughput: ahead of {RATHOLE.name}", throughput, *tables.FLOWS, others=[RATHOLE.name]
+    )
+    seen = {row.name: row.cells.get(tables.SEEN.name, "") for row in spending.rows}
+    others = [name for name in _encrypting() if seen.get(name) == "the visitor"]
+    yield Goal(
+        text="the service sees the visitor's address, as by none else that encrypts",
+        found=f"{seen.get(ours)}; {', '.join(others) or 'none else'}",
+        met=seen.get(ours) == "the visitor" and not others,
+    )
+    names = [row.name for row in counts.rows] or ["few", "many"]
+    few, many = names[0], names[-1]
+    columns = [*tables.FLOWS, tables.NEW, tables.P50]
+    text = f"{many} forwards: at least {_ENOUGH:.0%} of what {few} has"
+    yield _keeps_up(text, counts, many, few, columns)
+
+
+def _encrypting() -> list[str]:
+    """Those that encrypt, but for WireGuard's."""
+    mine = {WIREGUARD, *contenders.OURS}
+    return [way.name for way in contenders.ALL if way.encrypts and way not in mine]
+
+
+def _better(table: Table, row: str, other: str, column: Column) -> float | None:
+    """How much better a row is than another: 1 is equal, 2 twice as good."""
+    mine, theirs = (table.row(name).samples(column.name) for name in (row, other))
+    if not mine or not theirs or not median(mine) or not median(theirs):
+        return None
+    ratio = median(mine) / median(theirs)
+    return ratio if column.better == "more" else 1 / ratio
+
+
+def _keeps_up(text: str, table: Table, row: str, other: str, columns: Sequence[Column]) -> Goal:
+    ratios = [_better(table, row, other, column) for column in columns]
+    told = [
+        f"{column.name} {ratio:.0%}" if ratio else f"{column.name} not measured"
+        for column, ratio in zip(columns, ratios, strict=True)
+    ]
+    return Goal(
+        text=text,
+        found="; ".join(told),
+        met=all(ratio is not None and ratio >= _ENOUGH for ratio in ratios),
+    )
+
+
+def _leads(text: str, table: Table, *columns: Column, others: Sequence[str] = ()) -> Goal:
+    ratios = {
+        column.name if others else other: ratio
+        for column in columns
+        for other in others or _encrypting()
+        if (ratio := _better(table, CLIENT.name, other, column)) is not None
+    }
+    told = [f"{name} {number(ratio)} times" for name, ratio in ratios.items()]
+    return Goal(
+        text=text,
+        found="; ".join(told) or "not measured",
+        met=bool(ratios) and all(ratio > 1 for ratio in ratios.values()),
+    )

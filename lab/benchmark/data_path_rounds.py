@@ -1,0 +1,184 @@
+"""The rounds: everything once in each, so that what else the machine does is shared out evenly."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from lab.benchmark import data_path_tables as tables
+from lab.benchmark.contenders import CLIENT, OPENSSH, OURS, RATHOLE, WIREGUARD
+from lab.benchmark.figures import Table
+from lab.benchmark.road import Road
+from lab.benchmark.sheet import Sheet
+from lab.benchmark.visitor import LoadError, Visitor
+from lab.benchmark.way import Way
+from lab.host import HostError
+from lab.progress import say
+
+ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used unless it is said
+_BY_ALGORITHM = (WIREGUARD, CLIENT, RATHOLE, OPENSSH)
+_COUNTS = (1, 100, 1000)  # forwards
+_GIGABYTE = 1e9
+
+
+class Rounds:
+    """Measures, and fills the tables.
+
+    Args:
+        road: laid.
+        programs: wireguard-go's to compare, as on the hosts.
+        seconds: that each load takes.
+    """
+
+    def __init__(self, road: Road, programs: Sequence[str], seconds: float) -> None:
+        self._road = road
+        self._programs = programs
+        self._lab = road.lab
+        self._client, self._vps = (self._lab.host(name) for name in ("client", "vps"))
+        self._visitor = Visitor(self._client, self._vps.address, seconds)
+        self._ways: list[Way] = []
+        self._throughput = Sheet(tables.THROUGHPUT)
+        self._requests = Sheet(tables.REQUESTS)
+        self._packets = Sheet(tables.PACKETS)
+        self._spending = Sheet(tables.SPENDING)
+        self._algorithms = Sheet(tables.ALGORITHMS)
+        self._by_program = Sheet(tables.PROGRAMS)
+        self._by_count = Sheet(tables.COUNTS)
+
+    def tables(self) -> tuple[Table, ...]:
+        """What has been found."""
+        main = (self._throughput, self._requests, self._packets, self._spending)
+        others = (self._algorithms, self._by_program, self._by_count)
+        return tuple(sheet.table() for sheet in (*main, *others))
+
+    def prepare(self, ways: Sequence[Way]) -> dict[str, str]:
+        """Let each of them stand once.
+
+        Returns:
+            Those that do not, and why; all others take part from now on.
+
+        Raises:
+            HostError, LoadError: what the others are compared with does not stand.
+        """
+        missing = {}
+        for way in ways:
+            say(f"data path: {way.name}")
+            try:
+                way.make(self._lab)
+                with way.standing(self._lab):
+                    seen = self._visitor.seen_as(way.web)
+            except (HostError, LoadError) as error:
+                if way in {WIREGUARD, *OURS}:
+                    raise
+                missing[way.name] = f"did not work here: {error}"
+                continue
+            self._ways.append(way)
+            whose = "the visitor" if seen == self._client.address else seen
+            self._spending.note(way.name, tables.SEEN, whose)
+            self._spending.note(way.name, tables.SECRET, "yes" if way.encrypts else "no")
+        return missing
+
+    def round(self, number: int) -> None:
+        """Go through everything once; each time beginning with another way."""
+        turn = number % len(self._ways)
+        for way in (*self._ways[turn:], *self._ways[:turn]):
+            say(f"data path:   {way.name}")
+            self._measure(way)
+        for way in self._ways:
+            if way in _BY_ALGORITHM:
+                self._compare_algorithms(way)
+        for program in self._programs:
+            self._measure_program(program)
+        for count in _COUNTS:
+            self._measure_count(count)
+
+    def idle(self, seconds: float) -> None:
+        """What those that have a tunnel send while nobody comes, all at once."""
+        tunnels = [(way, way.talks) for way in self._ways if way.talks]
+        internet = self._lab.host("internet")
+        rules = [
+            f"FORWARD {end} {self._vps.address} -p {protocol} --{side} {port}"
+            for _way, (protocol, port) in tunnels
+            for end, side in (("-s", "sport"), ("-d", "dport"))
+        ]
+        with ExitStack() as stack:
+            for way, _talks in tunnels:
+                stack.enter_context(way.standing(self._lab))
+            for way, _talks in tunnels:
+                self._visitor.seen_as(way.web)
+            internet.run("".join(f"iptables -w -t mangle -A {rule}\n" for rule in rules))
+            time.sleep(seconds)  # not for a condition: the silence is what is measured
+            listed = internet.run("iptables -w -t mangle -nvxL FORWARD").stdout.splitlines()
+        counted = [int(line.split()[1]) for line in listed[2:]]
+        for (way, _talks), *both in zip(tunnels, counted[::2], counted[1::2], strict=True):
+            daily = sum(both) / 1e6 * 86400 / seconds
+            self._spending.add(way.name, tables.IDLING, daily)
+
+    def _measure(self, way: Way) -> None:
+        visitor, name = self._visitor, way.name
+        before = self._road.memory()
+        with way.standing(self._lab):
+            visitor.seen_as(way.web)
+            spent = self._road.cpu_seconds()
+            if carried := self._measure_flows(self._throughput, name, way):
+                cost = (self._road.cpu_seconds() - spent) / carried * _GIGABYTE
+                self._spending.add(name, tables.CPU, cost)
+            self._measure_requests(self._requests, name, way.web)
+            if way.udp:
+                columns = (tables.LOST, tables.JITTER)
+                self._packets.take(name, columns, lambda: visitor.stream(way.flow))
+                with visitor.downloading(way.bulk, ALGORITHMS[0]):
+                    columns = (tables.LOST_BESIDE, tables.JITTER_BESIDE)
+                    self._packets.take(name, columns, lambda: visitor.stream(way.flow))
+            self._spending.add(name, tables.MEMORY, max(0.0, self._road.memory() - before))
+
+    def _measure_flows(self, sheet: Sheet, row: str, way: Way) -> float:
+        """All four kinds of throughput; returns the bytes that were carried."""
+        carried = 0.0
+
+        def flow(streams: int, *, down: bool) -> tuple[float]:
+            nonlocal carried
+            found = self._visitor.flow(way.flow, streams, down=down, algorithm=ALGORITHMS[0])
+            carried += found.size
+            return (found.rate,)
+
+        for column, (streams, down) in tables.FLOWS.items():
+            sheet.take(row, (column,), partial(flow, streams, down=down))
+        return carried
+
+    def _measure_requests(self, sheet: Sheet, row: str, port: int) -> None:
+        visitor = self._visitor
+        sheet.take(row, (tables.NEW,), lambda: (visitor.new_connections(port),))
+        sheet.take(row, (tables.P50, tables.P99), lambda: visitor.paced_latency(port))
+        sheet.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))
+
+    def _compare_algorithms(self, way: Way) -> None:
+        directions = (
+            (True, (tables.DOWN, tables.RESENT_DOWN)),
+            (False, (tables.UP, tables.RESENT_UP)),
+        )
+
+        def flow(algorithm: str, *, down: bool) -> tuple[float, float]:
+            found = self._visitor.flow(way.flow, down=down, algorithm=algorithm)
+            return found.rate, found.resent
+
+        with way.standing(self._lab):
+            self._visitor.seen_as(way.web)
+            for algorithm in ALGORITHMS:
+                for down, columns in directions:
+                    row = f"{way.name}, {algorithm}"
+                    self._algorithms.take(row, columns, partial(flow, algorithm, down=down))
+
+    def _measure_program(self, program: str) -> None:
+        way = replace(WIREGUARD, program=program)
+        with way.standing(self._lab):
+            self._visitor.seen_as(way.web)
+            self._measure_flows(self._by_program, self._road.version(program), way)
+
+    def _measure_count(self, count: int) -> None:
+        port, row = self._road.set_forwards(count), f"{count:,}"
+        with CLIENT.standing(self._lab):
+            self._visitor.seen_as(port)
+            self._measure_flows(self._by_count, row, CLIENT)
+            self._measure_requests(self._by_count, row, port)

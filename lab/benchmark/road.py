@@ -1,0 +1,119 @@
+"""The lab as the road between a visitor and a home: its hosts with all programs, its services."""
+
+import re
+from pathlib import Path
+
+from lab import systems
+from lab.benchmark.contenders import CLIENT, TUNNEL
+from lab.benchmark.way import HOME_BULK, HOME_FLOW, HOME_WEB, Way
+from lab.lab import Lab
+from lab.stack import set_forwards, write_stack
+
+_ENDS = ("client", "vps", "homelab")
+_UNIT = ["systemd-run", "--quiet", "--collect"]
+
+_PAGES = f"""\
+worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000;
+  server {{
+    listen {HOME_WEB};
+    default_type text/plain;
+    location / {{ return 200 "$remote_addr\\n"; }}
+  }}
+}}
+"""
+_FIRST = 20000  # behind this are the ports of forwards that are there to be many
+_LEADS = f"homelab:{HOME_FLOW}-{HOME_WEB}"
+
+
+class Road:
+    """A lab made ready to be measured in.
+
+    Attributes:
+        lab: the lab.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def lay(self, layers: list[Path], algorithm: str) -> None:
+        """Install everything, start the services at home, and set this project up.
+
+        Args:
+            layers: of file systems, with programs that Debian does not have.
+            algorithm: of congestion control, for all that the hosts send.
+        """
+        system = (*layers, *systems.contenders())
+        self.lab.reset(**dict.fromkeys(_ENDS, system))
+        for name in _ENDS:
+            # By the route, since a container may not choose the default of all.
+            changed = f"ip route replace $(ip route show default) congctl {algorithm}"
+            self.lab.host(name).run(changed)
+        home = self.lab.host("homelab")
+        home.write("/etc/bench-pages.conf", _PAGES)
+        serve = ["nginx", "-c", "/etc/bench-pages.conf", "-g", "daemon off;"]
+        home.run([*_UNIT, "--unit=bench-pages", *serve])
+        for port in (HOME_FLOW, HOME_BULK):
+            home.run([*_UNIT, f"--unit=bench-iperf-{port}", "iperf3", "-s", "-p", str(port)])
+        self._deploy()
+
+    def _deploy(self) -> None:
+        """This project, by one `up`; then it is taken down, to come up in its turn."""
+        write_stack(self.lab)
+        set_forwards(self.lab, {"client": _forward(CLIENT), "tunnel": _forward(TUNNEL)})
+        up = ["pulumi", "--non-interactive", "up", "--yes", "--skip-preview"]
+        self.lab.operator.run(up, timeout=None)
+        CLIENT.down(self.lab)
+
+    def wireguard(self) -> str:
+        """What the tunnels of WireGuard are made of here."""
+        if Path("/sys/module/wireguard").exists():
+            return "the kernel's"
+        return f"wireguard-go {self.version('wireguard-go')}"
+
+    def version(self, program: str) -> str:
+        """Of a wireguard-go on the VPS."""
+        said = self.lab.host("vps").run([program, "--version"]).stdout
+        match = re.search(r"v([\d.]+)", said)
+        return match[1] if match else "of unknown version"
+
+    def cpu_seconds(self) -> float:
+        """What the VPS has spent since it was booted."""
+        text = self.lab.host("vps").read("/sys/fs/cgroup/cpu.stat")
+        match = re.search(r"usage_usec (\d+)", text)
+        assert match  # noqa: S101  # the kernel's promise
+        return int(match[1]) / 1e6
+
+    def memory(self) -> float:
+        """What the VPS's processes hold, in MB (PSS)."""
+        total = (
+            "cat /proc/[0-9]*/smaps_rollup 2>/dev/null | awk '/^Pss:/ { n += $2 } END { print n }'"
+        )
+        return int(self.lab.host("vps").run(total).stdout) * 1024 / 1e6
+
+    def set_forwards(self, count: int) -> int:
+        """Let this project have that many forwards, by its files.
+
+        Returns:
+            The VPS's port of the pages, by the forward whose rule is the last one to be asked.
+        """
+        folder = "/etc/reverse-tunnel/wg0/forwards.d"
+        vps = self.lab.host("vps")
+        lines = [f"f{n} tcp {_FIRST + n} -> 172.16.0.4:{HOME_WEB}" for n in range(1, count)]
+        vps.run(
+            f'cd {folder} && rm -f f* && while read -r name line; do echo "$line" >$name; done',
+            input="".join(f"{line}\n" for line in lines),
+        )
+        with CLIENT.standing(self.lab):
+            rules = vps.run(["iptables", "-t", "nat", "-S", "RT-wg0-DNAT"]).stdout
+        asked = map(int, re.findall(r"--dport (\d+) ", rules))
+        return [CLIENT.web, *(port for port in asked if port > _FIRST)][-1]
+
+
+def _forward(way: Way) -> dict[str, object]:
+    source = "tunnel" if way is TUNNEL else "client"
+    ports = f"{way.flow}-{way.web}"
+    return {"protocol": "tcp+udp", "port": ports, "to": _LEADS, "sourceAddress": source}

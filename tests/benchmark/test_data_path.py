@@ -1,0 +1,112 @@
+"""Which goals are met, by made-up tables; and that everybody who takes part is there."""
+
+from typing import Any
+
+import pytest
+
+from lab.benchmark import contenders
+from lab.benchmark import data_path_tables as tables
+from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, WIREGUARD
+from lab.benchmark.data_path import goals
+from lab.benchmark.figures import Cell, Column, Row, Table
+from lab.benchmark.way import SCRIPTS
+
+OTHERS = (RATHOLE, OPENSSH, OPENVPN)
+
+
+def table(empty: Table, rows: dict[str, dict[Column, float | str]]) -> Table:
+    def cell(figure: float | str) -> Cell:
+        return figure if isinstance(figure, str) else (figure,)
+
+    filled = tuple(
+        Row(name=name, cells={column.name: cell(figure) for column, figure in cells.items()})
+        for name, cells in rows.items()
+    )
+    reference = empty.reference if empty.reference in rows else None
+    return empty.model_copy(update={"rows": filled, "reference": reference})
+
+
+def judged(**changes: float | str) -> list[bool]:
+    """Whether each goal is met, where all are but for the changes."""
+    value: dict[str, Any] = {
+        "flow": 970.0,
+        "p50": 1.0,
+        "new": 2000.0,
+        "busy": 1.0,
+        "seen": "the visitor",
+    }
+    value |= {"rathole": 900.0, "many": 970.0, "other_seen": "127.0.0.1"} | changes
+    flows: dict[Column, float | str] = dict.fromkeys(tables.FLOWS, 1000.0)
+    requests = {tables.NEW: value["new"], tables.P50: value["p50"], tables.BUSY: value["busy"]}
+    slower: dict[Column, float | str] = {tables.NEW: 1500.0, tables.P50: 0.5, tables.BUSY: 1.5}
+    few = {**flows, tables.NEW: 1000.0, tables.P50: 1.0}
+    found = {
+        tables.THROUGHPUT.title: table(
+            tables.THROUGHPUT,
+            {
+                WIREGUARD.name: {**flows},
+                CLIENT.name: dict.fromkeys(tables.FLOWS, value["flow"]),
+                RATHOLE.name: dict.fromkeys(tables.FLOWS, value["rathole"]),
+            },
+        ),
+        tables.REQUESTS.title: table(
+            tables.REQUESTS,
+            {
+                WIREGUARD.name: {tables.P50: 0.98},
+                CLIENT.name: requests,
+                **{way.name: {**slower} for way in OTHERS},
+            },
+        ),
+        tables.SPENDING.title: table(
+            tables.SPENDING,
+            {
+                CLIENT.name: {tables.SEEN: value["seen"]},
+                RATHOLE.name: {tables.SEEN: value["other_seen"]},
+            },
+        ),
+        tables.COUNTS.title: table(
+            tables.COUNTS, {"1": {**few}, "1,000": {**few, tables.DOWN: value["many"]}}
+        ),
+    }
+    return [goal.met for goal in goals(found)]
+
+
+def test_all_goals_can_be_met() -> None:
+    assert judged() == [True] * 7
+
+
+@pytest.mark.parametrize(
+    ("change", "missed"),
+    [
+        ({"flow": 969.0}, [0]),
+        ({"p50": 1.02}, [1]),
+        ({"new": 1500.0}, [2]),
+        ({"busy": 1.6}, [3]),
+        ({"rathole": 971.0}, [4]),
+        ({"seen": "172.16.0.1"}, [5]),
+        ({"other_seen": "the visitor"}, [5]),
+        ({"many": 960.0}, [6]),
+    ],
+)
+def test_each_goal_can_be_missed_alone(change: dict[str, float | str], missed: list[int]) -> None:
+    assert [number for number, met in enumerate(judged(**change)) if not met] == missed
+
+
+def test_what_was_not_measured_is_no_success() -> None:
+    untouched = {
+        title: table(empty, {})
+        for title, empty in (
+            (tables.THROUGHPUT.title, tables.THROUGHPUT),
+            (tables.REQUESTS.title, tables.REQUESTS),
+            (tables.SPENDING.title, tables.SPENDING),
+            (tables.COUNTS.title, tables.COUNTS),
+        )
+    }
+    assert not any(goal.met for goal in goals(untouched))
+
+
+def test_everybody_has_a_program_and_ports_of_its_own() -> None:
+    ports = [port for way in contenders.ALL for port in (way.flow, way.bulk, way.web)]
+    assert len({*ports}) == len(ports)
+    for way in contenders.ALL:
+        assert (SCRIPTS / way.script).exists(), way.name
