@@ -7,7 +7,7 @@ from pulumi_command import remote
 
 from components.remote import NOTHING, Remote
 from reach.drift import Drift, Part
-from reach.shell import helper_text
+from reach.shell import helper_text, packed
 from settings import Packages
 
 
@@ -72,7 +72,7 @@ class Host(pulumi.ComponentResource):
                 name, lambda claimant: texts.install(owner, packages, claimant)
             ),
             drift=drift.of(name, Part.HELPER),
-            stdin=helper_text(),
+            stdin=packed(helper_text()),
             depends_on=[self.claim],
             deleted_with=self.claim,
         )
@@ -94,7 +94,6 @@ class Host(pulumi.ComponentResource):
             depends_on=[key],
             deleted_with=self.claim,
         )
-        self.register_outputs({})
 
 
 def _key_lines(

@@ -73,4 +73,3 @@ class Peer(pulumi.ComponentResource):
                 depends_on=[self.command],
                 deleted_with=vps.claim,
             )
-        self.register_outputs({})

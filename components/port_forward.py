@@ -74,7 +74,6 @@ class PortForward(pulumi.ComponentResource):
             depends_on=[vps.interface, *([] if opening is None else self._open(name, opening))],
             deleted_with=vps.claim,
         )
-        self.register_outputs({})
 
     def _open(self, name: str, opening: Opening) -> Sequence[remote.Command]:
         """Registers the opening; returns all that leads to it."""

@@ -23,7 +23,6 @@ class PresharedKey(pulumi.ComponentResource):
         super().__init__("reverse-tunnel:index:PresharedKey", name, None, opts)
         seed = make_seed(f"{name}-preshared-seed", parent=self)
         self.key = pulumi.Output.secret(seed.apply(preshared_key))
-        self.register_outputs({})
 
 
 def preshared_key(seed: str) -> str:

@@ -1,9 +1,10 @@
 """The shell that goes to the hosts is read whole and in the order that `host/build` has it."""
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
-from reach.shell import helper_text, probe_text
+from reach.shell import helper_text, packed, probe_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +19,13 @@ def test_the_helper_is_a_program_with_a_version() -> None:
     first, second, *_ = helper_text().splitlines()
     assert first.startswith("#!")
     assert second.startswith("HELPER_VERSION=")
+
+
+def test_a_packed_helper_is_the_same_on_each_colleagues_machine() -> None:
+    """By the pinned compressor; should it change, each host gets its helper anew."""
+    assert sha256(packed("#!/bin/bash\n" + "true\n" * 1000).encode()).hexdigest() == (
+        "3513edc5d8def3af1667942da30c56a278b5fcccc6d1505400de75b5abfa9d76"
+    )
 
 
 def test_the_probe_is_sh_without_errors() -> None:

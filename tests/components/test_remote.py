@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from components.remote import STATE, Texts, as_input, connection
 from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
+from reach.shell import packed
 from settings import Way
 from tests.components.recording import deploy
 from tests.settings.samples import host_key
@@ -208,6 +209,27 @@ def test_an_installation_that_has_no_room_says_so_and_leaves_nothing(machine: Ma
     (machine.library / "wg0" / "incoming").rmdir()
     done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin="echo installed")
     assert done.stdout == "installed\nstatus 0\n"
+
+
+def test_a_packed_helper_is_unpacked_in_its_place_and_run(machine: Machine) -> None:
+    helper = 'echo "$0 $*"\ncat "$0"\n'
+    done = machine.run(TEXTS.install(OWNER, "manual", CLAIMANT), stdin=packed(helper))
+    incoming = machine.library / "wg0" / "incoming"
+    words = f"{incoming} 1 install {OWNER} manual {CLAIMANT}"
+    assert done.stdout == f"{words}\n{helper}status 0\n"
+    assert [path.name for path in incoming.parent.iterdir()] == ["incoming"]
+
+
+@pytest.mark.parametrize("tunnel", ["new", "there"])
+def test_a_helper_that_was_cut_short_on_its_way_is_not_run(machine: Machine, tunnel: str) -> None:
+    if tunnel == "there":
+        machine.install_stub()
+    before = sorted(machine.root.rglob("*"))
+    helper = packed("echo installed\n" * 99)
+    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin=helper[:-20])
+    assert done.stdout == "status 1\n"
+    assert "could not be unpacked" in done.stderr
+    assert [path for path in sorted(machine.root.rglob("*")) if path not in before] == []
 
 
 def test_a_release_lets_the_helper_uninstall(machine: Machine) -> None:

@@ -19,13 +19,14 @@ from typing import Any
 
 from components.key_pair import private_key, public_key
 from lab.lab import Lab
-from reach.shell import helper_text
+from reach.shell import helper_text, packed
 from tests.lab.deployment import Deployment
 
 FOLDER = Path(__file__).parent / "recorded"
 MANAGED = ("vps", "homelab", "attic")
 
 _HELPER = "@helper@"
+_PACKED = "@packed-helper@"
 _SEED = "random:index/randomPassword:RandomPassword"
 # What a resource tells of the machine and the moment it was made in, and no upgrade reads.
 _OF_THE_MACHINE = {"created", "modified", "sourcePosition", "stackTrace"}
@@ -47,6 +48,7 @@ def record(deployment: Deployment) -> dict[str, Any]:
     ]
     values = {
         _HELPER: helper_text(),
+        _PACKED: packed(helper_text()),
         **_facts(deployment.lab),
         **_keys(_seeds(resources)),
     }
@@ -65,6 +67,7 @@ def put_back(deployment: Deployment, name: str) -> None:
     recorded = json.loads(text)
     seeds = {machine: _new_seed() for machine in re.findall("@seed-of-(.+?)@", text)}
     values = {**_facts(deployment.lab), **_keys(seeds), _HELPER: recorded["helper"]}
+    values[_PACKED] = packed(recorded["helper"])
     resources = _changed(recorded["resources"], lambda text: _replaced(text, values))
     # In the state's order, in which everything comes after what it needs.
     for resource in resources:
