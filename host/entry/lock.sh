@@ -21,6 +21,15 @@ lock() {
   return 1
 }
 
+# try_lock: the same, unless somebody else has it
+try_lock() {
+  [[ -d $LIB ]] || return 1
+  exec {LOCK}<"$LIB"
+  ! flock --nonblock "$LOCK" || [[ ! /dev/fd/$LOCK -ef $LIB ]] || return 0
+  unlock
+  return 1
+}
+
 unlock() {
   exec {LOCK}<&-
   LOCK=

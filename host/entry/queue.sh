@@ -3,7 +3,24 @@
 # bash reads on as it goes, so these files come before all others: a run that waits here has read
 # none of them yet, and takes a fifth of the memory, of which a small VPS has little.
 
+#
+# Who waits leaves its lines, so that the run before may do its work too (host/lib/joining.sh).
+
 GIVEN=() # the lines that such a run was given
+
+# Of those who wait: a file by the number of each process, with its lines and a dot at their end, or "done"
+readonly QUEUE=$RUN/$IFACE.queue
+
+# wait_turn: false if another run has done it all meanwhile
+wait_turn() {
+  local said=
+  ! try_lock || return 0
+  { mkdir -p "$QUEUE" && printf '%s\n' "${GIVEN[@]}" . >"$QUEUE/$$"; } 2>/dev/null || true
+  lock || true # where there is nothing to lock, the verb says so
+  [[ ! -s $QUEUE/$$ ]] || read -r said <"$QUEUE/$$" || true
+  rm -df "$QUEUE/$$" "$QUEUE" 2>/dev/null || true
+  [[ $said != "done" ]]
+}
 
 case ${2-} in
   # Before it asks for the lock: a caller that does not go on must not hold up all others.
@@ -13,7 +30,7 @@ case ${2-} in
     ;;&
   put-forward | remove-forward | put-opening | remove-opening | put-peer | remove-peer)
     trap - EXIT
-    lock || true # where there is nothing to lock, the verb says so
+    wait_turn || exit 0
     trap incomplete EXIT
     ;;
 esac

@@ -16,6 +16,7 @@
 
 CLAIMS=()             # "PROTO PORT END TARGETS TPORT SOURCE-ADDRESS FROM" of all that are not paused
 declare -A FORWARD=() # by name: the lines of its file
+declare -A ASKED=()   # by name: the text that its file shall have; of this run and those that joined it
 
 # parse_forward LINE...: into PROTOS PORT PORT_END TARGETS TPORT TPORT_END PAUSED FROM LIMIT_NEW
 # LIMIT_CONCURRENT SOURCE_ADDRESS; false with what is wrong in WRONG
@@ -146,9 +147,10 @@ verb_remove_opening() { remove_forward opening "$@"; }
 
 # put_forward forward|opening NAME
 put_forward() {
-  local kind=$1 name=${2-} path text old=
-  DOING="put-$kind $name"
-  is_slug "$name" || refuse "'$name' is not a forward's name (letters, digits, - and _)"
+  local kind=$1 own=${2-} name text
+  local -a names
+  DOING="put-$kind $own"
+  is_slug "$own" || refuse "'$own' is not a forward's name (letters, digits, - and _)"
   printf -v text '%s\n' "${GIVEN[@]}"
 
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
@@ -158,33 +160,63 @@ put_forward() {
   finish_interrupted
   forwards_folder
   make_folder "$FOLDER"
-  path=$FOLDER/$name
-  [[ ! -e $path ]] || IFS= read -r -d '' old <"$path" || true
-  if [[ $text != "$old" ]]; then
-    [[ $kind != forward ]] || check_ports "$text"
-    check_rules "$name" "$text"
-    stage_file "$path" "$text"
-    # Kept until the flows of the old mapping are gone, which a killed run makes up for by it.
-    [[ -z $old ]] || ln -f "$path" "$FOLDER/.$name.was"
-    step kept-old-forward
-    commit_file "$path"
-    step wrote-forward
-  fi
-  bring_forward "$name"
+  ASKED=([$own]=$text)
+  [[ $kind != forward ]] || is_written "$own" || check_ports "$text"
+  join_waiting "put-$kind"
+  find_new
+  until check_rules "${names[@]}"; do
+    ((${#JOINED[@]})) || refuse "$WRONG; nothing was changed"
+    go_alone "$own"
+    find_new
+  done
+  for name in "${names[@]}"; do write_forward "$name"; done
+  bring_forwards "${!ASKED[@]}"
+  tell_joined
+}
+
+# find_new: those that are ASKED and not written yet, into names
+find_new() {
+  local name
+  names=()
+  for name in "${!ASKED[@]}"; do is_written "$name" || names+=("$name"); done
+}
+
+# is_written NAME: whether its file has the text that it shall have
+is_written() {
+  local text=
+  [[ -e $FOLDER/$1 ]] || return 1
+  IFS= read -r -d '' text <"$FOLDER/$1" || true
+  [[ $text == "${ASKED[$1]}" ]]
+}
+
+# write_forward NAME: its file
+write_forward() {
+  local path=$FOLDER/$1
+  stage_file "$path" "${ASKED[$1]}"
+  # Kept until the flows of the old mapping are gone, which a killed run makes up for by it.
+  [[ ! -s $path ]] || ln -f "$path" "$FOLDER/.$1.was"
+  step kept-old-forward
+  commit_file "$path"
+  step wrote-forward
 }
 
 # remove_forward forward|opening NAME
 remove_forward() {
-  local kind=$1 name=${2-}
-  DOING="remove-$kind $name"
-  is_slug "$name" || refuse "'$name' is not a forward's name (letters, digits, - and _)"
+  local kind=$1 own=${2-} name
+  DOING="remove-$kind $own"
+  is_slug "$own" || refuse "'$own' is not a forward's name (letters, digits, - and _)"
   lock || return 0
   know_settings && has_kind "$kind" || return 0
   finish_interrupted
   forwards_folder
-  [[ ! -e $FOLDER/$name ]] || mv -fT "$FOLDER/$name" "$FOLDER/.$name.was"
-  step unlisted-forward
-  bring_forward "$name"
+  ASKED=([$own]="")
+  join_waiting "remove-$kind"
+  for name in "${!ASKED[@]}"; do
+    [[ ! -e $FOLDER/$name ]] || mv -fT "$FOLDER/$name" "$FOLDER/.$name.was"
+    step unlisted-forward
+  done
+  bring_forwards "${!ASKED[@]}"
+  tell_joined
 }
 
 # has_kind forward|opening: forwards are the VPS's, openings a server's
@@ -195,21 +227,25 @@ has_kind() {
   esac
 }
 
-# bring_forward NAME: the kernel to what the file says; then the flows that no forward has now
-bring_forward() {
-  local was
-  load_forward "$1"
-  was=$FOLDER/.$1.was
+# bring_forwards NAME...: the kernel to what the files say; then the flows that no forward has now
+bring_forwards() {
+  local name was
+  for name in "$@"; do load_forward "$name"; done
   if tunnel_is_up; then
-    sync_rules "$1"
+    sync_rules "$@"
     step synced-rules
     keep_forwarding
     # Rules first: a flow deleted before would come back through the old one.
-    [[ -z ${FORWARD[$1]-} ]] || retire_flows "${FORWARD[$1]}"
+    for name in "$@"; do [[ -z ${FORWARD[$name]-} ]] || retire_flows "${FORWARD[$name]}"; done
   fi
-  [[ ! -s $was ]] || retire_flows "$(<"$was")"
+  for name in "$@"; do
+    was=$FOLDER/.$name.was
+    [[ ! -s $was ]] || retire_flows "$(<"$was")"
+  done
   step retired-flows
-  rm -f "$was"
+  for name in "$@"; do
+    [[ ! -e $FOLDER/.$name.was ]] || rm -f "$FOLDER/.$name.was"
+  done
 }
 
 # finish_interrupted: what a killed run left to do, before anything else is done. By the settings
@@ -222,6 +258,6 @@ finish_interrupted() {
   [[ -e ${left[0]} ]] || return 0
   for was in "${left[@]}"; do
     name=${was##*/.}
-    bring_forward "${name%.was}"
+    bring_forwards "${name%.was}"
   done
 }

@@ -286,23 +286,25 @@ is_ban() {
   [[ $1 == *" -s "*" -j DROP" || $1 == *" -s "*" -j REJECT"* || $1 == *" --match-set "*" -j DROP" ]]
 }
 
-# sync_rules [NAME]: the firewall to what the files say, for all forwards or this one
+# sync_rules [NAME...]: the firewall to what the files say, for all forwards or these
 sync_rules() { by_family sync_family_rules "$@"; }
 
 sync_family_rules() {
-  local only=${1-} table name script=''
-  local -a names=("${!FORWARD[@]}") tables=(filter mangle nat)
+  local table name script=''
+  local -a names=("$@") tables=(filter mangle nat)
+  local -A only=()
   want_chains
   SHALL=()
-  [[ -z $only ]] || names=("$only")
+  (($#)) || names=("${!FORWARD[@]}")
+  for name in "$@"; do only[$name]=1; done
   for name in "${names[@]}"; do
     [[ -z ${FORWARD[$name]-} ]] || want_forward "$name" "${FORWARD[$name]}"
   done
   # What leads in comes last, and goes first: each table is exchanged for itself.
-  [[ -z $only || ${#SHALL[@]} -gt 0 ]] || tables=(nat mangle filter)
+  (($# == 0 || ${#SHALL[@]} > 0)) || tables=(nat mangle filter)
   read_rules
   for table in "${tables[@]}"; do
-    changes_of "$table" "$only"
+    changes_of "$table"
     [[ -z $CHANGES ]] || script+="*$table"$'\n'$CHANGES"COMMIT"$'\n'
   done
   [[ -n $script ]] || return 0
@@ -310,9 +312,10 @@ sync_family_rules() {
   apply_rules "$script"
 }
 
-# changes_of TABLE NAME: lines for iptables-restore, into CHANGES. Empty if all is as it shall be.
+# changes_of TABLE: lines for iptables-restore, into CHANGES. Empty if all is as it shall be. Of the
+# forwards those in only, unless that is empty.
 changes_of() {
-  local table=$1 only=$2 entry builtin chain position place key jumps=''
+  local table=$1 entry builtin chain position place key jumps=''
   CHANGES=
   for entry in "${CHAINS[@]}"; do
     [[ $entry == "$table "* ]] || continue
@@ -338,7 +341,8 @@ changes_of() {
     fi
   done
   for key in "${!TAGGED[@]}"; do
-    [[ $key == "$table "* && ${key##* } == "${only:-${key##* }}" ]] || continue
+    [[ $key == "$table "* ]] || continue
+    ((${#only[@]} == 0)) || [[ -n ${only[${key##* }]-} ]] || continue
     [[ ${TAGGED[$key]} != "${SHALL[$key]-}" ]] || continue
     unlist "${TAGGED[$key]}"
     CHANGES+=$UNLISTED
@@ -395,19 +399,28 @@ unlist() {
   done <<<"$1"
 }
 
-# check_rules NAME TEXT: a forward that iptables would not take is refused before anything changes
-check_rules() { by_family check_family_rules "$@"; }
+# check_rules NAME...: whether iptables takes the forwards that are ASKED; what it does not, in WRONG
+check_rules() {
+  local family refused=
+  (($#)) || return 0
+  for family in "${FAMILIES[@]}"; do
+    use_family "$family"
+    takes_family_rules "$@" || refused=$IPTABLES
+  done
+  use_family 4
+  WRONG="$refused does not take '${ASKED[$1]%%$'\n'*}' on this host"
+  [[ -z $refused ]]
+}
 
-check_family_rules() {
-  local table chain key script=''
+takes_family_rules() {
+  local name table chain key script=''
   SHALL=()
-  want_forward "$1" "$2"
+  for name in "$@"; do want_forward "$name" "${ASKED[$name]}"; done
   for key in "${!SHALL[@]}"; do
     read -r table chain _ <<<"$key"
     script+="*$table"$'\n'":$chain - [0:0]"$'\n'${SHALL[$key]}COMMIT$'\n'
   done
-  printf '%s' "$script" | "$IPTABLES-restore" --test --noflush -w 60 2>/dev/null ||
-    refuse "$IPTABLES does not take '${2%%$'\n'*}' on this host; nothing was changed"
+  printf '%s' "$script" | "$IPTABLES-restore" --test --noflush -w 60 2>/dev/null
 }
 
 apply_rules() {

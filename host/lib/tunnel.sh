@@ -65,6 +65,7 @@ verb_down() {
 # take_down: best effort, each part for itself
 take_down() {
   stop_watcher
+  rm -rf "$QUEUE"
   (remove_rules 4) || true
   (remove_rules 6) || true
   step removed-rules

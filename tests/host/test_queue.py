@@ -1,51 +1,161 @@
 """Runs that wait for each other on a host: each gets its turn, and waiting costs little."""
 
+from collections.abc import Callable
+from signal import SIGKILL
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.host.tunnel import Tunnel
+from tests.host.tunnel import REFUSED, Tunnel
 from tests.support import eventually
+
+if TYPE_CHECKING:
+    import subprocess
 
 LIB = "/usr/local/lib/reverse-tunnel"
 LONG = 30.0  # seconds
 WAITING = 5
+FIVE = {f"f{n}": f"tcp {8000 + n} -> 172.16.0.4:80" for n in range(WAITING)}
+QUEUE = "/run/reverse-tunnel/wg0.queue"
 
 # How far the waiting runs have read their script, one number a line.
 HOW_FAR = r"""
-for run in $(pgrep -f 'reverse-tunnel 1 put-forward'); do
+for run in $(pgrep -f 'reverse-tunnel 1 [a-z]*-forward'); do
   ! pgrep -P "$run" -x flock >/dev/null || sed -n 's/^pos:[[:space:]]*//p' /proc/$run/fdinfo/255
 done
 """
 
 
+# In the place of the program, before it on the helper's path: each call is noted.
+COUNTING = """#!/bin/sh
+case " $* " in *" --test "*) ;; *) echo exchange >>{calls} ;; esac
+exec {program} "$@"
+"""
+CALLS = "/var/log/exchanges"
+
+
+class Waiting:
+    """Runs that wait for the lock, which is held until `go`."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+        self._machine = tunnel.machine
+        self._runs: dict[str, subprocess.Popen[str]] = {}
+        self._holder = self._machine.start(f"exec flock --no-fork {LIB} sleep 60")
+        eventually(
+            lambda: self._machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
+            LONG,
+            "no lock",
+        )
+
+    def call(self, verb: str, name: str, line: str = "", crash_at: str = "") -> None:
+        """Start a run, and wait until it waits."""
+        helper = f"{self._tunnel.folder}/reverse-tunnel"
+        self._runs[name] = self._machine.start(
+            f"RT_CRASH_AT={crash_at} exec {helper} 1 {verb} {name} <<<'{line}' 2>&1"
+        )
+        eventually(lambda: len(self.read_so_far()) == len(self._runs), LONG, "it does not wait")
+
+    def read_so_far(self) -> list[int]:
+        return [int(far) for far in self._machine.run(HOW_FAR).stdout.split()]
+
+    def go(self) -> dict[str, tuple[int, str]]:
+        """Let go; how each run ended and what it said, by its forward."""
+        self._holder.kill()
+        self._holder.communicate()
+        said = {name: run.communicate()[0] for name, run in self._runs.items()}
+        return {name: (run.returncode, said[name]) for name, run in self._runs.items()}
+
+
+@pytest.fixture
+def exchanges(vps: Tunnel) -> Callable[[], int]:
+    """How often rules were given to the kernel since."""
+    machine = vps.machine
+    program = machine.run("command -v iptables-restore").stdout.strip()
+    wrapper = COUNTING.format(calls=CALLS, program=program)
+    machine.write("/usr/local/sbin/iptables-restore", wrapper)
+    machine.run("chmod 755 /usr/local/sbin/iptables-restore")
+    return lambda: machine.read(CALLS).count("exchange")
+
+
 def test_who_waits_has_not_read_the_helper_and_then_does_its_work(vps: Tunnel) -> None:
     """A small VPS has little memory, and Pulumi calls for many forwards at once."""
-    machine = vps.machine
-    holder = machine.start(f"exec flock --no-fork {LIB} sleep 60")
-    eventually(
-        lambda: machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
-        LONG,
-        "no lock",
-    )
+    waiting = Waiting(vps)
     lines = {f"f{n}": f"tcp {8000 + n} -> 172.16.0.4:80" for n in range(WAITING)}
-    runs = [
-        machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward {name} <<<'{line}'")
-        for name, line in lines.items()
-    ]
-
-    def read_so_far() -> list[int]:
-        return [int(far) for far in machine.run(HOW_FAR).stdout.split()]
-
-    eventually(lambda: len(read_so_far()) == WAITING, LONG, "not all of them wait")
-    size = int(machine.run(f"stat -c %s {vps.folder}/reverse-tunnel").stdout)
-    assert max(read_so_far()) < size / 5
+    for name, line in lines.items():
+        waiting.call("put-forward", name, line)
+    size = int(vps.machine.run(f"stat -c %s {vps.folder}/reverse-tunnel").stdout)
+    assert max(waiting.read_so_far()) < size / 5
     assert vps.forwards() == []
 
-    holder.kill()
-    holder.communicate()
-    for run in runs:
-        run.communicate()
-        assert run.returncode == 0
+    assert set(waiting.go().values()) == {(0, "")}
     assert vps.forwards() == sorted(lines.items())
+
+
+def test_all_that_wait_are_done_by_one_exchange_of_rules(
+    vps: Tunnel, exchanges: Callable[[], int]
+) -> None:
+    for verb, forwards in (("put-forward", FIVE), ("remove-forward", {})):
+        before = exchanges() if verb == "remove-forward" else 0
+        waiting = Waiting(vps)
+        for name, line in FIVE.items():
+            waiting.call(verb, name, line if forwards else "")
+        assert set(waiting.go().values()) == {(0, "")}
+        assert vps.forwards() == sorted(forwards.items())
+        assert exchanges() - before == 1
+        assert vps.machine.run(f"ls -A {QUEUE}", check=False).status != 0
+
+
+def test_without_anybody_waiting_each_is_done_for_itself(
+    vps: Tunnel, exchanges: Callable[[], int]
+) -> None:
+    for name, line in FIVE.items():
+        vps.put(name, line)
+    assert exchanges() == WAITING
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("udp 51820 -> 172.16.0.4:51820", "the port at which the tunnel"),
+        ("tcp 70000 -> 172.16.0.4:80", "ports are 1-65535"),
+    ],
+)
+def test_what_is_refused_is_told_to_its_own_caller_alone(vps: Tunnel, line: str, said: str) -> None:
+    waiting = Waiting(vps)
+    for name, sound in FIVE.items():
+        waiting.call("put-forward", name, sound)
+    waiting.call("put-forward", "wrong", line)
+    ended = waiting.go()
+    status, words = ended.pop("wrong")
+    assert status == REFUSED
+    assert said in words
+    assert set(ended.values()) == {(0, "")}
+    assert vps.forwards() == sorted(FIVE.items())
+
+
+@pytest.mark.parametrize("step", ["wrote-forward", "synced-rules", "retired-flows", "told-joined"])
+def test_who_does_the_work_of_others_may_be_killed(vps: Tunnel, step: str) -> None:
+    waiting = Waiting(vps)
+    waiting.call("put-forward", "killed", "tcp 8100 -> 172.16.0.4:80", crash_at=step)
+    for name, line in FIVE.items():
+        waiting.call("put-forward", name, line)
+    ended = waiting.go()
+    status, _ = ended.pop("killed")
+    assert status == -SIGKILL
+    assert set(ended.values()) == {(0, "")}
+    assert set(FIVE.items()) <= set(vps.forwards())
+
+
+@pytest.mark.parametrize("process", ["999999", "$!"])
+def test_what_nobody_waits_for_any_more_is_not_done(vps: Tunnel, process: str) -> None:
+    """The number of a process that is gone, and of one that is something else."""
+    vps.machine.run(
+        f"sleep 60 & mkdir -p {QUEUE}; printf '%s\\n' '{FIVE['f1']}' . >{QUEUE}/{process};"
+        f" {vps.folder}/reverse-tunnel 1 put-forward web <<<'tcp 80 -> 172.16.0.4:80'; s=$?;"
+        " kill $!; exit $s"
+    )
+    assert [name for name, _ in vps.forwards()] == ["web"]
 
 
 def test_a_caller_that_does_not_go_on_holds_up_nobody(vps: Tunnel) -> None:
