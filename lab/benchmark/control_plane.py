@@ -1,147 +1,193 @@
-"""What a user waits for, and what the VPS spends on it."""
+"""What a user waits for, by the number of forwards, and what it costs; beside it, Ansible."""
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import yaml
-
-from lab.benchmark.figures import Column, Goal, Row, Section, Table, median
+from lab.benchmark.ansible import Ansible
+from lab.benchmark.figures import Cell, Column, Goal, Row, Section, Table, median
 from lab.benchmark.machine import machine, today
+from lab.benchmark.spending import watched
+from lab.benchmark.stack_run import StackRun
 from lab.lab import Lab
 from lab.progress import say
-from lab.stack import stack_file, write_stack
 
+_SIZES = (1, 10, 100, 300, 1000)
+_BESIDE_ANSIBLE = (50, 200)  # at 200 each run of it takes a minute and a half
+_QUICK = (1, 10)
 _RUNS = 3  # of everything that leaves things as they were
-_MANY = 150  # forwards in one `up`
-_FORWARDS = "reverse-tunnel:forwards"
 
-_EXAMPLE: dict[str, object] = {
-    "http": {"port": 80, "to": "homelab:8080"},
-    "https": {"port": 443, "to": "homelab:8081"},
-}
+_WAITS = ("create", "create, no checkpoints", "preview", "one more", "one changed", "one less")
 
 
 def measure(lab: Lab, *, quick: bool) -> Section:
-    """Measure with the stack of the example."""
-    write_stack(lab)
-    run = _Run(lab, runs=1 if quick else _RUNS)
+    """Measure with the stack of the example, without its forwards, and more and more of them."""
     on, taken = machine(), today()
-    rows = [*run.waits()]
-    many, spent = run.many()
-    rows += [
-        many,
-        Row(name=f"`destroy` with {_MANY + 2} forwards", cells={"time": (run.time("destroy"),)}),
+    stack = StackRun(lab)
+    first = stack.time("up")
+    rows = [
+        _row(str(size), _at(stack, size, runs=1 if quick else _RUNS))
+        for size in (_QUICK if quick else _SIZES)
+    ]
+    stack.time("destroy")
+    ansible = [
+        _row(str(size), _beside_ansible(lab, stack, size))
+        for size in (_QUICK if quick else _BESIDE_ANSIBLE)
     ]
     return Section(
         title="Control plane",
         taken=taken,
         machine=on,
-        about=(f"With {_plugins(lab)}.",),
-        goals=(*_goals(rows, spent),),
-        tables=(
-            Table(
-                title="What a user waits for",
-                label="what",
-                columns=(Column(name="time", unit="s", better="less"),),
-                rows=(*rows,),
-            ),
-            Table(
-                title="What the VPS spends",
-                label="what",
-                columns=(Column(name="most at once", better="less"),),
-                rows=(*spent,),
-                about=f"While {_MANY} forwards are added in one `up`. Memory is the PSS of all"
-                " processes above that at the start.",
-            ),
+        about=(
+            f"With {stack.plugins()}; a file backend.",
+            f"The first `up` of the example, packages installed: {first:.1f} s.",
         ),
+        goals=(*_goals({int(row.name): row for row in (*rows, *ansible)}),),
+        tables=(_waits(rows), _costs(rows), _ansible(ansible)),
     )
 
 
-class _Run:
-    """One run through everything."""
-
-    def __init__(self, lab: Lab, runs: int) -> None:
-        self._lab = lab
-        self._runs = runs
-
-    def waits(self) -> list[Row]:
-        """What leaves the example as it was."""
-        first = self.time("up")
-        say("previews without changes")
-        previews = self._repeat(lambda: self.time("preview"))
-        say("one forward more")
-        added = self._repeat(self._add)
-        return [
-            Row(name="first `up` of the example", cells={"time": (first,)}),
-            Row(name="preview without changes, look-up included", cells={"time": previews}),
-            Row(name="one more forward: `up`", cells={"time": added}),
-        ]
-
-    def many(self) -> tuple[Row, list[Row]]:
-        """Many forwards in one `up`."""
-        say(f"{_MANY} forwards more, in one up")
-        many = {f"f{n}": {"port": 10000 + n, "to": "homelab:8080"} for n in range(_MANY)}
-        self._configure(_EXAMPLE | many)
-        took, spent = self._watched_up()
-        state = len(self._lab.operator.run(["pulumi", "stack", "export"]).stdout)
-        return Row(name=f"{_MANY} more forwards: `up`", cells={"time": (took,)}), [
-            Row(name="SSH connections", cells={"most at once": (spent["connections"],)}),
-            Row(name="memory, MB", cells={"most at once": (spent["kib"] * 1024 / 1e6,)}),
-            Row(name="state with them, MB", cells={"most at once": (state / 1e6,)}),
-        ]
-
-    def time(self, verb: str) -> float:
-        """How long a command of pulumi takes, in seconds."""
-        options = {"preview": [], "up": ["--yes", "--skip-preview"]}.get(verb, ["--yes"])
-        began = time.monotonic()
-        self._lab.operator.run(["pulumi", "--non-interactive", verb, *options], timeout=None)
-        return time.monotonic() - began
-
-    def _repeat(self, once: Callable[[], float]) -> tuple[float, ...]:
-        return tuple(once() for _ in range(self._runs))
-
-    def _add(self) -> float:
-        self._configure(_EXAMPLE | {"more": {"port": 2222, "to": "homelab:22"}})
-        took = self.time("up")
-        self._configure(_EXAMPLE)
-        self.time("up")
-        return took
-
-    def _configure(self, forwards: Mapping[str, object]) -> None:
-        file = stack_file(self._lab)
-        stack = yaml.safe_load(file.read_text())
-        stack["config"][_FORWARDS] = dict(forwards)
-        file.write_text(yaml.safe_dump(stack))
-
-    def _watched_up(self) -> tuple[float, dict[str, Any]]:
-        watch = self._lab.host("vps").popen("exec python3 /usr/local/lib/lab/logins.py")
-        assert watch.stdout is not None  # noqa: S101  # popen makes pipes
-        watch.stdout.readline()
-        took = self.time("up")
-        spent, _ = watch.communicate()
-        return took, json.loads(spent)
+def _at(stack: StackRun, size: int, runs: int) -> dict[str, Cell]:
+    """Everything at one size, from no forwards to none."""
+    say(f"{size} forwards")
+    stack.configure(size)
+    with watched(stack.lab.host("vps")) as vps:
+        created = stack.watched_up()
+    state = stack.state_size()
+    cells: dict[str, Cell] = {
+        "create": (created.seconds,),
+        "engine": (created.megabytes,),
+        "connections": (vps.connections,),
+        "VPS": (vps.megabytes,),
+        "state": (state / 1e6,),
+        "preview": tuple(stack.time("preview") for _ in range(runs)),
+    }
+    more, changed, less = [], [], []
+    for _ in range(runs):
+        stack.configure(size + 1)
+        more.append(stack.time("up"))
+        stack.configure(size + 1, target=8090)
+        changed.append(stack.time("up"))
+        stack.configure(size)
+        less.append(stack.time("up"))
+    cells |= {"one more": (*more,), "one changed": (*changed,), "one less": (*less,)}
+    # From a destroyed stack, so that it is seen at this size, too.
+    cells["destroy"] = (stack.time("destroy"),)
+    stack.configure(0)
+    stack.time("up")
+    stack.configure(size)
+    cells["create, no checkpoints"] = (stack.watched_up(checkpoints=False).seconds,)
+    stack.configure(0)
+    stack.time("up")
+    return cells
 
 
-def _goals(waits: list[Row], spent: list[Row]) -> list[Goal]:
-    def goal(row: Row, column: str, limit: float, unit: str) -> Goal:
-        found = median(row.samples(column))
-        text = f"{row.name}: at most {limit:g}{unit}"
-        return Goal(text=text, found=f"{found:.1f}{unit}", met=found <= limit)
+def _beside_ansible(lab: Lab, stack: StackRun, size: int) -> dict[str, Cell]:
+    say(f"{size} forwards, beside Ansible")
+    stack.configure(0)
+    stack.time("up")
+    stack.configure(size)
+    cells: dict[str, Cell] = {"create": (stack.time("up"),), "nothing": (stack.time("preview"),)}
+    stack.configure(size + 1)
+    cells["one more"] = (stack.time("up"),)
+    stack.time("destroy")
+    with Ansible(lab) as ansible:
+        cells["Ansible: create"] = (ansible.play(size),)
+        cells["Ansible: nothing"] = (ansible.play(size),)
+        cells["Ansible: one more"] = (ansible.play(size + 1),)
+        cells["floor"] = (ansible.restore(size),)
+    return cells
 
-    first, preview, added, *_rest = waits
-    connections, memory, *_rest = spent
-    return [
-        goal(first, "time", 30, " s"),
-        goal(preview, "time", 3, " s"),
-        goal(added, "time", 3, " s"),
-        goal(connections, "most at once", 20, ""),
-        goal(memory, "most at once", 40, ""),
-    ]
+
+def _row(name: str, cells: Mapping[str, Cell]) -> Row:
+    return Row(name=name, cells={**cells})
 
 
-def _plugins(lab: Lab) -> str:
-    """The plugins in use, since the command plugin may be the stand-in."""
-    listed = lab.operator.run(["pulumi", "plugin", "ls"]).stdout.splitlines()
-    return ", ".join(" ".join(line.split()[:3:2]) for line in listed[1:] if "resource" in line)
+def _only(rows: list[Row], columns: tuple[Column, ...]) -> tuple[Row, ...]:
+    """The rows with the cells of these columns alone."""
+    names = {column.name for column in columns}
+    return tuple(
+        Row(name=row.name, cells={name: cell for name, cell in row.cells.items() if name in names})
+        for row in rows
+    )
+
+
+def _waits(rows: list[Row]) -> Table:
+    columns = tuple(Column(name=name, unit="s", better="less") for name in (*_WAITS, "destroy"))
+    return Table(
+        title="What a user waits for",
+        label="forwards",
+        columns=columns,
+        rows=_only(rows, columns),
+        plot="lines",
+        about="`create`: an `up` that makes so many where there were none; then the same with"
+        " `PULUMI_EXPERIMENTAL=true PULUMI_SKIP_CHECKPOINTS=true`. `preview`: nothing to do."
+        " The hosts are looked at in each of them.",
+    )
+
+
+def _costs(rows: list[Row]) -> Table:
+    columns = (
+        Column(name="engine", unit="MB", better="less"),
+        Column(name="state", unit="MB", better="less"),
+        Column(name="connections", better="less"),
+        Column(name="VPS", unit="MB", better="less"),
+    )
+    return Table(
+        title="What it costs",
+        label="forwards",
+        columns=columns,
+        rows=_only(rows, columns),
+        about="While they are made in one `up`: the resident memory of the engine, its state, the"
+        " SSH connections to the VPS at one moment, and the memory of all processes there (PSS)"
+        " above that at the start.",
+    )
+
+
+def _ansible(rows: list[Row]) -> Table:
+    columns = tuple(
+        Column(name=name, unit="s", better="less")
+        for name in (
+            *("create", "Ansible: create", "nothing", "Ansible: nothing"),
+            *("one more", "Ansible: one more", "floor"),
+        )
+    )
+    return Table(
+        title="Beside Ansible",
+        label="forwards",
+        columns=columns,
+        rows=_only(rows, columns),
+        about=f"{Ansible.VERSION}, its iptables module in a loop, one rule for each forward,"
+        " pipelining on. `floor`: one SSH call with one `iptables-restore`.",
+    )
+
+
+def _goals(rows: Mapping[int, Row]) -> list[Goal]:
+    """The goals for the sizes that were measured."""
+    limits = (
+        (100, "create", 8, "s"),
+        (300, "create", 25, "s"),
+        (300, "engine", 400, "MB"),
+        (300, "one more", 4, "s"),
+        (1000, "create", 100, "s"),
+        (1000, "create, no checkpoints", 100, "s"),
+        (1000, "one more", 6, "s"),
+        (1000, "preview", 5, "s"),
+        (1000, "connections", 20, "connections"),
+        (1000, "VPS", 100, "MB"),
+    )
+    goals = []
+    for size, column, limit, unit in limits:
+        if size in rows and (samples := rows[size].samples(column)):
+            found = median(samples)
+            text = f"{size} forwards, {column}: at most {limit} {unit}"
+            goals.append(Goal(text=text, found=f"{found:.1f} {unit}", met=found <= limit))
+    if 200 in rows:  # noqa: PLR2004 - the size that the goal names
+        ours, theirs = (rows[200].samples(name) for name in ("one more", "Ansible: one more"))
+        ratio = median(theirs) / median(ours)
+        goals.append(
+            Goal(
+                text="one more at 200: ahead of Ansible by at least thirty times",
+                found=f"{ratio:.0f} times",
+                met=ratio >= 30,  # noqa: PLR2004
+            )
+        )
+    return goals
