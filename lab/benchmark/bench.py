@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lab.benchmark import control_plane, data_path, figures
+from lab.benchmark import control_plane, data_path, faults, figures
 from lab.benchmark.figures import Figures, Section
 from lab.benchmark.page import page
 from lab.benchmark.plots import plot
@@ -27,6 +27,7 @@ class Measure(Protocol):
 SECTIONS: dict[str, Measure] = {
     "data-path": data_path.measure,
     "control-plane": control_plane.measure,
+    "faults": faults.measure,
 }
 
 

@@ -25,6 +25,8 @@ limit-new 10
 limit-concurrent 50
 source-address tunnel"""
 
+Tell = Callable[[str, object], None]  # `record_property`, for lab/benchmark/faults.py
+
 MORE_STEPS_THAN_ANY_VERB_HAS = 60
 
 
@@ -112,15 +114,19 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_change_killed_at_any_step_is_finished_by_the_next_run(vps: Tunnel, name: str) -> None:
+def test_a_change_killed_at_any_step_is_finished_by_the_next_run(
+    vps: Tunnel, name: str, record_property: Tell
+) -> None:
     vps.put("http", "tcp 80 -> 172.16.0.4:8080")
     vps.call("put-peer laptop", stdin=LAPTOP)
     vps.machine.run(f"cp {vps.files}/private.key /tmp/key")
-    assert killed_at_every_step(vps, OPERATIONS[name]) >= 2
+    steps = killed_at_every_step(vps, OPERATIONS[name])
+    assert steps >= 2
+    record_property("tried", steps)
 
 
 def test_a_servers_changes_killed_at_any_step_are_finished_by_the_next_run(
-    machine: Machine,
+    machine: Machine, record_property: Tell
 ) -> None:
     """What is behind it, its way out, and an opening."""
     server = Tunnel(machine)
@@ -133,30 +139,39 @@ def test_a_servers_changes_killed_at_any_step_are_finished_by_the_next_run(
         lambda t, step: t.call("interface", stdin=more, crash_at=step or "", check=not step),
         lambda t: t.call("interface", stdin=plain),
     )
-    assert killed_at_every_step(server, interface) >= 2
+    steps = killed_at_every_step(server, interface)
+    assert steps >= 2
+    record_property("tried", steps)
     dual = more + "ipv6 fd5c:91e2:7a3b::4/64\n"
     family = Operation(
         lambda t, step: t.call("interface", stdin=dual, crash_at=step or "", check=not step),
         lambda t: t.call("interface", stdin=more),
     )
-    assert killed_at_every_step(server, family) >= 2
+    steps = killed_at_every_step(server, family)
+    assert steps >= 2
+    record_property("tried", steps)
     server.call("put-opening keep", stdin="udp 192.168.1.31:53")
     lines = "tcp+udp 192.168.1.30:22-23\nsource-address tunnel\n"
     opening = Operation(
         lambda t, step: t.call("put-opening nas", stdin=lines, crash_at=step or "", check=not step),
         lambda t: t.call("remove-opening nas"),
     )
-    assert killed_at_every_step(server, opening) >= 2
+    steps = killed_at_every_step(server, opening)
+    assert steps >= 2
+    record_property("tried", steps)
 
 
 @pytest.mark.parametrize("name", ["a forward is added", "a forward is changed"])
-def test_a_change_killed_at_any_step_leaves_a_tunnel_that_starts(vps: Tunnel, name: str) -> None:
+def test_a_change_killed_at_any_step_leaves_a_tunnel_that_starts(
+    vps: Tunnel, name: str, record_property: Tell
+) -> None:
     """Nobody runs `up` again after a power cut: the files, old or new, are what comes up."""
     vps.put("http", "tcp 80 -> 172.16.0.4:8080")
     operation = OPERATIONS[name]
     for step in range(1, MORE_STEPS_THAN_ANY_VERB_HAS):
         if operation.do(vps, step).status != KILLED:
             assert step > 2
+            record_property("tried", step - 1)
             return
         vps.machine.run("wg-quick down wg0; wg-quick up wg0")
         files = vps.machine.run(f"cd {vps.files}/forwards.d && grep -H '' *").stdout.split("\n")
@@ -221,7 +236,9 @@ def test_a_first_up_killed_at_any_step_is_finished_or_taken_back(bare: Machine, 
     assert snapshot(bare) == before
 
 
-def test_an_uninstall_killed_at_any_step_is_finished_by_the_next(bare: Machine) -> None:
+def test_an_uninstall_killed_at_any_step_is_finished_by_the_next(
+    bare: Machine, record_property: Tell
+) -> None:
     before = snapshot(bare)
     tunnel = Tunnel(bare)
     for step in range(1, MORE_STEPS_THAN_ANY_VERB_HAS):
@@ -231,13 +248,14 @@ def test_an_uninstall_killed_at_any_step_is_finished_by_the_next(bare: Machine) 
         assert snapshot(bare) == before, f"killed at step {step}"
         if status != KILLED:
             assert step > 3
+            record_property("tried", step - 1)
             return
     raise AssertionError("there is no end of steps")
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])
 def test_a_start_or_stop_killed_at_any_step_is_mended_by_the_next_start(
-    vps: Tunnel, verb: str
+    vps: Tunnel, verb: str, record_property: Tell
 ) -> None:
     """wg-quick does not know of the kill: it takes the interface down, or leaves it."""
     vps.put("https", HTTPS)
@@ -253,5 +271,6 @@ def test_a_start_or_stop_killed_at_any_step_is_mended_by_the_next_start(
         assert snapshot(vps.machine) == after, f"killed at step {step}"
         if killed.status == 0:
             assert step > 2
+            record_property("tried", step - 1)
             return
     raise AssertionError("there is no end of steps")

@@ -6,15 +6,15 @@ iptables, conntrack and kill -9 are real.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from tests.host.machine import Machine
+from tests.host.sequences import run_sequences
 from tests.host.test_forwards import FOREIGN_RULES, FOREIGN_RULES6
 from tests.host.tunnel import KILLED, Tunnel
 
@@ -218,20 +218,9 @@ class Sequence(RuleBasedStateMachine):
 
 
 def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(
-    machines: tuple[Tunnel, Machine],
+    machines: tuple[Tunnel, Machine], record_property: Callable[[str, object], None]
 ) -> None:
-    """In the full profile, more sequences."""
-
     class Here(Sequence):
         vps, visitor = machines
 
-    many = settings().max_examples >= 1000
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=20 if many else 10,
-            stateful_step_count=12,
-            deadline=None,
-            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink takes minutes here
-        ),
-    )
+    record_property("tried", run_sequences(Here, steps=12))

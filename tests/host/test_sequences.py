@@ -6,22 +6,16 @@ rename, a swap or a move Pulumi creates the new before it deletes the old.
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.host.machine import Machine
+from tests.host.sequences import run_sequences
 from tests.host.test_forwards import FOREIGN_RULES
 from tests.host.tunnel import KILLED, Tunnel, forwards_in
 
@@ -217,20 +211,11 @@ class Sequence(RuleBasedStateMachine):
         assert self.now.files == []
 
 
-def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(stage: Stage) -> None:
-    """In the full profile, more sequences."""
-
+def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
     class Here(Sequence):
         pass
 
     Here.stage = stage
-    many = settings().max_examples >= 1000
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=20 if many else 10,
-            stateful_step_count=15,
-            deadline=None,
-            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink takes minutes here
-        ),
-    )
+    record_property("tried", run_sequences(Here, steps=15))

@@ -1,0 +1,179 @@
+"""What goes wrong, counted: how often it was tried, and how often all was right in the end."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import yaml
+
+from lab.benchmark.counted_tests import CountedTests
+from lab.benchmark.figures import Column, Goal, Row, Section, Table
+from lab.benchmark.machine import machine, today
+from lab.lab import Lab
+from lab.progress import say
+from lab.stack import stack_file, write_stack
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+_ROUNDS = 20  # of each fault in the lab
+_QUICK = 2
+_LONGEST = 4.0  # seconds into an `up`, which takes about as long
+_KEPT = {"port": 80, "to": "homelab:8080"}
+_FORWARDS = "reverse-tunnel:forwards"
+
+_ABOUT = """\
+After each fault in the lab the next `up` is run to its end, and looked at: the VPS's rules are
+those of the final forwards, a visitor gets through, and a preview has nothing to do."""
+
+# The sessions of sshd, not sshd itself, by their parent.
+_CUT = "kill -KILL $(pgrep --parent $(systemctl show --property MainPID --value ssh)) 2>&1 || true"
+_TAG = re.compile(
+    r'^-A RT-wg0-DNAT .* --comment "?rt:wg0:(\S+?)"? .* --to-destination (\S+)$', re.MULTILINE
+)
+
+_TESTS = (
+    CountedTests(
+        "the helper is killed at each of its steps, in every verb",
+        ("tests/host/test_crashes.py",),
+    ),
+    CountedTests(
+        "the disk is full, or the helper arrives cut short",
+        ("tests/host/test_install.py", "-k", "full or cut_short"),
+    ),
+    CountedTests(
+        "a random configuration: refused in readable words, or right",
+        ("tests/settings/test_random.py",),
+    ),
+    CountedTests(
+        "a random sequence of changes, with kills: exactly the final rules and flows",
+        ("tests/host/test_sequences.py", "tests/host/test_kind_sequences.py"),
+    ),
+)
+
+
+def measure(lab: Lab, *, quick: bool) -> Section:
+    """Provoke faults in a real `up`, and run the tests that provoke them on the hosts."""
+    on, taken = machine(), today()
+    rounds = _QUICK if quick else _ROUNDS
+    runs = _Ups(lab)
+    rows = [
+        _count("the engine is killed at a random moment of an `up`", rounds, runs.kill_engine),
+        _count("all SSH connections are cut at one", rounds, runs.cut_connections),
+        _count("two `up`s at once", rounds, runs.two_at_once),
+    ]
+    for tests in _TESTS:
+        say(tests.name)
+        counted = tests.run(profile="fast" if quick else "counted")
+        rows.append(_row(tests.name, counted.tried, counted.right))
+    return Section(
+        title="Faults",
+        taken=taken,
+        machine=on,
+        about=(_ABOUT,),
+        goals=(_goal(rows),),
+        tables=(
+            Table(
+                title="Tried, and right in the end",
+                label="fault",
+                columns=(Column(name="tried"), Column(name="right", better="more")),
+                rows=(*rows,),
+            ),
+        ),
+        missing={
+            "clock jumps": "the hosts of the lab have one kernel, and so one clock, with everything"
+            " else on the machine"
+        },
+    )
+
+
+def _goal(rows: list[Row]) -> Goal:
+    tried, right = (sum(sum(row.samples(name)) for row in rows) for name in ("tried", "right"))
+    return Goal(
+        text="everything ends as it should",
+        found=f"{right:,.0f} of {tried:,.0f}",
+        met=right == tried,
+    )
+
+
+def _row(name: str, tried: int, right: int) -> Row:
+    return Row(name=name, cells={"tried": (tried,), "right": (right,)})
+
+
+def _count(name: str, rounds: int, once: Callable[[], bool]) -> Row:
+    say(f"{name}: {rounds} times")
+    return _row(name, rounds, sum(once() for _ in range(rounds)))
+
+
+class _Ups:
+    """`up`s of random changes that are disturbed; the first is not."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._random = random.Random(20261128)  # noqa: S311  # repeatable, and no secret
+        self._forwards: dict[str, dict[str, object]] = {}
+        write_stack(lab)
+        self._change()
+        self._pulumi("up", "--yes", "--skip-preview")
+
+    def kill_engine(self) -> bool:
+        """As by a power cut at the operator's: nothing is written down any more."""
+        self._disturbed(lambda up: up.kill())
+        return self._is_right_after_an_up()
+
+    def cut_connections(self) -> bool:
+        """As by a provider that restarts its network, once."""
+        self._disturbed(lambda _: self._lab.host("vps").run(_CUT))
+        return self._is_right_after_an_up()
+
+    def two_at_once(self) -> bool:
+        """One of them has to wait or to give up, whatever they find."""
+        self._change()
+        ups = [self._start_up() for _ in range(2)]
+        for up in ups:
+            up.communicate()
+        return any(up.returncode == 0 for up in ups) and self._is_right_after_an_up()
+
+    def _disturbed(self, disturb: Callable[["Popen[str]"], object]) -> None:
+        self._change()
+        up = self._start_up()
+        time.sleep(self._random.uniform(0.5, _LONGEST))
+        disturb(up)
+        up.communicate()
+
+    def _start_up(self) -> "Popen[str]":
+        # The shell becomes the engine, so that it is the one that is killed.
+        words = "exec pulumi --non-interactive up --yes --skip-preview >/dev/null 2>&1"
+        return self._lab.operator.popen(words)
+
+    def _change(self) -> None:
+        """Up to a dozen forwards, by chance; one stays."""
+        chosen = self._random.sample(range(24), self._random.randint(2, 12))
+        self._forwards = {"kept": _KEPT} | {
+            f"f{n}": {"port": 9000 + n, "to": f"homelab:{self._random.choice([8080, 8081])}"}
+            for n in chosen
+        }
+        file = stack_file(self._lab)
+        stack = yaml.safe_load(file.read_text())
+        stack["config"][_FORWARDS] = self._forwards
+        file.write_text(yaml.safe_dump(stack))
+
+    def _is_right_after_an_up(self) -> bool:
+        self._pulumi("cancel", "--yes", check=False)  # what a killed engine has left locked
+        self._pulumi("up", "--yes", "--skip-preview")
+        # Which resources were being made when the engine was killed; they are all there by now.
+        self._pulumi("refresh", "--yes", "--clear-pending-creates")
+        wanted = {name: str(entry["to"])[8:] for name, entry in self._forwards.items()}
+        saved = self._lab.host("vps").run("iptables-save -t nat").stdout
+        found = {name: to.rpartition(":")[2] for name, to in _TAG.findall(saved)}
+        visit = ["curl", "--silent", "--fail", "--max-time", "5", "--output", "/dev/null"]
+        vps = self._lab.host("vps").address
+        reached = self._lab.host("client").run([*visit, f"http://{vps}/"], check=False)
+        clean = self._pulumi("preview", "--expect-no-changes", check=False)
+        return found == wanted and reached.returncode == 0 and clean
+
+    def _pulumi(self, *words: str, check: bool = True) -> bool:
+        command = ["pulumi", "--non-interactive", *words]
+        return self._lab.operator.run(command, check=check, timeout=None).returncode == 0

@@ -1,0 +1,52 @@
+"""What tests are counted as: examples if they are random, what they tell, or one case."""
+
+from lab.benchmark.counted_tests import Counted, count
+
+_SAID = """\
+....F
+======================= Hypothesis Statistics ========================
+tests/settings/test_random.py::test_right:
+
+  - during generate phase (1.20 seconds):
+    - Typical runtimes: ~ 1-2 ms
+    - 2000 passing examples, {failing} failing examples, 12 invalid examples
+
+  - Stopped because settings.max_examples=2000
+
+tests/settings/test_random.py::test_each[server]:
+
+  - during reuse phase (0.20 seconds):
+    - 1 passing examples, 0 failing examples, 0 invalid examples
+
+  - during generate phase (1.20 seconds):
+    - 100 passing examples, 0 failing examples, 0 invalid examples
+"""
+_REPORT = """\
+<testsuites><testsuite>
+  <testcase name="test_right">{random_failure}</testcase>
+  <testcase name="test_each[server]" />
+  <testcase name="test_plain" />
+  <testcase name="test_steps[one]"><properties>
+    <property name="tried" value="17" /><property name="tried" value="3" />
+  </properties></testcase>
+  <testcase name="test_steps[two]">{failure}</testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_examples_told_numbers_and_plain_tests_are_added_up() -> None:
+    counted = count(_SAID.format(failing=0), _REPORT.format(failure="", random_failure=""))
+    assert counted == Counted(tried=2000 + 101 + 1 + 20 + 1, right=2123)
+
+
+def test_what_fails_is_not_right() -> None:
+    failure = "<failure message='no' />"
+    report = _REPORT.format(failure=failure, random_failure=failure)
+    counted = count(_SAID.format(failing=1), report)
+    assert (counted.tried, counted.tried - counted.right) == (2124, 2)
+
+
+def test_a_test_that_could_not_begin_is_not_right() -> None:
+    report = _REPORT.format(failure="<error message='no lab' />", random_failure="")
+    counted = count(_SAID.format(failing=0), report)
+    assert counted.tried - counted.right == 1

@@ -1,0 +1,31 @@
+"""Random sequences of changes on a host: as many as the profile says, and counted."""
+
+import os
+
+from hypothesis import Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+# By the profile (tests/conftest.py). The last is the benchmark's: there are two kinds of sequences.
+_SEQUENCES = {"fast": 10, "full": 20, "counted": 500}
+
+
+def run_sequences(kind: type[RuleBasedStateMachine], steps: int) -> int:
+    """Try sequences of up to so many steps; how many there were."""
+    tried = 0
+
+    class Counted(kind):  # type: ignore[misc, valid-type]  # a class that is known at run time
+        def __init__(self) -> None:
+            nonlocal tried
+            tried += 1
+            super().__init__()
+
+    run_state_machine_as_test(
+        Counted,
+        settings=settings(
+            max_examples=_SEQUENCES[os.environ.get("HYPOTHESIS_PROFILE", "fast")],
+            stateful_step_count=steps,
+            deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink takes minutes here
+        ),
+    )
+    return tried
