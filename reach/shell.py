@@ -29,6 +29,7 @@ def helper_digest() -> str:
     return _digest(helper_text())
 
 
+@cache
 def packed(helper: str) -> str:
     """A helper as it travels: a script that unpacks it and runs it.
 

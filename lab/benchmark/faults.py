@@ -41,7 +41,7 @@ _TESTS = (
     ),
     CountedTests(
         "the disk is full, or the helper arrives cut short",
-        ("tests/host/test_install.py", "-k", "full or cut_short"),
+        ("tests/host/test_install.py", "-k", "full_disk or cut_short"),
     ),
     CountedTests(
         "a random configuration: refused in readable words, or right",
