@@ -186,15 +186,15 @@ def nothing_ends(host: Host) -> Iterator[None]:
         host.run(f"rmdir --ignore-fail-on-non-empty {_FOLDER}")
 
 
-def kill_an_up(stack: Deployment, moment: Callable[[Lab], bool]) -> None:
-    """Run an `up`, and kill -9 everything the operator runs at that moment.
+def kill_an_up(stack: Deployment, moment: Callable[[Lab], bool], *switches: str) -> None:
+    """Run an `up`, its environment with some switches, and kill -9 everything the operator runs at that moment.
 
     What runs on the hosts is left to itself.
     """
     operator = stack.lab.operator
     # The moments are all on other hosts.
     with nothing_ends(stack.lab.host("attic")):
-        killed = operator.popen(stack.words("up", "--yes", "--skip-preview"))
+        killed = operator.popen(["env", *switches, *stack.words("up", "--yes", "--skip-preview")])
         try:
             eventually(lambda: moment(stack.lab), LONG, "the moment does not come")
         finally:
@@ -214,9 +214,20 @@ def test_a_destroy_takes_back_an_up_that_was_killed(
     hosts.assert_as_before()
 
 
-def test_an_up_finishes_one_that_was_killed(lab: Lab, hosts: Hosts, stack: Deployment) -> None:
+# What large stacks may be made with, see docs/operations.md.
+WITHOUT_CHECKPOINTS = ("PULUMI_EXPERIMENTAL=true", "PULUMI_SKIP_CHECKPOINTS=true")
+
+
+@pytest.mark.parametrize(
+    "switches", [(), WITHOUT_CHECKPOINTS], ids=["as ever", "without checkpoints"]
+)
+def test_an_up_finishes_one_that_was_killed(
+    lab: Lab, hosts: Hosts, stack: Deployment, switches: tuple[str, ...]
+) -> None:
     """Everything is made once more, and is there once; a refresh forgets what was pending."""
-    kill_an_up(stack, MOMENTS["while forwards are made"])
+    kill_an_up(stack, MOMENTS["while forwards are made"], *switches)
+    recorded = stack.export()["deployment"].get("resources", [])
+    assert bool(recorded) == (not switches)
     locked = stack.up(check=False)
     assert "delete the lock file with `pulumi cancel`" in locked.stderr
     stack.pulumi("cancel", "--yes")
