@@ -147,6 +147,8 @@ want() {
 # want_forward NAME TEXT: its rules into SHALL, if it takes visitors of the family in use
 #
 # By interface and local address, not by the public address: a VPS behind 1:1 NAT never sees that.
+# A new connection may be asked by a thousand rules of others: so each asks for the port first, which
+# costs least, and for what takes a search only then.
 want_forward() {
   parse_text "$2"
   pick "$TARGETS"
@@ -175,10 +177,10 @@ as_dport() {
 want_gate() {
   local name=$1 match rate limit network
   as_dport "$PORT" "$PORT_END"
-  match="-p $PROTOS -m comment --comment \"rt:$IFACE:$name\" -m $PROTOS --dport $DPORT"
+  match="-p $PROTOS -m $PROTOS --dport $DPORT -m comment --comment \"rt:$IFACE:$name\""
   # Both protocols in one rule, that they count together.
   [[ $PROTOS != *" "* ]] ||
-    match="! -p $ICMP -m comment --comment \"rt:$IFACE:$name\" -m conntrack --ctorigdstport $DPORT"
+    match="! -p $ICMP -m conntrack --ctorigdstport $DPORT -m comment --comment \"rt:$IFACE:$name\""
   if [[ -n $LIMIT_NEW ]]; then
     # The kernel keeps the time between two, in millionths of a second.
     rate=$((1000000 / (1000000 / LIMIT_NEW)))
@@ -210,15 +212,15 @@ want_dnat() {
   fi
   for proto in $PROTOS; do
     as_dport "$PORT" "$PORT_END"
-    match="-p $proto -m addrtype --dst-type LOCAL -m comment --comment \"rt:$IFACE:$name\""
-    match+=" -m $proto --dport $DPORT -j DNAT --to-destination $to"
+    match="-p $proto -m $proto --dport $DPORT -m addrtype --dst-type LOCAL"
+    match+=" -m comment --comment \"rt:$IFACE:$name\" -j DNAT --to-destination $to"
     want_rule DNAT nat "$name" "-i $PUBLIC $match"
     # The VPS's tunnel address is its own: who calls that means its own services.
     want_rule HAIR nat "$name" "! -d $INSIDE/$WHOLE -i $IFACE $match"
     [[ $SOURCE_ADDRESS == tunnel ]] || continue
-    match="-p $proto -m conntrack --ctstate DNAT --ctorigdstport $DPORT"
+    match="-m conntrack --ctstate DNAT --ctorigdstport $DPORT"
     as_dport "$TPORT" "$TPORT_END"
-    match+=" -m comment --comment \"rt:$IFACE:$name\" -m $proto --dport $DPORT"
+    match="-p $proto -m $proto --dport $DPORT $match -m comment --comment \"rt:$IFACE:$name\""
     want_rule SRC nat "$name" "-d $TARGET/$WHOLE -o $IFACE $match -j MASQUERADE"
   done
 }
@@ -228,10 +230,10 @@ want_opening() {
   local proto match
   as_dport "$PORT" "$PORT_END"
   for proto in $PROTOS; do
-    match="-m comment --comment \"rt:$IFACE:$1\" -m $proto --dport $DPORT"
+    match="-m $proto --dport $DPORT -m comment --comment \"rt:$IFACE:$1\""
     want_rule OPEN filter "$1" "-d $TARGET/$WHOLE -p $proto $match -j ACCEPT"
     [[ $SOURCE_ADDRESS == client ]] || want_rule SRC nat "$1" \
-      "-d $TARGET/$WHOLE -p $proto -m connmark --mark $MARK/$MARK $match -j MASQUERADE"
+      "-d $TARGET/$WHOLE -p $proto $match -m connmark --mark $MARK/$MARK -j MASQUERADE"
   done
 }
 

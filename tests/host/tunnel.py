@@ -119,8 +119,8 @@ class Tunnel:
         assert match, line
         protocol, port, target = match.groups()
         return (
-            f"-A RT-{self.name}-DNAT -i ens6 -p {protocol} -m addrtype --dst-type LOCAL "
-            f'-m comment --comment "rt:{self.name}:{name}" -m {protocol} --dport {port} '
+            f"-A RT-{self.name}-DNAT -i ens6 -p {protocol} -m {protocol} --dport {port} "
+            f'-m addrtype --dst-type LOCAL -m comment --comment "rt:{self.name}:{name}" '
             f"-j DNAT --to-destination {target}"
         )
 
@@ -128,14 +128,14 @@ class Tunnel:
 def forwards_in(saved: str, tunnel: str) -> list[tuple[str, str]]:
     """The forwards of a tunnel in what iptables-save printed."""
     pattern = (
-        rf"-A RT-{tunnel}-DNAT -i \S+ -p (\w+) -m addrtype --dst-type LOCAL -m comment "
-        rf'--comment "rt:{tunnel}:([^"]+)" -m \w+ --dport (\d+) -j DNAT --to-destination (\S+)'
+        rf"-A RT-{tunnel}-DNAT -i \S+ -p (\w+) -m \w+ --dport (\d+) -m addrtype --dst-type LOCAL "
+        rf'-m comment --comment "rt:{tunnel}:([^"]+)" -j DNAT --to-destination (\S+)'
     )
     found = [
         re.search(pattern, line) for line in saved.splitlines() if f"-A RT-{tunnel}-DNAT" in line
     ]
     assert all(found), saved
-    return sorted((m[2], f"{m[1]} {m[3]} -> {m[4]}") for m in found if m)
+    return sorted((m[3], f"{m[1]} {m[2]} -> {m[4]}") for m in found if m)
 
 
 def rules_of(saved: str) -> list[str]:

@@ -14,7 +14,7 @@ _LOOK = (Path(__file__).parent / "look.py").read_text()
 
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] (.*)")
 _FORWARD = re.compile(
-    r"-p (?P<protocol>\w+) .*--comment \"?rt:\w+:(?P<name>[\w-]+)\"? .*--dport (?P<port>[\d:]+) "
+    r"-p (?P<protocol>\w+) .*--dport (?P<port>[\d:]+) .*--comment \"?rt:\w+:(?P<name>[\w-]+)\"? "
     r"-j DNAT --to-destination (?P<to>[\d.:/-]+)"
 )
 
