@@ -11,7 +11,7 @@ from recorded state, years later. What a change is about stands in `stdin`, whic
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
@@ -19,6 +19,7 @@ import pulumi
 from pulumi_command import remote
 from pydantic import SecretStr
 
+from components.turns import Turns
 from reach import LIBRARY, PROTOCOL, claimant, helper_call
 from settings import Late, Way, is_late
 
@@ -158,11 +159,13 @@ class Remote:
         connection: how it is reached.
         identity: what makes it that tunnel on that machine; if it changes, everything there is
             made anew.
+        turns: of its commands.
     """
 
     texts: Texts
     connection: remote.ConnectionArgs
     identity: tuple[pulumi.Input[str], ...]
+    turns: Turns = field(default_factory=Turns)
 
     @classmethod
     def of(cls, interface: str, way: Way, private_key: Late[SecretStr] | None) -> "Remote":
@@ -212,7 +215,7 @@ class Remote:
             # same drift a second time must differ from what was recorded.
             seen = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
             update = pulumi.Output.concat(f"# drift, seen {seen}: {drift}\n", create)
-        return remote.Command(
+        command = remote.Command(
             name,
             connection=self.connection,
             create=create,
@@ -222,7 +225,9 @@ class Remote:
             triggers=list(self.identity),
             # A failing command's output is printed whatever is said here; the helper prints none.
             logging=remote.Logging.NONE,
-            add_previous_output_in_env=False,  # sshd refuses it, with a warning each time
+            # Off: sshd refuses it, with a warning each time. It is the input that waits for its
+            # turn because it is no secret, and known in every preview.
+            add_previous_output_in_env=self.turns.wait(False, after=depends_on),  # noqa: FBT003
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 # What was recorded when something had drifted stays, and is no change.
@@ -232,6 +237,8 @@ class Remote:
                 additional_secret_outputs=["stdout", "stderr"],
             ),
         )
+        self.turns.end_with(command)
+        return command
 
 
 def _script(line: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,8 +43,9 @@ class Registration:
 
 @dataclass
 class Recording:
-    """What a program registered and returned."""
+    """What a program registered and returned; `during_command` is called while one is made."""
 
+    during_command: Callable[[str], None] = lambda _: None
     registrations: list[Registration] = field(default_factory=list)
     component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +110,8 @@ class _Monitor(mocks.MockMonitor):
     ) -> object:
         if request.type == "pulumi:pulumi:Stack":
             return self._registered(request)
+        if request.type == COMMAND:
+            self._recording.during_command(request.name)
         raw = rpc.deserialize_properties(request.object)
         self._recording.registrations.append(
             Registration(
@@ -165,6 +169,8 @@ def _deploy(
     logger.addHandler(_Log(recording))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    # As the language host with a large `--parallel`.
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=64))
 
     async def collect(returned: Mapping[str, pulumi.Output[Any]]) -> None:
         for name, output in returned.items():

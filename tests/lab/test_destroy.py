@@ -187,9 +187,9 @@ def nothing_ends(host: Host) -> Iterator[None]:
 
 
 def kill_an_up(stack: Deployment, moment: Callable[[Lab], bool], *switches: str) -> None:
-    """Run an `up`, its environment with some switches, and kill -9 everything the operator runs at that moment.
+    """Run an `up`, and kill -9 everything the operator runs at that moment.
 
-    What runs on the hosts is left to itself.
+    Its environment has the switches, too. What runs on the hosts is left to itself.
     """
     operator = stack.lab.operator
     # The moments are all on other hosts.

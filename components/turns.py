@@ -1,0 +1,53 @@
+"""Turns: how many commands of one host are under way at once, whatever `--parallel` says.
+
+Pulumi makes four resources at a time for each processor of the operator's machine, and each
+command is a login: on a large machine dozens, of 2 MB and more each, on a VPS that has 512.
+
+Only what the program registers can be held back. Deletes are the engine's own; a `destroy` has one
+for each host.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import pulumi
+
+T = TypeVar("T")
+
+AT_ONCE = 9
+"""Twice as many connections are open at most, since each ends a moment after its command. More
+would gain nothing: on the host one waits for the other."""
+
+
+class Turns:
+    """The commands of one host, of which nine at most are under way."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._ends: set[asyncio.Future[None]] = set()  # else nobody would hold them
+
+    async def wait(self, value: T, after: Sequence[pulumi.Resource]) -> T:
+        """Give an input of a command, when it is its turn.
+
+        Args:
+            value: the input's.
+            after: what the command depends on: it must not take a turn while it waits for these.
+        """
+        for resource in after:
+            with suppress(Exception):  # whatever they fail with, Pulumi says it of them
+                await resource.urn.future()
+        await self._free.acquire()
+        return value
+
+    def end_with(self, command: pulumi.Resource) -> None:
+        """The command whose turn it is; what waits is next when it is done, or has failed."""
+        end = asyncio.ensure_future(self._end_with(command))
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
+
+    async def _end_with(self, command: pulumi.Resource) -> None:
+        with suppress(Exception):
+            await command.urn.future()
+        self._free.release()
