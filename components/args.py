@@ -29,6 +29,7 @@ class NetworkArgs(TypedDict, total=False):
     listen_port: int
     mtu: int
     keepalive: int
+    key_generation: int
     interface: str
 
 
@@ -63,6 +64,7 @@ class VpsArgs(TypedDict):
     ipv6: NotRequired[str | IPv6Address]
     endpoint: NotRequired[pulumi.Input[str]]
     public_interface: NotRequired[str]
+    key_generation: NotRequired[int]
     firewall: NotRequired[Literal["none", "defaultDeny"]]
     allow: NotRequired[Mapping[str, AllowArgs]]
     metrics: NotRequired[str]
@@ -77,6 +79,7 @@ class ServerArgs(TypedDict):
     ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
     preshared_key: NotRequired[bool]
+    key_generation: NotRequired[int]
     networks: NotRequired[Sequence[str | IPv4Network]]
     egress: NotRequired[EgressWord]
     mtu: NotRequired[int]
@@ -91,6 +94,7 @@ class ClientArgs(TypedDict):
     ipv6: NotRequired[str | IPv6Address]
     public_key: NotRequired[pulumi.Input[str]]
     preshared_key: NotRequired[bool]
+    key_generation: NotRequired[int]
     egress: NotRequired[EgressWord]
     mtu: NotRequired[int]
 

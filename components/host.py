@@ -36,6 +36,8 @@ class Host(pulumi.ComponentResource):
         packages: Packages,
         private_key: pulumi.Output[str],
         preshared_key: pulumi.Output[str] | None = None,
+        key_staged: bool = False,
+        key_after: Sequence[pulumi.Resource] = (),
         lines: Sequence[pulumi.Input[str]],
         drift: Drift,
         depends_on: Sequence[pulumi.Resource] = (),
@@ -50,6 +52,8 @@ class Host(pulumi.ComponentResource):
             packages: who installs what is missing.
             private_key: its WireGuard key, base64, secret.
             preshared_key: the one that it shares with the VPS, likewise; None for none.
+            key_staged: whether another private key waits until handshakes are waited for.
+            key_after: what must be there before it has another one.
             lines: the settings of its interface, as the helper reads them.
             drift: what is wrong on the hosts.
             depends_on: what must be there before it, and until it is gone.
@@ -81,8 +85,9 @@ class Host(pulumi.ComponentResource):
             f"{name}-key",
             parent=self,
             create=texts.call("key"),
-            stdin=_key_lines(private_key, preshared_key),
-            depends_on=[helper],
+            drift=drift.of(name, Part.KEYS),
+            stdin=_key_lines(private_key, preshared_key, staged=key_staged),
+            depends_on=[helper, *key_after],
             deleted_with=self.claim,
         )
         self.interface = host.command(
@@ -97,8 +102,9 @@ class Host(pulumi.ComponentResource):
 
 
 def _key_lines(
-    private_key: pulumi.Output[str], preshared_key: pulumi.Output[str] | None
+    private_key: pulumi.Output[str], preshared_key: pulumi.Output[str] | None, *, staged: bool
 ) -> pulumi.Output[str]:
+    end = "staged\n" if staged else ""
     if preshared_key is None:
-        return private_key.apply(lambda key: f"{key}\n")
-    return pulumi.Output.format("{0}\npreshared-key {1}\n", private_key, preshared_key)
+        return private_key.apply(lambda key: f"{key}\n{end}")
+    return pulumi.Output.format("{0}\npreshared-key {1}\n{2}", private_key, preshared_key, end)

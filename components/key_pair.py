@@ -24,9 +24,22 @@ class KeyPair(pulumi.ComponentResource):
     private_key: pulumi.Output[str]
     public_key: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        generation: str | None = None,
+    ) -> None:
+        """Registers the pair.
+
+        Args:
+            name: the user's name for that end, or `vps`.
+            opts: of the component.
+            generation: another one is another pair; None is the first one.
+        """
         super().__init__("reverse-tunnel:index:KeyPair", name, None, opts)
-        seed = make_seed(f"{name}-seed", parent=self)
+        seed = make_seed(f"{name}-seed", generation=generation, parent=self)
         self.private_key = pulumi.Output.secret(seed.apply(private_key))
         self.public_key = pulumi.Output.unsecret(self.private_key.apply(public_key))
         self.register_outputs({"publicKey": self.public_key})

@@ -19,9 +19,22 @@ class PresharedKey(pulumi.ComponentResource):
 
     key: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        generation: str | None = None,
+    ) -> None:
+        """Registers the key.
+
+        Args:
+            name: the user's name for the peer.
+            opts: of the component.
+            generation: another one is another key; None is the first one.
+        """
         super().__init__("reverse-tunnel:index:PresharedKey", name, None, opts)
-        seed = make_seed(f"{name}-preshared-seed", parent=self)
+        seed = make_seed(f"{name}-preshared-seed", generation=generation, parent=self)
         self.key = pulumi.Output.secret(seed.apply(preshared_key))
 
 

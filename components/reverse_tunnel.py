@@ -106,7 +106,7 @@ class ReverseTunnel(pulumi.ComponentResource):
         self.public_address = pulumi.Output.from_input(as_input(settings.endpoint))
         self._key_pairs = self._make_key_pairs()
         self._preshared_keys = {
-            name: PresharedKey(name, self._children).key
+            name: PresharedKey(name, self._children, generation=settings.generation_of(name)).key
             for name, peer in settings.peers.items()
             if peer.preshared_key
         }
@@ -131,7 +131,10 @@ class ReverseTunnel(pulumi.ComponentResource):
     def _make_key_pairs(self) -> dict[str, KeyPair]:
         peers = self._settings.peers.items()
         names = [VPS, *(name for name, peer in peers if peer.public_key is None)]
-        return {name: KeyPair(name, self._children) for name in names}
+        return {
+            name: KeyPair(name, self._children, generation=self._settings.generation_of(name))
+            for name in names
+        }
 
     def _own_public_keys(self) -> dict[str, pulumi.Output[str]]:
         """The public keys of peers that keep their private ones to themselves."""
@@ -156,6 +159,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             owner=self._owner,
             packages=vps.packages,
             private_key=self._key_pairs[VPS].private_key,
+            key_staged=self._waits_for_handshakes and self._is_rotated(VPS),
             lines=[
                 f"owner {self._owner}",
                 "role vps",
@@ -178,6 +182,8 @@ class ReverseTunnel(pulumi.ComponentResource):
                 packages=self._settings.servers[name].packages,
                 private_key=self._key_pairs[name].private_key,
                 preshared_key=self._preshared_keys.get(name),
+                # The VPS must know another key before the server has it.
+                key_after=[self._peers[name].last] if self._is_rotated(name) else [],
                 lines=[
                     f"owner {self._owner}",
                     "role server",
@@ -265,9 +271,19 @@ class ReverseTunnel(pulumi.ComponentResource):
             drift=self._drift.of(name, Part.OPENING, forward),
         )
 
+    def _is_rotated(self, name: str) -> bool:
+        """Whether its keys are not the first ones, so that they may be exchanged in this run."""
+        return self._settings.generation_of(name) is not None
+
+    @property
+    def _waits_for_handshakes(self) -> bool:
+        # Without keepalive a server says nothing by itself, but for another key of the VPS.
+        return bool(self._settings.managed_servers) and (
+            self._settings.network.keepalive > 0 or self._is_rotated(VPS)
+        )
+
     def _wait_for_handshakes(self) -> None:
-        # Without keepalive a server says nothing by itself, so there is nothing to wait for.
-        if not self._servers or not self._settings.network.keepalive:
+        if not self._waits_for_handshakes:
             return
         wait_for_handshakes(
             "handshake",

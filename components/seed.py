@@ -10,14 +10,18 @@ _LENGTH = 64
 _KEY_LENGTH = 32  # bytes, of all of WireGuard's keys
 
 
-def make_seed(name: str, *, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """Registers a seed; secret.
+def make_seed(name: str, *, generation: str | None, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Registers a seed; secret. Another generation is another seed; None is the first one.
 
     It is a `RandomPassword`, because its ID in the state is `none`; that of `RandomBytes` would be
     the secret itself, in clear.
     """
     seed = RandomPassword(
-        name, length=_LENGTH, special=False, opts=pulumi.ResourceOptions(parent=parent)
+        name,
+        length=_LENGTH,
+        special=False,
+        keepers=None if generation is None else {"generation": generation},
+        opts=pulumi.ResourceOptions(parent=parent),
     )
     return seed.result
 

@@ -14,6 +14,8 @@ main() {
     install) verb_install "$@" ;;
     uninstall) verb_uninstall "$@" ;;
     key) verb_key ;;
+    switch-key) verb_switch_key ;;
+    hand-over) verb_hand_over ;;
     interface) verb_interface ;;
     put-forward) verb_put_forward "$@" ;;
     remove-forward) verb_remove_forward "$@" ;;

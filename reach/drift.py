@@ -11,12 +11,14 @@ from enum import Enum
 from reach.host_report import HostReport
 from reach.shell import helper_digest
 from settings import Firewall, Settings
+from settings.allow import VPS
 
 
 class Part(Enum):
     """The kind of resource that has drifted; its words say whose it is."""
 
     HELPER = "its helper"
+    KEYS = "its keys"
     INTERFACE = "its tunnel"
     METRICS = "its metrics"
     FIREWALL = "its firewall"
@@ -56,6 +58,7 @@ _HOST_WORDS = {
     "forwarding": "forwarding switched off",
 }
 _RESOURCE_WORDS = {
+    "key": (Part.KEYS, "not the ones that it was given"),
     "firewall": (Part.FIREWALL, "rules missing or changed"),
     "metrics": (Part.METRICS, "not renewed"),
 }
@@ -134,5 +137,7 @@ def _interface(report: HostReport) -> Iterator[str]:
         yield "rules missing or changed"
     if report.wireguard is not None and "-" in report.peers:
         yield "a peer that no stack gave it"
+    if VPS in report.wrong_peers:
+        yield "does not know the VPS as it was told"
     for word in sorted(report.wrong & _HOST_WORDS.keys()):
         yield _HOST_WORDS[word]

@@ -60,7 +60,7 @@ class HostReport:
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
         wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`,
-            `forwarding`, `metrics`, `firewall`.
+            `forwarding`, `metrics`, `firewall`, `key`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.
     """

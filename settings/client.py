@@ -4,6 +4,7 @@ from .egress import Egress, EgressField
 from .keys import PublicKeyField
 from .model import Model
 from .network import Address6Field, AddressField, OwnMtuField
+from .rotation import KeyGeneration
 from .switch import Switch
 
 
@@ -23,6 +24,9 @@ class Client(Model):
     preshared_key: Switch = False
     """Whether the tunnel to it is also secured by a key that both ends share, against those who
     record it now and may break its other keys some day."""
+
+    key_generation: KeyGeneration = 1
+    """Another number gives it new keys."""
 
     egress: EgressField = Egress.OWN
     """Its way out: by its own line, or as the VPS (a full tunnel)."""

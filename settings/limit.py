@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from .check import Check
 from .model import Model
-from .network import whole
+from .numbers import whole
 from .problem import Rule
 
 MOST_NEW, MOST_CONCURRENT = 10_000, 65_535

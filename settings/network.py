@@ -1,14 +1,15 @@
 """The tunnel's network: what all its hosts have in common."""
 
 import re
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated, TypeVar
 
 from .check import Check
 from .model import Model
+from .numbers import whole
 from .ports import PORT, PORT_SCHEMA, check_port
 from .problem import Rule
+from .rotation import KeyGeneration
 
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 CARRIER = IPv4Network("100.64.0.0/10")
@@ -143,17 +144,6 @@ def same_number(address: IPv4Address, cidr: IPv4Network, ipv6: IPv6Network) -> I
     return ipv6[int(address) - int(cidr.network_address)]
 
 
-def whole(rule: Rule, lowest: int, highest: int) -> Callable[[object], int]:
-    """Return the check for a whole number from `lowest` to `highest`."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-            raise rule.refuse(value)
-        return int(value)
-
-    return check
-
-
 check_mtu = whole(MTU, 576, 1440)
 check_keepalive = whole(KEEPALIVE, 0, 65535)
 
@@ -214,6 +204,9 @@ class Network(Model):
     ] = 25
     """Seconds of silence after which a peer speaks, so that the carrier's mapping stays open; 0 is
     off, and visitors then find nobody."""
+
+    key_generation: KeyGeneration = 1
+    """Another number gives every host new keys, the VPS included."""
 
     interface: Annotated[
         str,

@@ -56,6 +56,17 @@ def _public_keys_taken_twice(facts: Facts) -> Iterator[Problem]:
             seen.setdefault(key, path_text(path))
 
 
+def _keys_of_others_rotated(facts: Facts) -> Iterator[Problem]:
+    for path, peer in entries(facts, "servers", "clients"):
+        if peer.get("public_key") is not None and peer.get("key_generation", 1) != 1:
+            rule = Rule(
+                "1 beside publicKey; to change the keys make new ones on the device (`wg genkey | "
+                "tee private.key | wg pubkey`) and write the new public half as publicKey",
+                "the private key never leaves that device, so nobody else can make it another one",
+            )
+            yield Problem((*path, "keyGeneration"), rule.refuse(peer["key_generation"]))
+
+
 def _allowed_unknown(facts: Facts) -> Iterator[Problem]:
     if "servers" not in facts or "clients" not in facts:
         return
@@ -94,6 +105,7 @@ RULES = (
     _names_taken_twice,
     _machines_listed_twice,
     _public_keys_taken_twice,
+    _keys_of_others_rotated,
     _allowed_unknown,
     _ports_of_any_protocol,
 )

@@ -9,6 +9,7 @@ from .model import Model
 from .network import Address6Field, AddressField, OwnMtuField
 from .networks import BEHIND, Networks, check_behind, networks_schema
 from .packages import Packages, PackagesField
+from .rotation import KeyGeneration
 from .ssh import Ssh
 from .switch import Switch
 
@@ -32,6 +33,9 @@ class Server(Model):
     preshared_key: Switch = False
     """Whether the tunnel to it is also secured by a key that both ends share, against those who
     record it now and may break its other keys some day."""
+
+    key_generation: KeyGeneration = 1
+    """Another number gives it new keys."""
 
     egress: EgressField = Egress.OWN
     """Its way out: by its own line, or as the VPS."""

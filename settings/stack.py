@@ -142,6 +142,16 @@ class Settings(Model):
             return own
         return same_number(self.address_of(name), network.cidr, network.ipv6)
 
+    def generation_of(self, name: str) -> str | None:
+        """Return what tells the keys of that name from those that it had; None for the first ones.
+
+        Args:
+            name: a server's or a client's, or `vps`.
+        """
+        of_all = self.network.key_generation
+        own = self.vps.key_generation if name == VPS else self.peers[name].key_generation
+        return None if of_all == own == 1 else f"{of_all}.{own}"
+
     def mtu_of(self, peer: str) -> int:
         """Return the largest packet, in bytes, between the VPS and the peer of that name.
 

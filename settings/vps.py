@@ -16,6 +16,7 @@ from .names import Name
 from .network import ADDRESS, ADDRESS_SCHEMA, Address6Field, check_address
 from .packages import Packages, PackagesField
 from .problem import Rule
+from .rotation import KeyGeneration
 from .ssh import Ssh, as_ip, check_host
 
 ENDPOINT = Rule(
@@ -75,6 +76,9 @@ class Vps(Model):
         ),
     ] = None
     """Where visitors come in; default: the interface of the default route, found on the host."""
+
+    key_generation: KeyGeneration = 1
+    """Another number gives it new keys."""
 
     firewall: FirewallField = Firewall.NONE
     """What may come in. With `defaultDeny` only SSH, WireGuard, ICMP and the forwards; peers then

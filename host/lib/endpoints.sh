@@ -34,9 +34,20 @@ call_peers() {
   done < <(wg show "$IFACE" endpoints)
 }
 
-# call_peer KEY: a handshake with a peer of known endpoint now, not with the first packet for it
+# call_known_peers: those of known endpoint, whose sessions a change of this host's key has ended
+call_known_peers() {
+  local key endpoint
+  while read -r key endpoint; do
+    [[ $endpoint == "(none)" ]] || call_peer "$key"
+  done < <(wg show "$IFACE" endpoints)
+}
+
+# call_peer KEY [KEEPALIVE]: a handshake with a peer of known endpoint now, not with the first packet
+# for it. Afterwards it has that keepalive: none on the VPS, since the server's own holds mappings.
 call_peer() {
-  # Switched on, keepalive sends a packet at once. Off again: the server's own is what holds mappings.
-  wg set "$IFACE" peer "$1" persistent-keepalive 25
-  wg set "$IFACE" peer "$1" persistent-keepalive 0
+  local seconds
+  # Switched on, keepalive sends a packet at once.
+  for seconds in 0 25 "${2-0}"; do
+    wg set "$IFACE" peer "$1" persistent-keepalive "$seconds"
+  done
 }

@@ -1,12 +1,13 @@
 # Handshake: whether the tunnel really works, said at the end of every run that changed it.
 
-readonly HANDSHAKE_WAIT=20 # seconds for each server, all at once
+HANDSHAKE_WAIT=${RT_HANDSHAKE_WAIT-20} # seconds for each server, all at once; other than 20 in tests
+readonly HANDSHAKE_WAIT
 readonly HANDSHAKE_AGE=180 # seconds; WireGuard gives up a session that is older
 
 declare -A SILENT=() # public keys without a session
 
 verb_wait_handshake() {
-  local line name key deadline endpoint='' own=''
+  local line name key endpoint='' own='' next=''
   local -A asked=()
   DOING=wait-handshake
   read_lines
@@ -24,17 +25,48 @@ verb_wait_handshake() {
   done
   need_settings
   tunnel_is_up || fail "$IFACE is not up on this host: see 'systemctl status $UNIT'"
+  ! load_next_keys || next=$(public_half "$OWN_KEY")
+  if [[ -n $own && $own == "$next" ]]; then
+    # By the old key first: a server that is away now could not follow.
+    hear_all || explain_silence "$endpoint"
+    lead_to_own_key
+  fi
   [[ -z $own || $(wg show "$IFACE" public-key) == "$own" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
-  deadline=$((SECONDS + HANDSHAKE_WAIT))
+  hear_all || explain_silence "$endpoint"
+  if lock; then note_endpoints; fi
+}
+
+# hear_all: whether each one in asked has a session, or gets one in time
+hear_all() {
+  local deadline=$((SECONDS + HANDSHAKE_WAIT))
   find_silent
   call_silent
   while ((${#SILENT[@]})); do
-    ((SECONDS < deadline)) || explain_silence "$endpoint"
+    ((SECONDS < deadline)) || return 1
     sleep 0.3
     find_silent
   done
-  if lock; then note_endpoints; fi
+}
+
+# lead_to_own_key: to the one that waits in next.key, if all in asked come along, else back
+lead_to_own_key() {
+  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  exchange_own_key
+  unlock
+  ! hear_all || return 0
+  name_silent
+  lock || return 0
+  restore_own_key
+  fail "$NAMES did not come along to this host's new key within $HANDSHAKE_WAIT s, so it is back at" \
+    "the old one: run 'pulumi up' again"
+}
+
+# name_silent: those in SILENT, into NAMES
+name_silent() {
+  local key
+  NAMES=
+  for key in "${!SILENT[@]}"; do NAMES+="${NAMES:+, }${asked[$key]}"; done
 }
 
 # call_silent: those whose endpoint is known, since an idle session expires without a word
@@ -60,9 +92,9 @@ find_silent() {
 
 # explain_silence ENDPOINT: the likely causes, the likeliest first, and how to check each
 explain_silence() {
-  local key silent='' port=${SETTING[listen_port]} endpoint=${1:-"this VPS"}
-  for key in "${!SILENT[@]}"; do silent+="${silent:+, }${asked[$key]}"; done
-  say "no handshake from $silent within $HANDSHAKE_WAIT s. Everything else is in place. Likely causes:
+  local port=${SETTING[listen_port]} endpoint=${1:-"this VPS"}
+  name_silent
+  say "no handshake from $NAMES within $HANDSHAKE_WAIT s. Everything else is in place. Likely causes:
   1. The provider's own firewall, in its panel, does not let in $port/udp (IONOS: only tcp 22, 80, 443,
      8443 and 8447 until it is opened). Check: open $port/udp there; 'tcpdump -ni any udp port $port' on
      the VPS shows what arrives.

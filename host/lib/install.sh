@@ -34,11 +34,18 @@ verb_install() {
   step wrote-claimant
   # A newer helper may see the same files another way. What it sees alike is not touched.
   load_settings || return 0
+  note_old_keys
   write_conf
   tunnel_is_up || return 0
   # What watches has read the older one.
   stop_watcher
   bring_up
+}
+
+# note_old_keys: those that an older helper was given, which kept no note of it
+note_old_keys() {
+  load_own_keys
+  [[ -e $GIVEN_KEYS || -z $NOW_KEY ]] || note_given "$NOW_KEY" "$NOW_SHARED"
 }
 
 undo_install() {

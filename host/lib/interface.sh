@@ -3,7 +3,7 @@
 readonly START_WAIT=60 # seconds; a name server may be slow, wg-quick would wait for it forever
 
 verb_interface() {
-  local old_role old_endpoint
+  local old_role old_endpoint old_key
   local -a lines
   DOING=interface
   read_lines
@@ -14,7 +14,7 @@ verb_interface() {
   check_owner "${SETTING[owner]}"
   SETTING=()
   if load_settings; then finish_interrupted; fi
-  old_role=${SETTING[role]-} old_endpoint=${SETTING[peer_endpoint]-}
+  old_role=${SETTING[role]-} old_endpoint=${SETTING[peer_endpoint]-} old_key=${SETTING[peer_public_key]-}
   parse_settings "${lines[@]}" || refuse "$WRONG"
   [[ -z $old_role || $old_role == "${SETTING[role]}" ]] ||
     refuse "$IFACE on this host is a $old_role's already: one host cannot be both in one tunnel"
@@ -29,15 +29,14 @@ verb_interface() {
   [[ -n $old_role ]] || tunnel_is_up || UNDO=forget_interface
   [[ ${SETTING[role]} == vps ]] || choose_mark
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
+  if [[ -n $old_key ]]; then keep_old_vps "$old_key"; fi
   settings_text
   write_file "$OWN/settings" "$TEXT"
   step wrote-settings
   write_conf
   step wrote-conf
   if tunnel_is_up; then
-    # Added anew, a peer is dialled at once, and not with the next keepalive only.
-    [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]] ||
-      wg set "$IFACE" peer "${SETTING[peer_public_key]}" remove
+    [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]] || drop_vps
     sync_wireguard
     sync_link
     bring_up
@@ -45,6 +44,13 @@ verb_interface() {
   unlock
   start_unit
   tell_other_firewalls
+}
+
+# keep_old_vps KEY: beside the one in SETTING, until that is heard
+keep_old_vps() {
+  local key=${SETTING[peer_public_key]}
+  [[ $1 == "$key" ]] || keep_former vps "$1" ""
+  ! load_former vps || [[ $FORMER_KEY != "$key" ]] || forget_former vps
 }
 
 # close_files: to all but root, whoever has opened them

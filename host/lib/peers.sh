@@ -1,11 +1,11 @@
 # Peers: one file each, peers.d/NAME.conf, with the lines that the stack sent. A change touches
 # that peer of the running interface alone.
 
-# parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first of its family), EGRESS and
-# MTU; false with what is wrong in WRONG
+# parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first of its family), EGRESS, MTU
+# and HAND_OVER; false with what is wrong in WRONG
 parse_peer() {
   local line ip
-  KEY='' ALLOWED_IPS='' EGRESS=own MTU=''
+  KEY='' ALLOWED_IPS='' EGRESS=own MTU='' HAND_OVER=no
   for line in "$@"; do
     case $line in
       "public-key "*)
@@ -21,6 +21,7 @@ parse_peer() {
         done
         ;;
       "egress tunnel") EGRESS=tunnel ;;
+      "hand-over") HAND_OVER=yes ;;
       "mtu "*)
         MTU=${line#* }
         WRONG="'$line': 576-65535 are allowed"
@@ -36,13 +37,14 @@ parse_peer() {
   [[ -n $KEY && -n $ALLOWED_IPS ]]
 }
 
-# load_peers: PEER[public key] = its networks, NAMED[public key] = its name, and WAYS_OUT = the
+# load_peers: PEER[public key] = its networks, NAMED[public key] = its name; while a key is handed over
+# its name has two, of which BESIDE has the one without networks. WAYS_OUT = the
 # networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
 # needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key
 declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=()
 load_peers() {
   local file name ip
-  PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=()
+  PEER=() NAMED=() BESIDE=() TO_PEERS=() WAYS_OUT=() SHARED=()
   for file in "$OWN"/peers.d/*.conf; do
     [[ -e $file ]] || continue
     name=${file##*/} name=${name%.conf}
@@ -54,6 +56,7 @@ load_peers() {
     fi
     PEER[$KEY]=$ALLOWED_IPS NAMED[$KEY]=$name
     [[ ! -s $PRESHARED/$name ]] || SHARED[$KEY]=$PRESHARED/$name
+    add_former "$name" "$KEY"
     [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=$name
     for ip in ${ALLOWED_IPS//,/ }; do
       [[ -z $MTU ]] && is_inside "${ip%/*}" || TO_PEERS[$ip]=$MTU
@@ -62,12 +65,12 @@ load_peers() {
 }
 
 verb_put_peer() {
-  local name=${1-} file key ips egress text old=''
+  local name=${1-} file key ips egress hand_over text old=''
   DOING="put-peer $name"
   is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
   file=$OWN/peers.d/$name.conf
   parse_peer "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
-  key=$KEY ips=$ALLOWED_IPS egress=$EGRESS
+  key=$KEY ips=$ALLOWED_IPS egress=$EGRESS hand_over=$HAND_OVER
   printf -v text '%s\n' "${GIVEN[@]}"
 
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
@@ -77,19 +80,33 @@ verb_put_peer() {
   check_peer_routes "$ips"
   [[ ! -e $file ]] || IFS= read -r -d '' old <"$file" || true
   if [[ $text != "$old" ]]; then
+    keep_or_forget_former "$name" "$key" "$hand_over"
     write_file "$file" "$text"
     step wrote-peer
   fi
   write_conf
   step wrote-conf
   if tunnel_is_up; then
-    wg set "$IFACE" peer "$key" allowed-ips "$ips"
-    step set-peer
-    share_key "$key" "${SHARED[$key]-}"
+    sync_end "$name"
+    [[ ! -e $FORMER/$name ]] || start_beside hand-over
     drop_stray_peers
     sync_ways
     [[ $egress == tunnel ]] || end_way_out "$ips"
   fi
+}
+
+# keep_or_forget_former NAME KEY yes|no: before the file of that peer is written; whether its old key is
+# handed over to the new one
+keep_or_forget_former() {
+  local old=
+  ! find_key "$1" || old=$KEY
+  if [[ $3 == no ]]; then
+    [[ $old == "$2" ]] || forget_former "$1"
+    return
+  fi
+  [[ -z $old || $old == "$2" ]] || keep_former "$1" "$old" "$PRESHARED/$1"
+  # Back to the one before.
+  ! load_former "$1" || [[ $FORMER_KEY != "$2" ]] || forget_former "$1"
 }
 
 verb_remove_peer() {
@@ -105,6 +122,7 @@ verb_remove_peer() {
     ! parse_peer "${LINES[@]}" || ips=$ALLOWED_IPS
   fi
   rm -f "$file"
+  forget_former "$name"
   step unlisted-peer
   write_conf
   if tunnel_is_up; then
@@ -175,9 +193,9 @@ check_peer_routes() {
 # drop_stray_peers: those of the interface that no file has: removed ones, and old keys
 drop_stray_peers() {
   local key
-  load_peers
+  load_ends
   while read -r key; do
-    [[ -n ${PEER[$key]-} ]] || wg set "$IFACE" peer "$key" remove
+    [[ -n ${PEER[$key]+known} ]] || wg set "$IFACE" peer "$key" remove
     step dropped-peer
   done < <(wg show "$IFACE" peers)
 }

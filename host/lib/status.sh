@@ -39,10 +39,11 @@ tell_interface() {
   else
     echo "interface up kernel"
   fi
-  load_peers
+  load_ends
   while read -r key _ endpoint _ handshake received sent _; do
+    # While a key is handed over, it is told of the one in use.
+    [[ -z ${BESIDE[$key]-} ]] || continue
     name=${NAMED[$key]--}
-    [[ ${SETTING[role]} != server || $key != "${SETTING[peer_public_key]}" ]] || name=vps
     [[ $endpoint != "(none)" ]] || endpoint=-
     echo "peer $name $endpoint $handshake $received $sent"
   done < <(wg show "$IFACE" dump | tail -n +2)

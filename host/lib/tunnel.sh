@@ -5,6 +5,7 @@ verb_up() {
   lock || refuse "the helper is not installed on this host: run 'pulumi up'"
   need_settings
   UNDO=take_down
+  use_own_key
   bring_up
   [[ ${SETTING[role]} != vps ]] || call_peers
 }
@@ -40,6 +41,7 @@ bring_up() {
   step opened
   finish_interrupted
   start_watcher
+  start_unfinished
 }
 
 # drop_ipv6: what the tunnel had of it, if its stack had it until now
@@ -65,6 +67,7 @@ verb_down() {
 # take_down: best effort, each part for itself
 take_down() {
   stop_watcher
+  stop_beside
   rm -rf "$QUEUE"
   (remove_rules 4) || true
   (remove_rules 6) || true

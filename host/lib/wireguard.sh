@@ -2,7 +2,7 @@
 
 # conf_text quick|wg: the file into TEXT, for wg-quick or as wg itself reads it
 conf_text() {
-  local key anywhere
+  local key
   [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
   TEXT=
   if [[ $1 == quick ]]; then
@@ -22,28 +22,24 @@ conf_text() {
     TEXT+="PostUp = $HELPER $PROTOCOL up"$'\n'
     TEXT+="PreDown = $HELPER $PROTOCOL down"$'\n'
   fi
-  if [[ ${SETTING[role]} == server ]]; then
-    # Visitors come with their own addresses, so any source is let in.
-    anywhere=0.0.0.0/0
-    ((${#FAMILIES[@]} == 1)) || anywhere+=,::/0
-    peer_text vps "${SETTING[peer_public_key]}" "$anywhere" "$OWN/preshared.key"
-    TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
-    TEXT+="PersistentKeepalive = ${SETTING[keepalive]}"$'\n'
-    return
-  fi
-  load_peers
+  load_ends
   for key in "${!PEER[@]}"; do
-    peer_text "${NAMED[$key]}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
+    peer_text "${NAMED[$key]-${BESIDE[$key]-}}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
+    [[ ${SETTING[role]} == server ]] || continue
+    keepalive_of "$key"
+    TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
+    TEXT+="PersistentKeepalive = $VALUE"$'\n'
   done
 }
 
 address_text() { TEXT+="Address = $PREFIXED"$'\n'; }
 
-# peer_text NAME KEY NETWORKS FILE: appended to TEXT; the file has the preshared key, if there is one
+# peer_text NAME KEY NETWORKS FILE: appended to TEXT; networks may be empty, and the file has the
+# preshared key, if there is one
 peer_text() {
   TEXT+=$'\n'"# $1"$'\n'"[Peer]"$'\n'"PublicKey = $2"$'\n'
   [[ ! -s $4 ]] || TEXT+="PresharedKey = $(<"$4")"$'\n'
-  TEXT+="AllowedIPs = $3"$'\n'
+  [[ -z $3 ]] || TEXT+="AllowedIPs = $3"$'\n'
 }
 
 write_conf() {
@@ -64,17 +60,15 @@ tunnel_is_up() { [[ -e $SYSCTL/conf/$IFACE ]]; }
 
 # sync_wireguard: keys, port and peers of the running interface, without taking it down
 sync_wireguard() {
-  local wanted running second said
+  local wanted running said key
   wanted=$(wg pubkey <"$OWN/private.key")
   running=$(wg show "$IFACE" public-key)-$(wg show "$IFACE" listen-port)
   if [[ ${SETTING[role]} == vps && $running != "$wanted-${SETTING[listen_port]}" ]]; then
     # From now on an older handshake says nothing. They are told by the second, so in a new one.
-    second=$EPOCHSECONDS
-    while ((EPOCHSECONDS == second)); do sleep 0.1; done
+    next_second
     write_file "$OWN/changed" "$EPOCHSECONDS"$'\n'
   elif [[ ${SETTING[role]} == server && $running != "$wanted-"* ]]; then
-    # Added anew, a peer is dialled at once, and not with the next keepalive only.
-    wg set "$IFACE" peer "${SETTING[peer_public_key]}" remove
+    drop_vps
   fi
   conf_text wg
   # An empty file, or one without its key, would be taken, and would cut off every peer.
@@ -82,10 +76,20 @@ sync_wireguard() {
   said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||
     fail "wg syncconf failed: $(without_keys <<<"$said")"
   # A preshared key that the file has no more would stay.
-  [[ ${SETTING[role]} != server ]] || share_key "${SETTING[peer_public_key]}" "$OWN/preshared.key"
+  if [[ ${SETTING[role]} == server ]]; then
+    for key in "${!PEER[@]}"; do share_key "$key" "$OWN/preshared.key"; done
+  fi
   step synced-wireguard
   [[ $(wg show "$IFACE" public-key) == "$wanted" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
+}
+
+# drop_vps: of the running interface. Added anew, it is dialled at once, and not with the next keepalive
+# only.
+drop_vps() {
+  local key
+  load_vps
+  for key in "${!PEER[@]}"; do wg set "$IFACE" peer "$key" remove; done
 }
 
 # sync_link: address and MTU, which wg knows nothing of
@@ -110,27 +114,3 @@ sync_address() {
 
 # Whatever looks like a key, and be it in the words of another program.
 without_keys() { sed 's|[A-Za-z0-9+/]\{43\}=|(key)|g'; }
-
-# verb_key: this host's private key, and behind it, where it shares one with the VPS,
-# "preshared-key KEY"
-verb_key() {
-  local key='' shared=''
-  DOING=key
-  read_lines
-  ((${#LINES[@]} > 2)) || key=${LINES[0]-}
-  if ((${#LINES[@]} == 2)); then
-    shared=${LINES[1]#preshared-key }
-    [[ $shared != "${LINES[1]}" ]] && is_key "$shared" || key=''
-  fi
-  is_key "$key" || refuse "a private key is one line, 32 bytes in base64, a preshared key another"
-  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
-  if load_settings; then finish_interrupted; fi
-  [[ -e $OWN/private.key && $(<"$OWN/private.key") == "$key" ]] ||
-    write_file "$OWN/private.key" "$key"$'\n'
-  step wrote-key
-  keep_preshared_key "$OWN/preshared.key" "$shared"
-  ((${#SETTING[@]})) || return 0
-  write_conf
-  step wrote-conf
-  if tunnel_is_up; then sync_wireguard; fi
-}

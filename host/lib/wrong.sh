@@ -10,6 +10,7 @@ tell_wrong() {
   ! load_metrics || are_renewed || echo "wrong metrics"
   # It stays when the tunnel goes down.
   are_guarded || echo "wrong firewall"
+  has_given_keys || echo "wrong key"
   tunnel_is_up || return 0
   [[ $(<"/sys/class/net/$IFACE/mtu") == "${SETTING[mtu]}" ]] || echo "wrong mtu"
   WRONG=
@@ -17,17 +18,18 @@ tell_wrong() {
   [[ -z $WRONG ]] || echo "wrong addresses"
   passes_on || echo "wrong forwarding"
   while read -r key ips; do
-    there[$key]=$ips
+    there[$key]=${ips/"(none)"/}
   done < <(wg show "$IFACE" allowed-ips)
   for key in "${!PEER[@]}"; do
-    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]}"
+    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]-${BESIDE[$key]-}}"
   done
   tell_wrong_keys
 }
 
-# tell_wrong_keys: peers whose preshared key is not the one of their file. None is told.
+# tell_wrong_keys: on the VPS, peers whose preshared key is not the one of their file. None is told.
 tell_wrong_keys() {
   local key shared wanted
+  [[ ${SETTING[role]} == vps ]] || return 0
   while read -r key shared; do
     wanted="(none)"
     [[ -z ${SHARED[$key]-} ]] || wanted=$(<"${SHARED[$key]}")

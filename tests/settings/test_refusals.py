@@ -47,6 +47,7 @@ CIDR = ("Allowed: a network inside 10.0.0.0/8", "other people's hosts")
 ADDRESS = ("Allowed: a free address from 172.16.0.1 to 172.16.0.254", "fixed address")
 PORT = ("Allowed: a whole number from 1 to 65535", "no other ports")
 PORTS = ("Allowed: a port from 1 to 65535, or a range", "no other ports")
+GENERATION = ("Allowed: a whole number from 1 to 1000000", "leads both ends")
 MTU = ("Allowed: a whole number of bytes from 576 to 1440", "in one piece")
 KEEPALIVE = ("Allowed: a whole number of seconds from 0 (off) to 65535", "mappings of carriers")
 INTERFACE = ("Allowed: a lower-case letter, then up to 14", "15 characters")
@@ -416,6 +417,21 @@ CASES = [
     *(
         Case(f"{peer}.presharedKey", "yes", good=True, says=('"yes" is not', "true or false"))
         for peer in ("servers.attic", "clients.phone")
+    ),
+    *(
+        Case(f"{place}.keyGeneration", bad, 2, (f"{shown(bad)} is not allowed", *GENERATION))
+        for place in ("network", "vps", "servers.attic", "clients.laptop")
+        for bad in (0, -1, 1_000_001, 1.5, "2", True)
+    ),
+    *(
+        Case(
+            f"{place}.keyGeneration",
+            2,
+            1,
+            ("2 is not allowed", "make new ones on the device (`wg genkey", "never leaves"),
+            beside={f"{place}.publicKey": public_key(9)},
+        )
+        for place in ("servers.cabin", "clients.laptop")
     ),
     Case("vps.publicInterface", "ens+", "eth0.100", ('"ens+" is not allowed', *PUBLIC_INTERFACE)),
     Case("vps.publicInterface", "lo", "lo0", ('"lo" is not allowed', *PUBLIC_INTERFACE)),

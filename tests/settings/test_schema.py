@@ -64,6 +64,7 @@ def test_the_example_is_right_for_the_schema_and_for_us() -> None:
         {"forwards.http.from": ["203.0.113.7"], "forwards.http.limit": {"concurrent": 5}},
         {"forwards.http.enabled": False, "forwards.http.comment": " über $x "},
         {"vps.firewall": "defaultDeny", "vps.allow": {"x": {"from": ["laptop"], "to": "vps"}}},
+        {"network.keyGeneration": 2, "vps.keyGeneration": 1, "servers.attic.keyGeneration": 3},
         {"servers.attic.egress": "tunnel", "clients.phone.mtu": 1280},
         {
             "network.ipv6": "fd5c:91e2:7a3b::/64",
@@ -92,6 +93,8 @@ def test_the_schema_leaves_other_projects_keys_alone() -> None:
         {"lookUp": "maybe"},
         {"network.listenport": 51820},
         {"network.mtu": 9000},
+        {"network.keyGeneration": 0},
+        {"clients.laptop.keyGeneration": "2"},
         {"network.ipv6": "fd5c:91e2:7a3b::"},
         {"network.interface": "default"},
         {"vps.ssh.hostKey": "SHA256:abc"},

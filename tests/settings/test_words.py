@@ -281,6 +281,7 @@ def test_the_address_plan_has_the_defaults_of_the_design() -> None:
         "listenPort": 51820,
         "mtu": 1420,
         "keepalive": 25,
+        "keyGeneration": 1,
         "interface": "wg0",
     }
     assert settings.vps.public_interface is None

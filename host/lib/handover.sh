@@ -1,0 +1,167 @@
+# Hand-over: the far end gets another key, and its former one stays until the new one is heard.
+#
+# The former key lies in former.d/NAME, and behind it the second since which the new one is in use, once
+# it is; its preshared key in former.d/NAME.preshared. WireGuard knows both meanwhile, and the networks
+# belong to one of them: to the one that the far end has used last, since it may go back. A process of
+# its own sees to that, and takes the former one away once the new one is in use for a while.
+
+readonly FORMER=$OWN/former.d
+SETTLED=${RT_SETTLED-60} # seconds, longer than a far end tries its new key; other than 60 in tests
+readonly SETTLED
+
+declare -A BESIDE=() # public key -> name, of the one of two that has no networks
+
+# load_former NAME: into FORMER_KEY and SINCE, empty while that one is in use; false if there is none
+load_former() {
+  FORMER_KEY='' SINCE=''
+  [[ -s $FORMER/$1 ]] || return 1
+  read -r FORMER_KEY SINCE <"$FORMER/$1" || true
+  is_key "$FORMER_KEY" && [[ $SINCE =~ ^[0-9]*$ ]]
+}
+
+# keep_former NAME KEY PRESHARED-FILE: before its new key is written down
+keep_former() {
+  # Of one that was never heard, the former is still the one in use.
+  ! load_former "$1" || [[ -n $SINCE ]] || return 0
+  make_folder "$FORMER"
+  rm -f "$FORMER/$1.preshared"
+  [[ ! -s $3 ]] || write_file "$FORMER/$1.preshared" "$(<"$3")"$'\n'
+  write_file "$FORMER/$1" "$2"$'\n'
+  step kept-former
+}
+
+# forget_former NAME
+forget_former() {
+  rm -f "$FORMER/$1" "$FORMER/$1.preshared"
+  rmdir "$FORMER" 2>/dev/null || true
+}
+
+# add_former NAME KEY: beside the far end's key, into PEER, NAMED, BESIDE and SHARED
+add_former() {
+  load_former "$1" && [[ -z ${PEER[$FORMER_KEY]+known} ]] || return 0
+  PEER[$FORMER_KEY]='' BESIDE[$FORMER_KEY]=$1
+  [[ ! -s $FORMER/$1.preshared ]] || SHARED[$FORMER_KEY]=$FORMER/$1.preshared
+  [[ -z $SINCE ]] || return 0
+  PEER[$FORMER_KEY]=${PEER[$2]} PEER[$2]=''
+  unset -v "NAMED[$2]" "BESIDE[$FORMER_KEY]"
+  NAMED[$FORMER_KEY]=$1 BESIDE[$2]=$1
+}
+
+# load_vps: on a server, the VPS's keys as load_peers does it
+load_vps() {
+  local key=${SETTING[peer_public_key]} anywhere=0.0.0.0/0
+  # Visitors come with their own addresses, so any source is let in.
+  ((${#FAMILIES[@]} == 1)) || anywhere+=,::/0
+  PEER=(["$key"]="$anywhere") NAMED=(["$key"]=vps) BESIDE=() SHARED=()
+  add_former vps "$key"
+  for key in "${!PEER[@]}"; do
+    [[ ! -s $OWN/preshared.key ]] || SHARED[$key]=$OWN/preshared.key
+  done
+}
+
+load_ends() { if [[ ${SETTING[role]} == vps ]]; then load_peers; else load_vps; fi; }
+
+# keepalive_of KEY: on a server, into VALUE. A key that is not in use yet must be dialled to be heard.
+keepalive_of() {
+  VALUE=${SETTING[keepalive]}
+  [[ -z ${BESIDE[$1]-} || $VALUE != 0 ]] || VALUE=25
+}
+
+# sync_end NAME: its keys in the running interface, as the files say
+sync_end() {
+  local key
+  load_ends
+  for key in "${!PEER[@]}"; do
+    [[ ${NAMED[$key]-${BESIDE[$key]-}} == "$1" ]] || continue
+    wg set "$IFACE" peer "$key" allowed-ips "${PEER[$key]}"
+    step set-peer
+    share_key "$key" "${SHARED[$key]-}"
+    [[ ${SETTING[role]} == server ]] || continue
+    keepalive_of "$key"
+    wg set "$IFACE" peer "$key" persistent-keepalive "$VALUE"
+  done
+}
+
+# verb_hand_over: runs as long as there is something to hand over
+verb_hand_over() {
+  local alone file name quick=$((SECONDS + 300))
+  DOING=hand-over
+  [[ -d $FORMER ]] || return 0
+  exec {alone}<"$FORMER"
+  flock --nonblock "$alone" || return 0
+  finish_turns
+  while [[ -d $FORMER ]] && load_settings && tunnel_is_up; do
+    for file in "$FORMER"/*; do
+      name=${file##*/}
+      [[ $name == *.preshared ]] || ! find_turn "$name" || turn_over "$name"
+    done
+    # A far end that is off may come back next year.
+    if ((SECONDS < quick)); then sleep 0.1; else sleep 2; fi
+  done
+}
+
+# find_turn NAME: into TURN, what its handshakes ask for: new, former, or over; false for nothing
+find_turn() {
+  local key time
+  local -A heard=()
+  TURN=
+  load_former "$1" || return 1
+  find_key "$1" || return 1
+  while read -r key time; do heard[$key]=$time; done < <(wg show "$IFACE" latest-handshakes)
+  time=${heard[$KEY]-0}
+  if [[ -z $SINCE ]]; then
+    ((time == 0 || time < ${heard[$FORMER_KEY]-0})) || TURN=new
+  elif ((time < ${heard[$FORMER_KEY]-0})); then
+    TURN=former
+  elif ((EPOCHSECONDS >= SINCE + SETTLED)); then
+    TURN=over
+  fi
+  [[ -n $TURN ]]
+}
+
+# find_key NAME: the key that the stack has given it, into KEY
+find_key() {
+  KEY=${SETTING[peer_public_key]-}
+  [[ ${SETTING[role]} == vps ]] || return 0
+  [[ -s $OWN/peers.d/$1.conf ]] || return 1
+  read_lines <"$OWN/peers.d/$1.conf"
+  parse_peer "${LINES[@]}"
+}
+
+# turn_over NAME: what find_turn says, after the lock was waited for
+turn_over() {
+  lock || return 0
+  if load_settings && tunnel_is_up && find_turn "$1"; then
+    case $TURN in
+      new) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS"$'\n' ;;
+      former) write_file "$FORMER/$1" "$FORMER_KEY"$'\n' ;;
+      over) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
+    esac
+    step "turned-$TURN"
+    bring_ends "$1"
+  fi
+  unlock
+}
+
+# finish_turns: what a killed run has left of them
+finish_turns() {
+  local file
+  local -a names=()
+  lock || return 0
+  if load_settings && tunnel_is_up; then
+    for file in "$FORMER"/*; do names+=("${file##*/}"); done
+    bring_ends "${names[@]}"
+  fi
+  unlock
+}
+
+# bring_ends NAME...: the running interface first, since somebody waits for it, then its file
+bring_ends() {
+  local name
+  for name in "$@"; do sync_end "$name"; done
+  drop_stray_peers
+  step synced-ends
+  write_conf
+  # As long as it is there, a killed run is made up for.
+  rmdir "$FORMER" 2>/dev/null || true
+}

@@ -1,0 +1,434 @@
+"""Keys that change on a running tunnel: both ends come along, or stay where they were.
+
+What goes on beside the runs is a plain process here; in the lab it is systemd that starts it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import pytest
+
+from tests.host.machine import Machine, Result
+from tests.host.tunnel import KILLED, REFUSED, Tunnel
+from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
+from tests.support import eventually
+
+LONG = 30.0  # seconds; WireGuard tries again after five
+# Seconds. A key is tried for a moment, and a former one goes soon.
+WAITS = {"RT_KEY_WAIT": "2", "RT_HANDSHAKE_WAIT": "3", "RT_SETTLED": "1"}
+FOREVER = {"RT_SETTLED": "1000"}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A private key with its public half, and a preshared one."""
+
+    private: str
+    public: str
+    shared: str
+
+    @classmethod
+    def new(cls, machine: Machine) -> Self:
+        """Three that nobody has."""
+        private = machine.run("wg genkey").stdout.strip()
+        public = machine.run("wg pubkey", stdin=f"{private}\n").stdout.strip()
+        return cls(private, public, machine.run("wg genpsk").stdout.strip())
+
+
+def call(tunnel: Tunnel, words: str, stdin: str = "", **env: str) -> Result:
+    """A verb with short waits, which the processes that it starts have as well."""
+    line = f"{tunnel.folder}/reverse-tunnel 1 {words}"
+    return tunnel.machine.run(line, stdin=stdin, env=WAITS | env, check=False)
+
+
+class Rotation:
+    """A world with a visitor who stays, and what the stack sends to change keys.
+
+    Attributes:
+        visitor: a TCP connection through a forward.
+    """
+
+    def __init__(self, ends: World) -> None:
+        self.ends = ends
+        self.vps, self.server = ends.vps, ends.server
+        self.visitor = Call(ends.client, "tcp", VPS, 80)
+        self.server_key = self.key_of(self.server)
+        self.vps_key = self.key_of(self.vps)
+
+    def key_of(self, tunnel: Tunnel) -> str:
+        """The public key that a host's interface has."""
+        return tunnel.machine.run("wg show wg0 public-key").stdout.strip()
+
+    def networks(self, tunnel: Tunnel) -> dict[str, str]:
+        """What a host lets each key of the other end have; without those that have nothing."""
+        lines = tunnel.machine.run("wg show wg0 allowed-ips").stdout.splitlines()
+        pairs = (line.split("\t") for line in lines)
+        return {key: ips for key, ips in pairs if ips != "(none)"}
+
+    def peers(self, tunnel: Tunnel) -> set[str]:
+        """The other end's keys that a host knows."""
+        return set(tunnel.machine.run("wg show wg0 peers").stdout.split())
+
+    def tell_vps(self, keys: Keys, **env: str) -> None:
+        """The VPS learns the server's new keys."""
+        lines = f"public-key {keys.public}\nallowed-ips {SERVER}/32\nhand-over\n"
+        assert call(self.vps, "put-peer homelab", lines, **env).status == 0
+        assert call(self.vps, "put-preshared-key homelab", f"{keys.shared}\n").status == 0
+
+    def change_server(self, keys: Keys, **env: str) -> Result:
+        """The server gets its new keys."""
+        return call(self.server, "key", f"{keys.private}\npreshared-key {keys.shared}\n", **env)
+
+    def tell_server(self, keys: Keys, **env: str) -> None:
+        """The server learns the VPS's new key."""
+        lines = self.server.server_settings(f"{SERVER}/24", keys.public, f"{VPS}:51820")
+        assert call(self.server, "interface", lines, **env).status == 0
+
+    def arm_vps(self, keys: Keys) -> None:
+        """The VPS gets its new key, which is to wait."""
+        assert call(self.vps, "key", f"{keys.private}\nstaged\n").status == 0
+
+    def change_vps(self, keys: Keys, server: str = "", **env: str) -> Result:
+        """The last command of a run, which leads the VPS to its new key."""
+        lines = f"peer homelab {server or self.server_key}\npublic-key {keys.public}\n"
+        return call(self.vps, "wait-handshake", lines, **env)
+
+    def visited(self) -> bool:
+        """Whether the visitor is still served, by the connection of the beginning."""
+        return self.visitor.ask() == CLIENT
+
+    def settled(self) -> bool:
+        """Whether each end knows one key of the other: the one that it has."""
+        vps, server = self.key_of(self.vps), self.key_of(self.server)
+        return (self.peers(self.vps), self.peers(self.server)) == ({server}, {vps})
+
+    def comes_through(self) -> None:
+        """The visitor is served, both ends have settled, and nothing waits any more."""
+        eventually(self.visited, LONG, "the visitor is not served any more")
+        eventually(self.settled, LONG, "the ends have not settled")
+        for tunnel in (self.vps, self.server):
+            eventually(partial(nothing_waits, tunnel), LONG, "files are left")
+            said = tunnel.machine.run(
+                f"wg pubkey <{tunnel.files}/private.key;"
+                " sed -n 's/^PrivateKey = //p' /etc/wireguard/wg0.conf | wg pubkey"
+            )
+            assert said.stdout.split() == [self.key_of(tunnel)] * 2
+
+
+def nothing_waits(tunnel: Tunnel) -> bool:
+    """Whether a host keeps no key but its own and the other end's."""
+    left = f"ls -d {tunnel.files}/former.d {tunnel.files}/next.key 2>/dev/null || true"
+    return not tunnel.machine.run(left).stdout
+
+
+@pytest.fixture
+def rotation() -> Iterator[Rotation]:
+    with world() as ends:
+        ends.serve(8081)
+        ends.vps.put("web", f"tcp 80 -> {SERVER}:8081")
+        made = Rotation(ends)
+        assert made.visited()
+        yield made
+        made.visitor.end()
+
+
+def restart(tunnel: Tunnel) -> None:
+    """As a reboot does it: the files are all that is left."""
+    tunnel.machine.run("systemctl restart wg-quick@wg0", env=WAITS)
+
+
+def wrong(tunnel: Tunnel) -> list[str]:
+    """What a host tells is not as it was made."""
+    lines = tunnel.call("status").stdout.splitlines()
+    return [line.removeprefix("wrong ") for line in lines if line.startswith("wrong ")]
+
+
+def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation) -> None:
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys)
+    assert rotation.networks(rotation.vps) == {rotation.server_key: f"{SERVER}/32"}
+    assert rotation.visited()
+    assert rotation.change_server(keys).status == 0
+    assert rotation.key_of(rotation.server) == keys.public
+    rotation.comes_through()
+    assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
+
+
+def test_a_server_whose_vps_was_not_told_is_back_at_its_old_keys(rotation: Rotation) -> None:
+    keys = Keys.new(rotation.server.machine)
+    done = rotation.change_server(keys)
+    assert done.status != 0
+    assert "back at the old one: run 'pulumi up' again" in done.stderr
+    assert rotation.key_of(rotation.server) == rotation.server_key
+    rotation.comes_through()
+    assert wrong(rotation.server) == ["key"]
+    rotation.tell_vps(keys)
+    assert rotation.change_server(keys).status == 0
+    rotation.comes_through()
+    assert wrong(rotation.server) == []
+
+
+def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
+    rotation: Rotation,
+) -> None:
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys)
+    rotation.vps.machine.run("ip link set ens6 down")
+    done = rotation.change_server(keys)
+    assert "neither the new key nor the old one" in done.stderr
+    rotation.vps.machine.run("ip link set ens6 up; ip route add default via 203.0.113.1")
+    rotation.comes_through()
+    assert rotation.key_of(rotation.server) == keys.public
+
+
+# Of the verb and of the process that it starts, which dies by the same plan.
+TRYING = ["wrote-next-key", "set-key", "called-vps"]
+TAKING = ["wrote-key", "kept-preshared-key", "wrote-conf"]  # only a key that was answered is taken
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [*((step, True) for step in TRYING + TAKING), *((step, False) for step in TRYING)],
+)
+def test_a_server_that_dies_at_any_step_and_starts_again_finds_the_key_that_is_answered(
+    rotation: Rotation, step: str, *, told: bool
+) -> None:
+    """Nobody runs `up` again; the power is back."""
+    keys = Keys.new(rotation.server.machine)
+    if told:
+        rotation.tell_vps(keys)
+    assert rotation.change_server(keys, RT_CRASH_AT=step).status != 0
+    restart(rotation.server)
+    rotation.comes_through()
+    wanted = keys.public if told else rotation.server_key
+    assert rotation.key_of(rotation.server) == wanted
+
+
+@pytest.mark.parametrize("step", ["kept-former", "wrote-peer", "set-peer", "shared-key"])
+def test_a_vps_that_dies_while_it_is_told_knows_the_old_key_until_it_is_told_again(
+    rotation: Rotation, step: str
+) -> None:
+    keys = Keys.new(rotation.server.machine)
+    lines = f"public-key {keys.public}\nallowed-ips {SERVER}/32\nhand-over\n"
+    assert call(rotation.vps, "put-peer homelab", lines, RT_CRASH_AT=step).status == KILLED
+    restart(rotation.vps)
+    eventually(rotation.visited, LONG, "the old key leads nowhere")
+    rotation.tell_vps(keys)
+    assert rotation.change_server(keys).status == 0
+    rotation.comes_through()
+
+
+@pytest.mark.parametrize("step", ["turned-new", "turned-over", "synced-ends"])
+def test_a_hand_over_that_dies_at_any_step_is_finished_by_the_next(
+    rotation: Rotation, step: str
+) -> None:
+    """By the next run, by a change of the firewall, by a start: all of them bring the tunnel up."""
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys, RT_CRASH_AT=step)
+    assert rotation.change_server(keys).status == 0
+    running = "pgrep -fc '[1] hand-over' || true"
+    eventually(lambda: rotation.vps.machine.run(running).stdout == "0\n", LONG, "it did not die")
+    call(rotation.vps, "restore")
+    rotation.comes_through()
+
+
+def test_a_vps_that_starts_again_between_the_two_knows_both_keys(rotation: Rotation) -> None:
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys)
+    restart(rotation.vps)
+    eventually(rotation.visited, LONG, "the old key leads nowhere")
+    assert rotation.change_server(keys).status == 0
+    rotation.comes_through()
+
+
+def test_a_third_key_takes_the_place_of_one_that_was_never_heard(rotation: Rotation) -> None:
+    never, keys = (Keys.new(rotation.server.machine) for _ in range(2))
+    rotation.tell_vps(never)
+    rotation.tell_vps(keys)
+    assert rotation.peers(rotation.vps) == {rotation.server_key, keys.public}
+    assert rotation.change_server(keys).status == 0
+    rotation.comes_through()
+
+
+def test_a_removed_peer_leaves_neither_of_its_keys(rotation: Rotation) -> None:
+    rotation.tell_vps(Keys.new(rotation.server.machine))
+    assert call(rotation.vps, "remove-peer homelab").status == 0
+    assert rotation.peers(rotation.vps) == set()
+    assert not rotation.visited()
+    assert "PublicKey" not in rotation.vps.machine.read("/etc/wireguard/wg0.conf")
+
+
+def test_without_a_hand_over_the_old_key_ends_at_once(rotation: Rotation) -> None:
+    """So it is for client devices: who has stolen one is out."""
+    keys = Keys.new(rotation.server.machine)
+    rotation.vps.call(
+        "put-peer homelab", stdin=f"public-key {keys.public}\nallowed-ips {SERVER}/32\n"
+    )
+    assert rotation.peers(rotation.vps) == {keys.public}
+    assert not rotation.visited()
+
+
+def test_the_vps_goes_over_to_a_new_key_and_visitors_stay(rotation: Rotation) -> None:
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    assert rotation.key_of(rotation.vps) == rotation.vps_key
+    rotation.tell_server(keys)
+    assert rotation.networks(rotation.server) == {rotation.vps_key: "0.0.0.0/0"}
+    assert rotation.visited()
+    assert rotation.change_vps(keys).status == 0
+    assert rotation.key_of(rotation.vps) == keys.public
+    rotation.comes_through()
+    assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
+
+
+def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: Rotation) -> None:
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    done = rotation.change_vps(keys)
+    assert done.status != 0
+    assert "homelab did not come along to this host's new key" in done.stderr
+    assert rotation.key_of(rotation.vps) == rotation.vps_key
+    eventually(rotation.visited, LONG, "the old key leads nowhere")
+    assert wrong(rotation.vps) == ["key"]
+    rotation.tell_server(keys)
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
+    assert wrong(rotation.vps) == []
+
+
+def test_a_vps_does_not_leave_its_key_while_a_server_is_away(rotation: Rotation) -> None:
+    """One that was told would be lost else, if its turn never came."""
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    rotation.tell_server(keys)
+    stranger = Keys.new(rotation.vps.machine).public
+    lines = f"public-key {stranger}\nallowed-ips 172.16.0.9/32\n"
+    rotation.vps.call("put-peer away", stdin=lines)
+    done = rotation.change_vps(keys, server=f"{rotation.server_key}\npeer away {stranger}")
+    assert "no handshake from away" in done.stderr
+    assert rotation.key_of(rotation.vps) == rotation.vps_key
+    assert rotation.visited()
+
+
+def test_a_server_that_came_along_goes_back_with_the_vps(rotation: Rotation) -> None:
+    """Another server has not come along, so the VPS is back at its old key."""
+    keys = Keys.new(rotation.vps.machine)
+    rotation.tell_server(keys, **FOREVER)
+    old = rotation.vps.machine.read(f"{rotation.vps.files}/private.key")
+    for private, public in ((keys.private, keys.public), (old, rotation.vps_key)) * 2:
+        rotation.vps.machine.run("sleep 1; wg set wg0 private-key <(cat)", stdin=private)
+        call_server(rotation)
+        eventually(partial(follows, rotation, public), LONG, "the server did not follow")
+        eventually(rotation.visited, LONG, "the visitor is not served any more")
+
+
+def follows(rotation: Rotation, key: str) -> bool:
+    """Whether the server takes that key for the VPS's."""
+    return rotation.networks(rotation.server) == {key: "0.0.0.0/0"}
+
+
+def call_server(rotation: Rotation) -> None:
+    """A handshake now."""
+    for seconds in (25, 0):
+        rotation.vps.machine.run(
+            f"wg set wg0 peer {rotation.server_key} persistent-keepalive {seconds}"
+        )
+
+
+@pytest.mark.parametrize("step", ["wrote-key", "wrote-conf", "took-keys", "exchanged-key"])
+@pytest.mark.parametrize("starts_again", [True, False])
+def test_a_vps_that_dies_on_its_way_to_a_new_key_gets_there(
+    rotation: Rotation, step: str, *, starts_again: bool
+) -> None:
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    rotation.tell_server(keys)
+    assert rotation.change_vps(keys, RT_CRASH_AT=step).status == KILLED
+    if starts_again:
+        restart(rotation.vps)
+        eventually(rotation.visited, LONG, "the visitor is not served any more")
+    rotation.arm_vps(keys)
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
+    assert rotation.key_of(rotation.vps) == keys.public
+
+
+def test_a_vps_that_dies_on_its_way_back_is_at_its_old_key_after_a_start(
+    rotation: Rotation,
+) -> None:
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    assert rotation.change_vps(keys, RT_CRASH_AT="restored-key").status == KILLED
+    restart(rotation.vps)
+    eventually(rotation.visited, LONG, "the visitor is not served any more")
+    rotation.arm_vps(keys)
+    rotation.tell_server(keys)
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
+
+
+def test_both_ends_change_in_one_run_and_visitors_stay(rotation: Rotation) -> None:
+    """In the order of an `up`: the VPS is told all, then the server, and the VPS goes last."""
+    vps, server = Keys.new(rotation.vps.machine), Keys.new(rotation.server.machine)
+    rotation.arm_vps(vps)
+    rotation.tell_vps(server)
+    assert rotation.change_server(server).status == 0
+    rotation.tell_server(vps)
+    assert rotation.visited()
+    assert rotation.change_vps(vps, server.public).status == 0
+    rotation.comes_through()
+
+
+BY_HAND = {
+    "the interface's key": "wg set wg0 private-key <(wg genkey)",
+    "the file": "wg genkey >{files}/private.key",
+    "the interface's shared key": "wg set wg0 peer {peer} preshared-key <(wg genpsk)",
+    "no shared key": "wg set wg0 peer {peer} preshared-key /dev/null",
+    "the shared key's file": "wg genpsk >{files}/preshared.key",
+}
+
+
+@pytest.mark.parametrize("harm", BY_HAND)
+def test_keys_that_were_changed_by_hand_are_told_and_put_back(
+    rotation: Rotation, harm: str
+) -> None:
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys)
+    rotation.change_server(keys)
+    rotation.comes_through()
+    server = rotation.server
+    command = BY_HAND[harm].format(files=server.files, peer=rotation.vps_key)
+    for _ in range(2):
+        assert wrong(server) == []
+        server.machine.run(command)
+        assert wrong(server) == ["key"]
+        assert rotation.change_server(keys).status == 0
+        rotation.comes_through()
+
+
+def test_the_vps_tells_of_a_key_that_was_changed_by_hand(vps: Tunnel) -> None:
+    for command in ("wg set wg0 private-key <(wg genkey)", f"wg genkey >{vps.files}/private.key"):
+        key = vps.machine.read(f"{vps.files}/private.key")
+        assert wrong(vps) == []
+        vps.machine.run(command)
+        assert wrong(vps) == ["key"]
+        vps.call("key", stdin=key)
+        assert wrong(vps) == []
+
+
+def test_a_host_of_an_older_helper_notes_its_keys_when_it_gets_a_newer_one(vps: Tunnel) -> None:
+    vps.machine.run(f"rm {vps.files}/given")
+    assert wrong(vps) == []
+    vps.install()
+    vps.machine.run(f"wg genkey >{vps.files}/private.key")
+    assert wrong(vps) == ["key"]
+
+
+@pytest.mark.parametrize("line", ["staged\nstaged now", "preshared-key abc", "hand-over"])
+def test_lines_that_are_not_known_behind_a_key_are_refused(vps: Tunnel, line: str) -> None:
+    key = vps.machine.read(f"{vps.files}/private.key").strip()
+    done = vps.call("key", stdin=f"{key}\n{line}\n", check=False)
+    assert done.status == REFUSED
+    assert key not in done.stderr
