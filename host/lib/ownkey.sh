@@ -11,8 +11,9 @@
 
 readonly NEXT_KEY=$OWN/next.key # as it was given: the private key, "preshared-key KEY" behind it
 readonly GIVEN_KEYS=$OWN/given  # what tells the keys that the stack gave from others, and no more
-KEY_WAIT=${RT_KEY_WAIT-12}      # seconds: WireGuard tries three times; other than 12 in tests
+KEY_WAIT=${RT_KEY_WAIT-8}       # seconds: WireGuard tries twice; other than 8 in tests
 readonly KEY_WAIT
+readonly NO_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= # to WireGuard, a preshared key that is none
 
 # parse_keys LINE...: into OWN_KEY, OWN_SHARED and STAGED; false if that is not what they are
 parse_keys() {
@@ -165,14 +166,15 @@ try_keys() {
   since=$EPOCHSECONDS
   # One that is in use already would not shake hands anew.
   ! uses_key "$1" || wg set "$IFACE" private-key <(wg genkey)
-  wg set "$IFACE" private-key <(printf '%s\n' "$1")
+  # All at once: the next packet shakes hands, and with the wrong one of two would do so in vain.
+  TEXT="[Interface]"$'\n'"PrivateKey = $1"$'\n'
+  for key in "${!PEER[@]}"; do
+    TEXT+="[Peer]"$'\n'"PublicKey = $key"$'\n'"PresharedKey = ${2:-$NO_KEY}"$'\n'
+    [[ -z ${PEER[$key]} ]] || TEXT+="AllowedIPs = ${PEER[$key]}"$'\n'
+  done
+  wg addconf "$IFACE" <(printf '%s' "$TEXT")
   step set-key
   for key in "${!PEER[@]}"; do
-    if [[ -n $2 ]]; then
-      wg set "$IFACE" peer "$key" preshared-key <(printf '%s\n' "$2")
-    else
-      wg set "$IFACE" peer "$key" preshared-key /dev/null
-    fi
     keepalive_of "$key"
     call_peer "$key" "$VALUE"
   done

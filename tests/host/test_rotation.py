@@ -4,6 +4,7 @@ What goes on beside the runs is a plain process here; in the lab it is systemd t
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -123,15 +124,42 @@ def nothing_waits(tunnel: Tunnel) -> bool:
     return not tunnel.machine.run(left).stdout
 
 
-@pytest.fixture
-def rotation() -> Iterator[Rotation]:
+@contextmanager
+def served_world() -> Iterator[World]:
+    """A world with a forward that leads to a service."""
     with world() as ends:
         ends.serve(8081)
         ends.vps.put("web", f"tcp 80 -> {SERVER}:8081")
-        made = Rotation(ends)
-        assert made.visited()
+        yield ends
+
+
+@contextmanager
+def visited(ends: World) -> Iterator[Rotation]:
+    """A visitor has come."""
+    made = Rotation(ends)
+    assert made.visited()
+    yield made
+    made.visitor.end()
+
+
+@pytest.fixture(scope="module")
+def ends() -> Iterator[World]:
+    with served_world() as built:
+        yield built
+
+
+@pytest.fixture
+def rotation(ends: World) -> Iterator[Rotation]:
+    """For tests that leave both ends at rest; with whatever keys."""
+    with visited(ends) as made:
         yield made
-        made.visitor.end()
+
+
+@pytest.fixture
+def last_rotation() -> Iterator[Rotation]:
+    """For tests that do not."""
+    with served_world() as built, visited(built) as made:
+        yield made
 
 
 def restart(tunnel: Tunnel) -> None:
@@ -252,22 +280,22 @@ def test_a_third_key_takes_the_place_of_one_that_was_never_heard(rotation: Rotat
     rotation.comes_through()
 
 
-def test_a_removed_peer_leaves_neither_of_its_keys(rotation: Rotation) -> None:
-    rotation.tell_vps(Keys.new(rotation.server.machine))
-    assert call(rotation.vps, "remove-peer homelab").status == 0
-    assert rotation.peers(rotation.vps) == set()
-    assert not rotation.visited()
-    assert "PublicKey" not in rotation.vps.machine.read("/etc/wireguard/wg0.conf")
+def test_a_removed_peer_leaves_neither_of_its_keys(last_rotation: Rotation) -> None:
+    last_rotation.tell_vps(Keys.new(last_rotation.server.machine))
+    assert call(last_rotation.vps, "remove-peer homelab").status == 0
+    assert last_rotation.peers(last_rotation.vps) == set()
+    assert not last_rotation.visited()
+    assert "PublicKey" not in last_rotation.vps.machine.read("/etc/wireguard/wg0.conf")
 
 
-def test_without_a_hand_over_the_old_key_ends_at_once(rotation: Rotation) -> None:
+def test_without_a_hand_over_the_old_key_ends_at_once(last_rotation: Rotation) -> None:
     """So it is for client devices: who has stolen one is out."""
-    keys = Keys.new(rotation.server.machine)
-    rotation.vps.call(
+    keys = Keys.new(last_rotation.server.machine)
+    last_rotation.vps.call(
         "put-peer homelab", stdin=f"public-key {keys.public}\nallowed-ips {SERVER}/32\n"
     )
-    assert rotation.peers(rotation.vps) == {keys.public}
-    assert not rotation.visited()
+    assert last_rotation.peers(last_rotation.vps) == {keys.public}
+    assert not last_rotation.visited()
 
 
 def test_the_vps_goes_over_to_a_new_key_and_visitors_stay(rotation: Rotation) -> None:
@@ -298,30 +326,32 @@ def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: 
     assert wrong(rotation.vps) == []
 
 
-def test_a_vps_does_not_leave_its_key_while_a_server_is_away(rotation: Rotation) -> None:
+def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rotation) -> None:
     """One that was told would be lost else, if its turn never came."""
-    keys = Keys.new(rotation.vps.machine)
-    rotation.arm_vps(keys)
-    rotation.tell_server(keys)
-    stranger = Keys.new(rotation.vps.machine).public
+    keys = Keys.new(last_rotation.vps.machine)
+    last_rotation.arm_vps(keys)
+    last_rotation.tell_server(keys)
+    stranger = Keys.new(last_rotation.vps.machine).public
     lines = f"public-key {stranger}\nallowed-ips 172.16.0.9/32\n"
-    rotation.vps.call("put-peer away", stdin=lines)
-    done = rotation.change_vps(keys, server=f"{rotation.server_key}\npeer away {stranger}")
+    last_rotation.vps.call("put-peer away", stdin=lines)
+    done = last_rotation.change_vps(
+        keys, server=f"{last_rotation.server_key}\npeer away {stranger}"
+    )
     assert "no handshake from away" in done.stderr
-    assert rotation.key_of(rotation.vps) == rotation.vps_key
-    assert rotation.visited()
+    assert last_rotation.key_of(last_rotation.vps) == last_rotation.vps_key
+    assert last_rotation.visited()
 
 
-def test_a_server_that_came_along_goes_back_with_the_vps(rotation: Rotation) -> None:
+def test_a_server_that_came_along_goes_back_with_the_vps(last_rotation: Rotation) -> None:
     """Another server has not come along, so the VPS is back at its old key."""
-    keys = Keys.new(rotation.vps.machine)
-    rotation.tell_server(keys, **FOREVER)
-    old = rotation.vps.machine.read(f"{rotation.vps.files}/private.key")
-    for private, public in ((keys.private, keys.public), (old, rotation.vps_key)) * 2:
-        rotation.vps.machine.run("sleep 1; wg set wg0 private-key <(cat)", stdin=private)
-        call_server(rotation)
-        eventually(partial(follows, rotation, public), LONG, "the server did not follow")
-        eventually(rotation.visited, LONG, "the visitor is not served any more")
+    keys = Keys.new(last_rotation.vps.machine)
+    last_rotation.tell_server(keys, **FOREVER)
+    old = last_rotation.vps.machine.read(f"{last_rotation.vps.files}/private.key")
+    for private, public in ((keys.private, keys.public), (old, last_rotation.vps_key)) * 2:
+        last_rotation.vps.machine.run("sleep 1; wg set wg0 private-key <(cat)", stdin=private)
+        call_server(last_rotation)
+        eventually(partial(follows, last_rotation, public), LONG, "the server did not follow")
+        eventually(last_rotation.visited, LONG, "the visitor is not served any more")
 
 
 def follows(rotation: Rotation, key: str) -> bool:
