@@ -67,6 +67,7 @@ remove_files() {
   [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
   rm -f "$WIREGUARD/.$IFACE.conf.new"
   step removed-conf
+  remove_limits
   rm -rf "${OWN:?}"
   rmdir "$ETC" 2>/dev/null || true
   step removed-settings

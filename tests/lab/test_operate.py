@@ -185,6 +185,10 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
     kind = "kernel" if Path("/sys/module/wireguard").exists() else "userspace"
     for name in ("vps", "homelab"):
         assert (told["hosts"][name]["tunnel"], told["hosts"][name]["wireguard"]) == ("up", kind)
+        if kind == "userspace":
+            host = joined.lab.host(name)
+            environment = "tr '\\0' '\\n' </proc/$(pgrep -x wireguard-go)/environ"
+            assert "GOMEMLIMIT=" in host.run(environment).stdout
     peers = told["hosts"]["vps"]["peers"]
     assert peers.keys() == {"homelab", "cabin", "laptop", "phone"}
     assert peers["homelab"]["endpoint"].startswith("192.0.2.2:")

@@ -1,0 +1,57 @@
+"""The program that is WireGuard where the kernel has none gets a limit for its memory."""
+
+from tests.host.machine import Machine
+from tests.host.tunnel import Tunnel
+from tests.host.userspace import has_wireguard
+
+LIMITS = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
+
+
+def there_are_limits(machine: Machine) -> bool:
+    return machine.run(f"test -e {LIMITS}", check=False).status == 0
+
+
+def without_the_kernels(machine: Machine) -> None:
+    """What the kernel shows of its modules is none, and so it stays until `wireguard` is made."""
+    machine.run("mount -t tmpfs none /sys/module")
+    assert not has_wireguard(machine)
+
+
+def test_a_sixth_of_the_hosts_memory_is_the_limit(machine: Machine) -> None:
+    without_the_kernels(machine)
+    Tunnel(machine).set_up_vps()
+    total = int(machine.run("awk '/^MemTotal:/ { print $2 }' /proc/meminfo").stdout)
+    assert f"Environment=GOMEMLIMIT={total // 6}KiB\n" in machine.read(LIMITS)
+    assert machine.run(f"stat -c %a {LIMITS} $(dirname {LIMITS})").stdout == "644\n755\n"
+
+
+def test_where_the_kernel_has_wireguard_there_is_none_or_it_goes(machine: Machine) -> None:
+    """As after an upgrade of the host."""
+    without_the_kernels(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    assert there_are_limits(machine)
+    machine.run("mkdir /sys/module/wireguard")
+    tunnel.install()
+    assert not there_are_limits(machine)
+    assert machine.run(f"ls -d $(dirname {LIMITS})", check=False).status != 0
+
+
+def test_a_tunnel_from_before_gets_its_limit_with_a_newer_helper(machine: Machine) -> None:
+    without_the_kernels(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    machine.run(f"rm -r $(dirname {LIMITS})")
+    tunnel.install()
+    assert there_are_limits(machine)
+
+
+def test_a_drop_in_of_somebody_elses_stays(machine: Machine) -> None:
+    without_the_kernels(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    mine = LIMITS.replace("reverse-tunnel.conf", "mine.conf")
+    machine.write(mine, "[Service]\n")
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert not there_are_limits(machine)
+    assert machine.read(mine) == "[Service]\n"
