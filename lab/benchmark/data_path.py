@@ -6,7 +6,7 @@ from lab import systems
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, RATHOLE, WIREGUARD
-from lab.benchmark.data_path_rounds import ALGORITHMS, Rounds
+from lab.benchmark.data_path_rounds import ADDRESS_FIRST, ALGORITHMS, PORT_FIRST, Rounds
 from lab.benchmark.figures import Column, Goal, Section, Table, median
 from lab.benchmark.machine import machine, today
 from lab.benchmark.page import number
@@ -53,6 +53,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
         goals=(*goals({table.title: table for table in found}),),
         tables=found,
         missing=contenders.UNAVAILABLE | missing,
+        findings=(*findings({table.title: table for table in found}),),
     )
 
 
@@ -81,6 +82,35 @@ def goals(found: dict[str, Table]) -> Iterator[Goal]:
     columns = [*tables.FLOWS, tables.NEW, tables.P50]
     text = f"{many} forwards: at least {_ENOUGH:.0%} of what {few} has"
     yield _keeps_up(text, counts, many, few, columns)
+
+
+def findings(found: dict[str, Table]) -> Iterator[str]:
+    """What was found slow, and what was done about it, by the tables' titles."""
+    programs, rules = found[tables.PROGRAMS.title], found[tables.RULES.title]
+    names = [row.name for row in programs.rows]
+    if len(names) > len(_SUITES) + 1:
+        current, old, backport, limited = names[: len(_SUITES) + 2]
+        slow, fast = (_better(programs, name, current, tables.DOWN) for name in (old, backport))
+        share = _better(programs, limited, current, tables.DOWN)
+        held, less = (programs.row(name).samples(tables.MEMORY.name) for name in (current, limited))
+        if slow and fast:
+            yield (
+                f"Debian 12's wireguard-go carries {slow:.0%} of what the current one does, that of"
+                f" its backports {fast:.0%}. The look-up warns of a slow one, `status` shows which"
+                " one runs, and docs/operations.md says how to get a fast one."
+            )
+        if share and held and less:
+            yield (
+                f"The fast ones hold {number(median(held))} MB under load, more than a small VPS"
+                " has. The tunnel's unit limits them to a sixth of the memory: with that of 512 MB"
+                f" they hold {number(median(less))} MB, and carry {share:.0%}."
+            )
+    gain = _better(rules, PORT_FIRST, ADDRESS_FIRST, tables.NEW)
+    if gain:
+        yield (
+            "A forward's rule asks for the port first, and searches for the address only then:"
+            f" {number(gain)} times as many new connections as before with 1,000 forwards."
+        )
 
 
 def _encrypting() -> list[str]:

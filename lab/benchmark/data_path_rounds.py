@@ -19,6 +19,8 @@ from lab.progress import say
 ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used unless it is said
 _BY_ALGORITHM = (WIREGUARD, CLIENT, RATHOLE, OPENSSH)
 _COUNTS = (1, 100, 1000)  # forwards
+MEMORIES = ("85MiB",)  # what this project's tunnel gets of a VPS of 512 MB
+PORT_FIRST, ADDRESS_FIRST = "the port", "whether the address is this host's, as until now"
 _GIGABYTE = 1e9
 
 
@@ -45,11 +47,12 @@ class Rounds:
         self._algorithms = Sheet(tables.ALGORITHMS)
         self._by_program = Sheet(tables.PROGRAMS)
         self._by_count = Sheet(tables.COUNTS)
+        self._by_rule = Sheet(tables.RULES)
 
     def tables(self) -> tuple[Table, ...]:
         """What has been found."""
         main = (self._throughput, self._requests, self._packets, self._spending)
-        others = (self._algorithms, self._by_program, self._by_count)
+        others = (self._algorithms, self._by_program, self._by_count, self._by_rule)
         return tuple(sheet.table() for sheet in (*main, *others))
 
     def prepare(self, ways: Sequence[Way]) -> dict[str, str]:
@@ -89,7 +92,10 @@ class Rounds:
             if way in _BY_ALGORITHM:
                 self._compare_algorithms(way)
         for program in self._programs:
-            self._measure_program(program)
+            self._measure_program(self._road.version(program), program)
+        for memory in MEMORIES:
+            row = f"{self._road.version('wireguard-go')} that may take {memory}"
+            self._measure_program(row, "wireguard-go", memory)
         for count in _COUNTS:
             self._measure_count(count)
 
@@ -170,11 +176,13 @@ class Rounds:
                     row = f"{way.name}, {algorithm}"
                     self._algorithms.take(row, columns, partial(flow, algorithm, down=down))
 
-    def _measure_program(self, program: str) -> None:
-        way = replace(WIREGUARD, program=program)
+    def _measure_program(self, row: str, program: str, memory: str = WIREGUARD.memory) -> None:
+        way = replace(WIREGUARD, program=program, memory=memory)
+        before = self._road.memory()
         with way.standing(self._lab):
             self._visitor.seen_as(way.web)
-            self._measure_flows(self._by_program, self._road.version(program), way)
+            self._measure_flows(self._by_program, row, way)
+            self._by_program.add(row, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_count(self, count: int) -> None:
         port, row = self._road.set_forwards(count), f"{count:,}"
@@ -182,3 +190,14 @@ class Rounds:
             self._visitor.seen_as(port)
             self._measure_flows(self._by_count, row, CLIENT)
             self._measure_requests(self._by_count, row, port)
+            if count == max(_COUNTS):
+                self._compare_rules(port)
+
+    def _compare_rules(self, port: int) -> None:
+        """As they are, and as they were; both now, since the machine is never the same twice."""
+        visitor = self._visitor
+        for row in (PORT_FIRST, ADDRESS_FIRST):
+            if row == ADDRESS_FIRST:
+                self._road.ask_for_addresses_first()
+            self._by_rule.take(row, (tables.NEW,), lambda: (visitor.new_connections(port),))
+            self._by_rule.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))

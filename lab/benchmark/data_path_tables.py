@@ -76,9 +76,15 @@ ALGORITHMS = Table(
 PROGRAMS = Table(
     title="Where the kernel has no WireGuard: which wireguard-go",
     label="wireguard-go",
-    columns=(*FLOWS,),
+    columns=(*FLOWS, MEMORY),
     plot="bars",
-    about="WireGuard alone, by hand.",
+    about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
+)
+RULES = Table(
+    title="What a forward's rule asks first",
+    label="rule",
+    columns=(NEW, BUSY),
+    about="With 1,000 forwards, pages by the one whose rule comes last.",
 )
 COUNTS = Table(
     title="This project by the number of forwards",

@@ -112,6 +112,12 @@ class Road:
         asked = map(int, re.findall(r"--dport (\d+) ", rules))
         return [CLIENT.web, *(port for port in asked if port > _FIRST)][-1]
 
+    def ask_for_addresses_first(self) -> None:
+        """Let the forwards' rules be as they once were, until the tunnel comes up anew."""
+        saved = self.lab.host("vps").run(["iptables-save", "-t", "nat"]).stdout
+        turned = re.sub(r"(-m \w+ --dport \S+) (-m addrtype --dst-type LOCAL) ", r"\2 \1 ", saved)
+        self.lab.host("vps").run(["iptables-restore", "-w"], input=turned)
+
 
 def _forward(way: Way) -> dict[str, object]:
     source = "tunnel" if way is TUNNEL else "client"

@@ -29,6 +29,7 @@ class Way:
         encrypts: whether what it carries can't be read in between.
         udp: whether it carries UDP.
         program: of WireGuard by hand, where the kernel has none.
+        memory: that the program may take, such as `85MiB`; `off` is no limit.
         hosts: where it has something to do, in the order of going up.
     """
 
@@ -39,6 +40,7 @@ class Way:
     encrypts: bool = False
     udp: bool = True
     program: str = "wireguard-go"
+    memory: str = "off"
     hosts: tuple[str, ...] = ("vps", "homelab")
 
     @property
@@ -90,6 +92,7 @@ class Way:
             "HOME_FLOW": HOME_FLOW,
             "HOME_BULK": HOME_BULK,
             "PROGRAM": self.program,
+            "MEMORY": self.memory,
             "TUNNEL": self.talks[1] if self.talks else 0,
         }
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in facts.items())

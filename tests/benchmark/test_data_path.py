@@ -7,7 +7,8 @@ import pytest
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, WIREGUARD
-from lab.benchmark.data_path import goals
+from lab.benchmark.data_path import findings, goals
+from lab.benchmark.data_path_rounds import ADDRESS_FIRST, PORT_FIRST
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.way import SCRIPTS
 
@@ -110,3 +111,30 @@ def test_everybody_has_a_program_and_ports_of_its_own() -> None:
     assert len({*ports}) == len(ports)
     for way in contenders.ALL:
         assert (SCRIPTS / way.script).exists(), way.name
+
+
+def test_what_was_found_slow_is_told_by_its_figures() -> None:
+    programs = table(
+        tables.PROGRAMS,
+        {
+            "new": {tables.DOWN: 2000.0, tables.MEMORY: 400.0},
+            "old": {tables.DOWN: 300.0, tables.MEMORY: 20.0},
+            "backport": {tables.DOWN: 1900.0, tables.MEMORY: 350.0},
+            "new, limited": {tables.DOWN: 1500.0, tables.MEMORY: 70.0},
+        },
+    )
+    rules = table(
+        tables.RULES, {PORT_FIRST: {tables.NEW: 1800.0}, ADDRESS_FIRST: {tables.NEW: 1200.0}}
+    )
+    told = [*findings({one.title: one for one in (programs, rules)})]
+
+    assert len(told) == 3
+    assert "carries 15% of what the current one does, that of its backports 95%" in told[0]
+    assert "hold 400 MB" in told[1]
+    assert "they hold 70.0 MB, and carry 75%" in told[1]
+    assert "1.50 times as many" in told[2]
+
+
+def test_of_what_was_not_measured_nothing_is_told() -> None:
+    empty = (table(tables.PROGRAMS, {}), table(tables.RULES, {}))
+    assert not [*findings({one.title: one for one in empty})]
