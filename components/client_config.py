@@ -62,6 +62,19 @@ _UDP_DOWN = (
 )
 
 
+# The question is what makes WireGuard notice within seconds that the VPS, or the way to it, is
+# another one by now; and when no answer comes, its name may lead elsewhere. A loop of systemd's,
+# which ends with the tunnel: where there is no systemd, the tunnel comes up without it.
+_WATCHER = "reverse-tunnel-%i-redial"
+_ASK = "ping -nqc 1 -W {seconds} -I %i {vps} >/dev/null"
+_WATCH = (
+    f"systemd-run --quiet --no-block --collect --unit={_WATCHER}"
+    " sh -c 'while sleep 10; do {ask} || {ask_again} || {redial}; done' 2>/dev/null || true"
+)
+_REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpoint}"
+_UNWATCH = f"systemctl stop {_WATCHER} 2>/dev/null || true"
+
+
 @dataclass(frozen=True, eq=False)
 class _Family:
     """What differs between IPv4 and IPv6 in a server's file."""
@@ -130,6 +143,7 @@ class Gateway:
     Attributes:
         public_key: of the VPS, base64.
         endpoint: `host:port` that peers dial.
+        address: its own in the tunnel.
         network: the tunnel's network.
         ipv6: that of IPv6, if it has one.
         keepalive: seconds between packets that keep a NAT's mapping open; 0 sends none.
@@ -137,6 +151,7 @@ class Gateway:
 
     public_key: str
     endpoint: str
+    address: IPv4Address
     network: IPv4Network
     keepalive: int
     ipv6: IPv6Network | None = None
@@ -160,7 +175,8 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
 
     It carries the split tunnel itself: visitors keep their own address, so replies to any address
     must go back through the tunnel, and nothing else may. Where the tunnel is its way out, too,
-    everything goes there, which `wg-quick` sees to.
+    everything goes there, which `wg-quick` sees to. As long as it is up, it asks whether the VPS
+    answers, unless it shall be silent.
     """
     split = machine.egress is Egress.OWN
     extra = ["Table = off"] if split else []
@@ -171,7 +187,18 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
             "mss": str(machine.mtu - family.headers),
         }
         extra += [line.format(**words) for line in _family_lines(family, split=split)]
+    if gateway.keepalive:
+        extra += [f"PostUp = {_watch(gateway)}", f"PreDown = {_UNWATCH}"]
     return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
+
+
+def _watch(gateway: Gateway) -> str:
+    """A line of sh that starts to ask the VPS; it must have no sign that wg-quick reads, as #."""
+    return _WATCH.format(
+        ask=_ASK.format(seconds=2, vps=gateway.address),
+        ask_again=_ASK.format(seconds=8, vps=gateway.address),
+        redial=_REDIAL.format(key=gateway.public_key, endpoint=gateway.endpoint),
+    )
 
 
 def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:

@@ -346,6 +346,13 @@ class ReverseTunnel(pulumi.ComponentResource):
                     egress=machine.egress,
                     ipv6=self._settings.ipv6_of(name),
                 ),
-                Gateway(known[1], known[2], network.cidr, network.keepalive, network.ipv6),
+                Gateway(
+                    known[1],
+                    known[2],
+                    self._settings.vps_address,
+                    network.cidr,
+                    network.keepalive,
+                    network.ipv6,
+                ),
             )
         )

@@ -11,7 +11,9 @@ from settings import Egress
 
 LAPTOP = Machine("laptop", IPv4Address("172.16.0.10"), "PRIVATE", 1420)
 FULL = replace(LAPTOP, egress=Egress.TUNNEL)
-GATEWAY = Gateway("PUBLIC", "vps.example.org:51820", IPv4Network("172.16.0.0/24"), 25)
+GATEWAY = Gateway(
+    "PUBLIC", "vps.example.org:51820", IPv4Address("172.16.0.1"), IPv4Network("172.16.0.0/24"), 25
+)
 DUAL = replace(LAPTOP, ipv6=IPv6Address("fd5c:91e2:7a3b::a"))
 DUAL_FULL = replace(FULL, ipv6=DUAL.ipv6)
 DUAL_GATEWAY = replace(GATEWAY, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
@@ -120,6 +122,17 @@ def test_a_servers_file_takes_away_the_chain_that_it_makes() -> None:
     assert lines[lines.index("PreDown = iptables -w -t nat -F RT-%i-UDP") + 1].endswith(
         "-X RT-%i-UDP"
     )
+
+
+def test_a_server_asks_whether_the_vps_answers_unless_it_shall_be_silent() -> None:
+    lines = server_config(LAPTOP, GATEWAY).splitlines()
+    (start,) = (line for line in lines if "systemd-run" in line)
+    assert "-I %i 172.16.0.1 " in start
+    assert "wg set %i peer PUBLIC endpoint vps.example.org:51820;" in start
+    assert "#" not in start  # what follows would be a comment
+    assert "PreDown = systemctl stop reverse-tunnel-%i-redial 2>/dev/null || true" in lines
+    assert "redial" not in server_config(LAPTOP, replace(GATEWAY, keepalive=0))
+    assert "redial" not in client_config(LAPTOP, GATEWAY)
 
 
 def test_a_servers_file_keeps_the_vps_out_of_the_home_network() -> None:

@@ -319,6 +319,7 @@ def test_a_server_by_its_file_alone_answers_by_both(ends: Dual) -> None:
         Gateway(
             vps.run("wg show wg0 public-key").stdout.strip(),
             f"{VPS}:51820",
+            IPv4Address("172.16.0.1"),
             IPv4Network("172.16.0.0/24"),
             25,
             IPv6Network(NETWORK6),

@@ -1,9 +1,12 @@
 """A server whose VPS answers no more dials the address that its name has now."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from components.client_config import Gateway, server_config
+from components.client_config import Machine as WireGuardMachine
 from tests.host.machine import Machine
 from tests.host.watched import watched
 from tests.host.world import VPS, World, world
@@ -93,6 +96,38 @@ def test_without_keepalive_a_server_stays_silent(ends: World) -> None:
                 lambda: server.run("iptables -t nat -S").stdout == chains, LONG, "no watcher"
             )
         assert asked(vps) == before
+
+
+SYSTEMD_RUN = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do shift; done
+"$@" &
+"""
+
+
+def test_a_server_by_its_file_alone_finds_the_vps_as_well(ends: World) -> None:
+    """One that nobody logs in to. The loop that its file gives to systemd, run in its place."""
+    server, vps = ends.server.machine, ends.vps.machine
+    private = server.read(f"{ends.server.files}/private.key").strip()
+    key = vps.run("wg show wg0 public-key").stdout.strip()
+    tunnel = IPv4Network("172.16.0.0/24")
+    file = server_config(
+        WireGuardMachine("homelab", IPv4Address("172.16.0.4"), private, 1420),
+        Gateway(key, f"{NAME}:51820", IPv4Address(IN_TUNNEL), tunnel, 25),
+    )
+    ends.server.call("uninstall reverse-tunnel/home")
+    server.write("/usr/bin/systemd-run", SYSTEMD_RUN)
+    server.run("chmod 755 /usr/bin/systemd-run")
+    quick = file.replace("sleep 10", "sleep 0.2").replace("-W 8", "-W 1")
+    server.write("/etc/wireguard/wg0.conf", quick)
+    server.run("wg-quick up wg0 >/dev/null 2>&1")
+    eventually(lambda: answers(server), LONG, "the tunnel is not up")
+    name_leads_to(server, MOVED)
+    before = asked(vps)
+    eventually(lambda: asked(vps) > before + 3, LONG, "the server does not ask")
+    assert endpoint(server) == f"{VPS}:51820"
+    move(vps)
+    eventually(lambda: endpoint(server) == f"{MOVED}:51820", LONG, "the name was not looked up")
+    eventually(lambda: answers(server), LONG, "the tunnel did not come back")
 
 
 def test_of_several_addresses_the_next_one_is_dialled(ends: World) -> None:

@@ -7,7 +7,13 @@ from components.key_pair import private_key
 from tests.settings.samples import public_key
 
 KEY = private_key("a seed of the tests")
-_GATEWAY = Gateway(public_key(1), "vps.example.org:51820", IPv4Network("172.16.0.0/24"), 25)
+_GATEWAY = Gateway(
+    public_key(1),
+    "vps.example.org:51820",
+    IPv4Address("172.16.0.1"),
+    IPv4Network("172.16.0.0/24"),
+    25,
+)
 
 
 def client_file(name: str, *, own_key: bool = False) -> str:

@@ -1,0 +1,117 @@
+"""Heals by itself: what the lines, carriers, providers and name servers do to a tunnel that is up.
+
+Nobody does anything on a host, and none is told. How long it took is logged
+(`--log-cli-level=info`); the table in docs/operations.md has what it was.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.host import Host
+from lab.lab import Lab
+from tests.lab.deployment import Deployment
+from tests.lab.probes import VPS, page
+from tests.support import eventually
+
+_LOG = logging.getLogger(__name__)
+
+MANAGED = ("vps", "homelab", "attic")
+NAME = "vps.example.org"
+MOVED = "203.0.113.11"
+OTHER_PORTS = range(40000, 50000)
+LONG = 150.0  # seconds, for what takes half a minute at most
+MOVE_MAPPINGS = (
+    f"POSTROUTING -p udp --dport 51820 -j MASQUERADE --to-ports {OTHER_PORTS[0]}-{OTHER_PORTS[-1]}"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+    """The example, with servers that dial the VPS by its name; up."""
+    deployment.configure_as_example()
+    deployment.configure(vps={**deployment.settings("vps"), "endpoint": NAME})
+    deployment.up_if_changed()
+    yield deployment
+    deployment.forget()
+    lab.reset(*MANAGED)
+
+
+@pytest.fixture
+def elsewhere(lab: Lab) -> Iterator[None]:
+    """The carrier gives the next ways in other ports, and has forgotten those of before."""
+    carrier = lab.host("carrier")
+    carrier.run(f"iptables -t nat -I {MOVE_MAPPINGS}")
+    carrier.run(f"conntrack -D -p udp --orig-dst {VPS}", check=False)
+    yield
+    carrier.run(f"iptables -t nat -D {MOVE_MAPPINGS}")
+
+
+def visit(lab: Lab, after: str, vps: str = VPS) -> None:
+    """A visitor gets through to homelab, and the VPS to attic; how long that took is told."""
+    began = time.monotonic()
+    client = lab.host("client")
+    eventually(lambda: page(client, f"{vps}:80"), LONG, f"no visitor gets through after {after}")
+    visitors = time.monotonic() - began
+    eventually(lambda: page(lab.host("vps"), "172.16.0.6:8080"), LONG, f"no attic after {after}")
+    _LOG.info("%s: %.0f s, all %.0f s", after, visitors, time.monotonic() - began)
+
+
+def ports_of_servers(vps: Host) -> set[int]:
+    """From where the VPS has last heard its servers."""
+    endpoints = vps.run("wg show wg0 endpoints").stdout.split()[1::2]
+    return {int(each.rpartition(":")[2]) for each in endpoints if each != "(none)"}
+
+
+def test_the_carriers_mapping_moves(lab: Lab, request: pytest.FixtureRequest) -> None:
+    vps = lab.host("vps")
+    before = ports_of_servers(vps)
+    request.getfixturevalue("elsewhere")
+    visit(lab, "another mapping")
+    assert not ports_of_servers(vps) & before
+    assert ports_of_servers(vps) <= set(OTHER_PORTS)
+
+
+def test_the_home_line_drops_and_comes_back_with_another_mapping(
+    lab: Lab, request: pytest.FixtureRequest
+) -> None:
+    lab.cut("router")
+    client = lab.host("client")
+    eventually(lambda: page(client, f"{VPS}:80") is None, LONG, "the line is not cut")
+    request.getfixturevalue("elsewhere")
+    lab.heal("router")
+    visit(lab, "a line that was down")
+    assert ports_of_servers(lab.host("vps")) <= set(OTHER_PORTS)
+
+
+def test_the_vps_loses_its_power_and_then_knows_no_way_in(
+    lab: Lab, request: pytest.FixtureRequest
+) -> None:
+    """The mappings that it noted are gone, so it can't speak first: the servers must notice."""
+    vps = lab.host("vps")
+    vps.stop(orderly=False)
+    request.getfixturevalue("elsewhere")
+    vps.start()
+    visit(lab, "a power cut of the VPS")
+    assert ports_of_servers(vps) <= set(OTHER_PORTS)
+
+
+def test_the_vps_gets_another_address(lab: Lab, stack: Deployment) -> None:
+    """Its provider moves it, and its name leads there. It stays the same machine."""
+    vps = lab.host("vps")
+    vps.run(f"ip address del {VPS}/24 dev ens6; ip address add {MOVED}/24 dev ens6")
+    vps.run("ip route replace default via 203.0.113.1")
+    client = lab.host("client")
+    assert page(client, f"{MOVED}:80") is None
+    for name in ("homelab", "attic"):
+        lab.host(name).run(f"sed -i 's/^{VPS}\\s/{MOVED} /' /etc/hosts")
+    visit(lab, "another address of the VPS", MOVED)
+    assert page(client, f"{VPS}:80") is None
+    ssh = {**stack.settings("vps")["ssh"], "host": MOVED}
+    stack.configure(vps={"endpoint": NAME, "ssh": ssh})
+    assert {step.op for step in stack.preview_steps()} == {"update"}
+    stack.up()
+    assert page(client, f"{MOVED}:80")
+    assert stack.preview_steps() == []
