@@ -166,7 +166,10 @@ async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SS
         except ReachError as error:
             text = f"it is reached through {login.through}, and there {error}"
             raise ReachError(text, unreachable=error.unreachable, astray=True) from None
-        yield await stack.enter_async_context(await _connect(login, seconds, jump))
+        connection = await _connect(login, seconds, jump)
+        # Its orderly end would wait for a word from whoever passes it on, who may be gone.
+        stack.callback(connection.abort)
+        yield connection
 
 
 async def _connect(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import ValidationInfo
 
@@ -174,9 +174,9 @@ class PlacesCheck(Check):
     """The check of a list some of whose entries may be known later."""
 
     def _validate(self, value: object, info: ValidationInfo) -> object:
+        places = cast("tuple[Place, ...]", super()._validate(value, info))
         return tuple(
-            place.apply(named("host", check_host)) if is_late(place) else place
-            for place in check_places(super()._validate(value, info))
+            place.apply(named("host", check_host)) if is_late(place) else place for place in places
         )
 
 

@@ -91,6 +91,14 @@ class Sshd:
         process.exit(self.status)
 
 
+async def _end_all() -> None:
+    """Ends what the loop is busy with, whoever was to be silent for ever, too."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextlib.contextmanager
 def running(sshd: Sshd) -> Iterator[Sshd]:
     """Runs the server in a thread of its own, on a port that the kernel chooses."""
@@ -142,6 +150,7 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
         sshd.port = acceptor.get_port()
         yield sshd
         loop.call_soon_threadsafe(acceptor.close)
+        asyncio.run_coroutine_threadsafe(_end_all(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

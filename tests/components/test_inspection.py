@@ -191,6 +191,7 @@ def test_commands_of_a_server_go_by_the_vps_where_its_ssh_says_so(sshd: Sshd) ->
         assert (proxy["host"], proxy["port"]) == ("127.0.0.1", sshd.port)
         assert (connection["hostKey"], proxy["hostKey"]) == (host_key(2), sshd.host_key)
     assert all("proxy" not in each for each in connections(made, "vps"))
+    assert all("connection" in each.secrets for each in made.commands)
     # What leads there is there before, and goes after.
     assert on_the_way(made, "homelab") == {"vps-claim", "homelab"}
 

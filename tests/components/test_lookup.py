@@ -372,6 +372,14 @@ def test_a_tunnel_in_which_nobody_answers_is_said(
     assert "is the tunnel up?" in found.text
 
 
+def test_a_host_that_falls_silent_behind_another_is_given_up(
+    sshd: Sshd, vps: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.5)
+    sshd.silent = True
+    assert "overloaded" in problem(login(sshd, through=login(vps))).text
+
+
 def test_an_sshd_that_passes_nothing_on_is_said(sshd: Sshd, vps: Sshd) -> None:
     vps.passes_on = False
     found = problem(login(sshd, through=login(vps)))

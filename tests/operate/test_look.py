@@ -21,11 +21,11 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def settings(sshd: Sshd) -> Settings:
+def settings(sshd: Sshd, *hosts: str) -> Settings:
     """A VPS alone, at the server on loopback."""
     return loaded(
         {
-            "vps.ssh": {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key},
+            "vps.ssh": {"host": hosts or "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key},
             "servers": ABSENT,
             "forwards": ABSENT,
             "sshPrivateKey": sshd.private_key,
@@ -33,8 +33,8 @@ def settings(sshd: Sshd) -> Settings:
     )
 
 
-def told(sshd: Sshd, *, connect: bool = False) -> HostReport | str:
-    return asyncio.run(look_at(settings(sshd), connect=connect)).hosts["vps"]
+def told(sshd: Sshd, *hosts: str, connect: bool = False) -> HostReport | str:
+    return asyncio.run(look_at(settings(sshd, *hosts), connect=connect)).hosts["vps"]
 
 
 def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
@@ -42,6 +42,21 @@ def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
     assert isinstance(report, HostReport)
     assert report.role == "vps"
     assert sshd.probed == 1
+
+
+def test_a_host_is_asked_by_the_first_way_that_leads_there(sshd: Sshd) -> None:
+    assert isinstance(told(sshd, "127.0.0.2", "127.0.0.1"), HostReport)
+    sshd.user = "somebody-else"
+    said = told(sshd, "127.0.0.2", "127.0.0.1")
+    assert isinstance(said, str)
+    assert said.startswith(f"can't be asked (by root@127.0.0.1:{sshd.port}): the login as root is")
+
+
+def test_of_a_host_to_which_no_way_leads_each_is_named(sshd: Sshd) -> None:
+    said = told(sshd, "127.0.0.2", "127.0.0.3")
+    assert isinstance(said, str)
+    assert said.startswith("can't be asked: none of its ways leads there:\n")
+    assert f"\n    root@127.0.0.3:{sshd.port}: the host refuses connections" in said
 
 
 def test_the_vps_tries_targets_only_if_that_is_wanted(sshd: Sshd) -> None:
