@@ -3,6 +3,7 @@
 None of it changes what is on a host, or drops what passes through.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,8 +84,8 @@ def test_servers_are_looked_after_from_home_and_from_elsewhere(lab: Lab, fresh: 
 
     with away(lab), download(lab.host("client"), VPS, 80) as flow:
         before = rules_of_all(lab)
-        preview = stack.pulumi("preview")
-        assert "homelab is reached by root@172.16.0.4 through root@203.0.113.10" in preview.stdout
+        preview = stack.pulumi("preview", "--diff").stdout
+        assert "homelab is reached by root@172.16.0.4 through root@203.0.113.10" in preview
         steps = stack.preview_steps()
         assert {step.op for step in steps} == {"update"}
         assert {step.name.partition("-")[0] for step in steps} == set(SERVERS)
@@ -92,6 +93,7 @@ def test_servers_are_looked_after_from_home_and_from_elsewhere(lab: Lab, fresh: 
         assert rules_of_all(lab) == before
         assert stack.preview_steps() == []
         assert flow.end().alive
+        assert "PRIVATE KEY" not in preview + json.dumps(stack.export())
 
         status = lab.operator.run(["reverse-tunnel", "status", "--passive"])
         assert "can't be asked" not in status.stdout
