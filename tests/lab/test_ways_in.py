@@ -28,7 +28,7 @@ SERVERS = ("homelab", "attic")
 MANAGED = ("vps", *SERVERS)
 THROUGH = {"through": "vps"}
 LONG = 60.0  # seconds
-AT_HOME = "INPUT -i eth0 -p tcp --dport 22 -j DROP"
+AT_HOME = "INPUT -i eth0 -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 IN_TUNNEL = "172.16.0.4/32 dev lo"
 
 
