@@ -70,6 +70,7 @@ class VpsArgs(TypedDict):
     metrics: NotRequired[str]
     packages: NotRequired[Literal["install", "manual"]]
     ssh: SshArgs
+    forget: NotRequired[bool]
 
 
 class ServerArgs(TypedDict):
@@ -85,6 +86,7 @@ class ServerArgs(TypedDict):
     mtu: NotRequired[int]
     packages: NotRequired[Literal["install", "manual"]]
     ssh: NotRequired[SshArgs]
+    forget: NotRequired[bool]
 
 
 class ClientArgs(TypedDict):

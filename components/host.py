@@ -41,6 +41,7 @@ class Host(pulumi.ComponentResource):
         lines: Sequence[pulumi.Input[str]],
         drift: Drift,
         depends_on: Sequence[pulumi.Resource] = (),
+        removal: pulumi.ResourceHookBinding | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the host.
@@ -57,6 +58,7 @@ class Host(pulumi.ComponentResource):
             lines: the settings of its interface, as the helper reads them.
             drift: what is wrong on the hosts.
             depends_on: what must be there before it, and until it is gone.
+            removal: what removes from it what no stack has.
             opts: of the component.
         """
         super().__init__("reverse-tunnel:index:Host", name, None, opts)
@@ -98,6 +100,7 @@ class Host(pulumi.ComponentResource):
             stdin=pulumi.Output.all(*lines).apply(lambda known: "".join(f"{x}\n" for x in known)),
             depends_on=[key],
             deleted_with=self.claim,
+            hooks=removal,
         )
 
 

@@ -1,14 +1,24 @@
 """Whether the hosts can become part of the tunnel, said before anything is registered."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pulumi
 
 from components.advice import Wanted
+from components.left_over import removal
 from components.lookup import Problem, Seen, look_up
+from components.record import Record, read_record
+from components.unexplained import (
+    drift_by_record,
+    is_unexplained,
+    machines_gone,
+    never_cleaned,
+    never_removed,
+    strays,
+)
 from reach import Login, logins_to
-from reach.drift import Drift, drift_of
+from reach.drift import Drift, drift_of_all
 from settings import Egress, Packages, Settings, Way
 from settings.allow import VPS
 
@@ -28,10 +38,14 @@ class Inspection:
         drift: where they are no longer as the last `up` made them.
         ways: by which way each host is to be reached, by name: the one that answered, or the
             first of its list where nobody asked or nobody answered.
+        gone: hosts whose machine is another one by now, while the one before can't be cleaned.
+        removals: by host, what removes from it the entries that no stack has.
     """
 
     drift: Drift
     ways: Mapping[str, Way]
+    gone: frozenset[str] = frozenset()
+    removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
 
 
 def inspect_hosts(settings: Settings, owner: str) -> Inspection:
@@ -53,9 +67,38 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     ways = {name: settings.ways_to(name) for name in (VPS, *settings.managed_servers)}
     if not settings.look_up:
         return Inspection(Drift(), {name: first for name, (first, *_) in ways.items()})
+    known = _known(settings, owner)
+    logins = {name: ways for name, (ways, _) in known.items()}
+    seen = look_up(known) if known else {}
+    record = read_record() if is_unexplained(settings, seen, logins) else None
+    found = [problem for each in seen.values() for problem in each.problems]
+    found += _cut_off(settings, known, seen)
+    if record is not None:
+        found += never_cleaned(settings, record)
+        found += never_removed(settings, record, logins)
+    _tell(found)
+    answered = {name: each.way for name, each in seen.items() if each.way}
+    for name, number in answered.items():
+        pulumi.log.info(
+            f"{name} is reached by {logins[name][number]}, since no way before that one leads"
+            " there from here. Where the last `pulumi up` took another one, its commands run once"
+            " more, which changes nothing there."
+        )
+    taken = {name: each[answered.get(name, 0)] for name, each in ways.items()}
+    drift = drift_of_all(settings, {name: each.report for name, each in seen.items()})
+    if record is None:
+        _warn_of_drift(drift.lines())
+        return Inspection(drift, taken)
+    return _explained(settings, seen, logins, record, Inspection(drift, taken))
+
+
+def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login], Wanted]]:
+    """The hosts that can be looked at, and one line about the others."""
     known: dict[str, tuple[Sequence[Login], Wanted]] = {}
     unknown: list[str] = []
     for name, wanted in _hosts(settings, owner):
+        if settings.is_forgotten(name):
+            continue
         logins = logins_to(settings, name)
         if logins is None:
             unknown.append(name)
@@ -63,9 +106,15 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
             known[name] = (logins, wanted)
     if unknown:
         pulumi.log.info(f"not looked at, the connection is not known yet: {', '.join(unknown)}")
-    seen = look_up(known) if known else {}
-    found = [problem for each in seen.values() for problem in each.problems]
-    found += _cut_off(settings, known, seen)
+    return known
+
+
+def _tell(found: Sequence[Problem]) -> None:
+    """Warns, or ends the run.
+
+    Raises:
+        LookUpError: a host can't become part of the tunnel.
+    """
     _warn("This may keep the tunnel from working:", [each for each in found if each.uncertain])
     _warn("The tunnel works, but could be faster:", [each for each in found if each.slow])
     problems = [problem for problem in found if not problem.warns]
@@ -74,25 +123,44 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         if not in_preview or not all(problem.unreachable for problem in problems):
             raise LookUpError(problems)
         _warn("Hosts that can't be reached now:", problems)
-    drift = Drift(
-        {
-            key: words
-            for name, each in seen.items()
-            if each.report is not None
-            for key, words in drift_of(settings, name, each.report).found.items()
-        }
-    )
-    if drift.found:
+
+
+def _explained(
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    logins: Mapping[str, Sequence[Login]],
+    record: Record,
+    so_far: Inspection,
+) -> Inspection:
+    """The same with what the record explains."""
+    left = strays(settings, seen, record)
+    drift = so_far.drift.and_also(drift_by_record(settings, seen, record, left))
+    named = [
+        f"{name}: {part.value} {entry}: no stack has it"
+        for name, entries in left.items()
+        for part, entry in entries
+    ]
+    _warn_of_drift([*drift.lines(), *named])
+    gone = machines_gone(record, logins)
+    if gone:
+        head = "Machines that are taken for gone. What they have of the tunnel stays on them:"
+        pulumi.log.warn("\n".join([head, *(f"  {name} was {why}" for name, why in gone.items())]))
+    removals = {
+        name: removal(name, logins[name], settings.network.interface, entries)
+        for name, entries in left.items()
+    }
+    return replace(so_far, drift=drift, gone=frozenset(gone), removals=removals)
+
+
+def _warn(head: str, problems: Sequence[Problem]) -> None:
+    if problems:
+        pulumi.log.warn(_listed(head, problems))
+
+
+def _warn_of_drift(lines: Sequence[str]) -> None:
+    if lines:
         head = "Hosts are not as the last `pulumi up` left them; this one puts that right:"
-        pulumi.log.warn("\n".join([head, *(f"  {line}" for line in drift.lines())]))
-    answered = {name: each.way for name, each in seen.items() if each.way}
-    for name, number in answered.items():
-        pulumi.log.info(
-            f"{name} is reached by {known[name][0][number]}, since no way before that one leads"
-            " there from here. Where the last `pulumi up` took another one, its commands run once"
-            " more, which changes nothing there."
-        )
-    return Inspection(drift, {name: each[answered.get(name, 0)] for name, each in ways.items()})
+        pulumi.log.warn("\n".join([head, *(f"  {line}" for line in lines)]))
 
 
 def _cut_off(
@@ -142,11 +210,6 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
     for name in settings.managed_servers:
         server = settings.servers[name]
         yield name, replace(wanted(server.packages), passes_on=bool(server.networks))
-
-
-def _warn(head: str, problems: Sequence[Problem]) -> None:
-    if problems:
-        pulumi.log.warn(_listed(head, problems))
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:

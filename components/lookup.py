@@ -7,8 +7,9 @@ at a time, and name no cause.
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
@@ -23,7 +24,13 @@ _END = "end=yes\n"  # the probe's last line
 PROBE_SECONDS = 10.0
 """For the script: seconds on the weakest VPS with its disk busy."""
 
+TRY = "true\n"
+"""The script that does nothing, by which it is tried whether anything could be done."""
+
 _GO_ON = "To go on without: lookUp: false."
+_GONE = "If it is gone for good, see docs/operations.md, a host that dies."
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,37 @@ def look_up(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Mapping[str,
     Takes as long as the slowest host, at most the limits of a connection and of the script. It
     may be called where an event loop is running already, as in a Pulumi program.
     """
-    found: list[Seen] = []
+    seen = _at_once(_look_at(name, ways, wanted) for name, (ways, wanted) in hosts.items())
+    return dict(zip(hosts, seen, strict=True))
+
+
+def find_gone(logins: Mapping[str, Login]) -> Mapping[str, str]:
+    """Which of these machines nobody can do anything on any more, each with the reason."""
+    reasons = _at_once(_why_gone(login) for login in logins.values()) if logins else []
+    return {name: why for name, why in zip(logins, reasons, strict=True) if why is not None}
+
+
+async def _why_gone(login: Login) -> str | None:
+    try:
+        await run_as_root([login], TRY, PROBE_SECONDS)
+    except ReachError as error:
+        if error.astray and not error.unreachable:
+            return "another machine answers there, or the same one with another host key."
+        return str(error)
+    return None
+
+
+def _at_once(tasks: Iterable[Coroutine[Any, Any, T]]) -> Sequence[T]:
+    """What they return, in their order; in a loop of their own, beside one that may be running."""
+    found: list[T] = []
     failures: list[BaseException] = []
+
+    async def gather() -> None:
+        found.extend(await asyncio.gather(*tasks))
 
     def run() -> None:
         try:
-            found.extend(asyncio.run(_look_at_all(hosts)))
+            asyncio.run(gather())
         except BaseException as failure:  # noqa: BLE001 - raised again by the caller's thread
             failures.append(failure)
 
@@ -83,13 +115,7 @@ def look_up(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Mapping[str,
     thread.join()
     if failures:
         raise failures[0]
-    return dict(zip(hosts, found, strict=True))
-
-
-async def _look_at_all(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Sequence[Seen]:
-    return await asyncio.gather(
-        *(_look_at(name, ways, wanted) for name, (ways, wanted) in hosts.items())
-    )
+    return found
 
 
 async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
@@ -97,7 +123,7 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
         login, facts, report = await _ask(ways, wanted)
     except ReachError as error:
         at = f"{name} ({error.login})" if error.login else name
-        text = f"{error} {_GO_ON}" if error.unreachable else str(error)
+        text = f"{error} {_GO_ON} {_GONE}" if error.unreachable else str(error)
         return Seen([Problem(f"{at}: {text}", unreachable=error.unreachable)])
     at = f"{name} ({login})"
     problems = [

@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TypeVar, cast
 
 import pulumi
@@ -112,6 +113,27 @@ NOTHING = "true"
 """The text of an update that has nothing to do on the host; a text that is empty is none."""
 
 
+class Fate(Enum):
+    """What has become of the machine that a host's commands have run on."""
+
+    LIVES = "lives"
+    """It is there. Another one in its place gets everything made anew, and it is cleaned."""
+
+    REPLACED = "replaced"
+    """It is gone, and another one is in its place. There everything recorded runs once more; as a
+    replacement it would wait for ever for the deletes on the one that is gone."""
+
+    FORGOTTEN = "forgotten"
+    """It is gone for good. What is recorded stays as it is, and its deletes are let go."""
+
+
+# All that our commands are given.
+_INPUTS = (
+    *("connection", "create", "update", "delete", "stdin", "triggers"),
+    *("logging", "addPreviousOutputInEnv"),
+)
+
+
 def connection(way: Way, private_key: Late[SecretStr] | None) -> remote.ConnectionArgs:
     """How the command plugin reaches a host by a way.
 
@@ -160,19 +182,26 @@ class Remote:
         identity: what makes it that tunnel on that machine; if it changes, everything there is
             made anew.
         turns: of its commands.
+        fate: what has become of that machine.
     """
 
     texts: Texts
     connection: remote.ConnectionArgs
     identity: tuple[pulumi.Input[str], ...]
     turns: Turns = field(default_factory=Turns)
+    fate: Fate = Fate.LIVES
 
     @classmethod
-    def of(cls, interface: str, way: Way, private_key: Late[SecretStr] | None) -> "Remote":
+    def of(
+        cls,
+        interface: str,
+        way: Way,
+        private_key: Late[SecretStr] | None,
+        fate: Fate = Fate.LIVES,
+    ) -> "Remote":
         """The tunnel `interface` on the host that a way leads to."""
-        return cls(
-            Texts(interface), connection(way, private_key), (as_input(way.host_key), interface)
-        )
+        identity = (as_input(way.host_key), interface)
+        return cls(Texts(interface), connection(way, private_key), identity, fate=fate)
 
     def as_claimant(self, name: str, text: Callable[[str], str]) -> pulumi.Input[str]:
         """A text that names the claimant: this host as `name`; late where its key is."""
@@ -194,6 +223,7 @@ class Remote:
         stdin: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
         deleted_with: pulumi.Resource | None = None,
+        hooks: pulumi.ResourceHookBinding | None = None,
     ) -> remote.Command:
         """Registers a command on this host.
 
@@ -209,6 +239,7 @@ class Remote:
             stdin: what it is about; secrets only here.
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
+            hooks: what else is done when it runs.
         """
         if drift:
             # First, because a diff shows the beginning of a long text. With the time, since the
@@ -230,15 +261,31 @@ class Remote:
             add_previous_output_in_env=self.turns.wait(False, after=depends_on),  # noqa: FBT003
             opts=pulumi.ResourceOptions(
                 parent=parent,
-                # What was recorded when something had drifted stays, and is no change.
-                ignore_changes=[] if update else ["update"],
+                ignore_changes=self._ignored(update),
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,
                 additional_secret_outputs=["stdout", "stderr"],
+                retain_on_delete=self.fate is Fate.FORGOTTEN or None,
+                transformations=[_in_place] if self.fate is Fate.REPLACED else None,
+                hooks=hooks,
             ),
         )
         self.turns.end_with(command)
         return command
+
+    def _ignored(self, update: pulumi.Input[str] | None) -> list[str]:
+        if self.fate is Fate.FORGOTTEN:
+            return list(_INPUTS)
+        # What was recorded when something had drifted stays, and is no change.
+        return [] if update else ["update"]
+
+
+def _in_place(
+    resource: pulumi.ResourceTransformationArgs,
+) -> pulumi.ResourceTransformationResult:
+    """Takes out that other triggers replace a command, which its class says of each."""
+    resource.opts.replace_on_changes = None
+    return pulumi.ResourceTransformationResult(resource.props, resource.opts)
 
 
 def _script(line: str) -> str:

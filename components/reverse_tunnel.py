@@ -16,12 +16,13 @@ from components.metrics import put_metrics
 from components.peer import Peer
 from components.port_forward import Opening, PortForward
 from components.preshared_key import PresharedKey
-from components.remote import Remote, as_input
+from components.remote import Fate, Remote, as_input
 from reach.drift import Part
 from settings import (
     Client,
     Server,
     Settings,
+    Ssh,
     address_lines,
     firewall_lines,
     forward_lines,
@@ -83,7 +84,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             self._settings = settings
             self._owner = owner
             self._drift = inspection.drift
-            self._ways = inspection.ways
+            self._inspection = inspection
             self._children = pulumi.ResourceOptions(parent=self)
             self._register_parts()
 
@@ -98,8 +99,15 @@ class ReverseTunnel(pulumi.ComponentResource):
                 "forwards": self.forwards,
                 "clientConfigs": self.client_configs,
                 "serverConfigs": self.server_configs,
+                **self._forgotten(),
             }
         )
+
+    def _forgotten(self) -> dict[str, list[str]]:
+        """For the record: the engine tells outputs, not what becomes of a resource's delete."""
+        settings = self._settings
+        names = [name for name in (VPS, *settings.managed_servers) if settings.is_forgotten(name)]
+        return {"forgotten": names} if names else {}
 
     def _register_parts(self) -> None:
         settings = self._settings
@@ -125,8 +133,13 @@ class ReverseTunnel(pulumi.ComponentResource):
         self._wait_for_handshakes()
 
     def _reach(self, name: str) -> Remote:
-        settings = self._settings
-        return Remote.of(settings.network.interface, self._ways[name], settings.ssh_private_key)
+        settings, fate = self._settings, Fate.LIVES
+        if settings.is_forgotten(name):
+            fate = Fate.FORGOTTEN
+        elif name in self._inspection.gone:
+            fate = Fate.REPLACED
+        interface, key = settings.network.interface, settings.ssh_private_key
+        return Remote.of(interface, self._inspection.ways[name], key, fate)
 
     def _make_key_pairs(self) -> dict[str, KeyPair]:
         peers = self._settings.peers.items()
@@ -159,7 +172,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             owner=self._owner,
             packages=vps.packages,
             private_key=self._key_pairs[VPS].private_key,
-            key_staged=self._waits_for_handshakes and self._is_rotated(VPS),
+            key_staged=bool(self._waited_for) and self._is_rotated(VPS),
             lines=[
                 f"owner {self._owner}",
                 "role vps",
@@ -169,6 +182,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 f"mtu {network.mtu}",
             ],
             drift=self._drift,
+            removal=self._inspection.removals.get(VPS),
             opts=self._children,
         )
 
@@ -197,6 +211,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 ],
                 drift=self._drift,
                 depends_on=self._on_the_way_to(name),
+                removal=self._inspection.removals.get(name),
                 opts=self._children,
             )
             for name, host in self._on_servers.items()
@@ -204,7 +219,7 @@ class ReverseTunnel(pulumi.ComponentResource):
 
     def _on_the_way_to(self, server: str) -> Sequence[pulumi.Resource]:
         """What a server is reached through, and which must not go before the server has gone."""
-        if self._ways[server].through is None:
+        if self._inspection.ways[server].through is None:
             return []
         return [self._vps.claim, self._peers[server].last]
 
@@ -276,29 +291,32 @@ class ReverseTunnel(pulumi.ComponentResource):
         return self._settings.generation_of(name) is not None
 
     @property
-    def _waits_for_handshakes(self) -> bool:
+    def _waited_for(self) -> dict[str, Ssh]:
+        """The servers whose handshakes are waited for: those that are there, in their order."""
+        settings = self._settings
         # Without keepalive a server says nothing by itself, but for another key of the VPS.
-        return bool(self._settings.managed_servers) and (
-            self._settings.network.keepalive > 0 or self._is_rotated(VPS)
-        )
+        speaks = settings.network.keepalive > 0 or self._is_rotated(VPS)
+        if not speaks or settings.is_forgotten(VPS):
+            return {}
+        servers = sorted(settings.managed_servers.items())
+        return {name: ssh for name, ssh in servers if not settings.is_forgotten(name)}
 
     def _wait_for_handshakes(self) -> None:
-        if not self._waits_for_handshakes:
+        waited_for = self._waited_for
+        if not waited_for:
             return
         wait_for_handshakes(
             "handshake",
             host=self._on_vps,
             public_key=self._keys[VPS],
-            peers={name: self._keys[name] for name in sorted(self._servers)},
+            peers={name: self._keys[name] for name in waited_for},
             endpoint=self._dialled,
-            identities=[
-                as_input(ssh.host_key) for _, ssh in sorted(self._settings.managed_servers.items())
-            ],
+            identities=[as_input(ssh.host_key) for ssh in waited_for.values()],
             parent=self,
             depends_on=[
                 self._vps,
-                *self._servers.values(),
-                *(self._peers[name].last for name in self._servers),
+                *(self._servers[name] for name in waited_for),
+                *(self._peers[name].last for name in waited_for),
             ],
         )
 

@@ -9,9 +9,8 @@ import click
 
 from operate.look import Look, look_at
 from operate.stack import Stack, stack_option
-from reach.drift import Part, drift_of, left_over
+from reach.drift import drift_of, left_over
 from settings import Settings
-from settings.allow import VPS
 
 DRIFTED = 3
 """The exit status where something has drifted."""
@@ -48,8 +47,5 @@ def drift_lines(settings: Settings, look: Look) -> Iterator[str]:
         if isinstance(report, str):
             continue
         yield from drift_of(settings, name, report).lines()
-        if name != VPS:
-            continue
-        for part in (Part.FORWARD, Part.PEER):
-            for left in left_over(settings, report, part):
-                yield f"{name}: {part.value} {left}: the stack file has no such thing"
+        for part, left in left_over(settings, name, report):
+            yield f"{name}: {part.value} {left}: the stack file has no such thing"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from operate.look import Look
 from operate.words import age_words
-from reach import helper_call
 from reach.drift import Part, drift_of, left_over
 from reach.host_report import HostReport
 from settings import Protocol, Settings
@@ -83,8 +82,13 @@ def _repair(settings: Settings) -> str:
 def _peers(settings: Settings, report: HostReport) -> Iterator[str]:
     if unknown := sorted(settings.peers.keys() - report.peers.keys() - report.wrong_peers):
         yield f"does not know {', '.join(unknown)} yet: run `pulumi up`."
-    if left := left_over(settings, report, Part.PEER):
-        yield f"still knows {', '.join(left)}, which the stack file has no more: run `pulumi up`."
+    if left := _left_over(settings, report, Part.PEER):
+        names = ", ".join(left)
+        yield f"still knows {names}, which the stack file has no more: {_repair(settings)}"
+
+
+def _left_over(settings: Settings, vps: HostReport, kind: Part) -> list[str]:
+    return [name for part, name in left_over(settings, VPS, vps) if part is kind]
 
 
 def _servers(settings: Settings, look: Look) -> Iterator[Finding]:
@@ -119,12 +123,10 @@ def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
     report = look.hosts[VPS]
     there = isinstance(report, HostReport) and report.wireguard is not None
     if isinstance(report, HostReport) and there:
-        for name in left_over(settings, report, Part.FORWARD):
+        for name in _left_over(settings, report, Part.FORWARD):
             yield Finding(
                 f"forward {name}",
-                f"is open, but no more in the stack file: run `pulumi up`. If it stays, it is left"
-                f" from a run that was killed; on the VPS, as root:"
-                f" `{helper_call(settings.network.interface, 'remove-forward', name)}`.",
+                f"is open, but no more in the stack file: {_repair(settings)}",
             )
     for name, forward in settings.forwards.items():
         says = None

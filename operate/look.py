@@ -14,6 +14,7 @@ _SECONDS = 30.0
 """For a host's report: the targets' patience, and a weak VPS with many forwards."""
 
 _PORTS_AT_ONCE = 20
+_FORGOTTEN = "is forgotten (`forget: true`), so nobody asks it."
 _NOT_FOUND = 127
 _REFUSED = 32
 
@@ -40,18 +41,20 @@ async def look_at(settings: Settings, *, connect: bool) -> Look:
         connect: whether targets and public ports are tried by connections that end at once.
     """
     names = (VPS, *settings.managed_servers)
+    asked = [name for name in names if not settings.is_forgotten(name)]
     interface = settings.network.interface
     ports = ports_to_try(settings) if connect else {}
     reports, answers = await asyncio.gather(
         asyncio.gather(
             *(
                 _ask(logins_to(settings, name), interface, connect=connect and name == VPS)
-                for name in names
+                for name in asked
             )
         ),
         _answers(str(settings.endpoint), ports),
     )
-    return Look(dict(zip(names, reports, strict=True)), answers)
+    told = dict(zip(asked, reports, strict=True))
+    return Look({name: told.get(name, _FORGOTTEN) for name in names}, answers)
 
 
 def ports_to_try(settings: Settings) -> Mapping[str, int]:

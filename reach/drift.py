@@ -39,6 +39,14 @@ class Drift:
 
     found: Mapping[tuple[str, Part, str], str] = field(default_factory=dict)
 
+    def and_also(self, other: "Drift") -> "Drift":
+        """Both; of one resource the words of both."""
+        found = {
+            key: ", ".join(words for drift in (self, other) if (words := drift.found.get(key)))
+            for key in {**self.found, **other.found}
+        }
+        return Drift(found)
+
     def of(self, host: str, part: Part, name: str = "") -> str | None:
         """What is wrong with one resource; None if nothing is known to be."""
         return self.found.get((host, part, name))
@@ -55,6 +63,7 @@ _HOST_WORDS = {
     "modes": "files open to others",
     "mtu": "MTU changed",
     "addresses": "addresses changed",
+    "routes": "routes missing",
     "forwarding": "forwarding switched off",
 }
 _RESOURCE_WORDS = {
@@ -62,6 +71,12 @@ _RESOURCE_WORDS = {
     "firewall": (Part.FIREWALL, "rules missing or changed"),
     "metrics": (Part.METRICS, "not renewed"),
 }
+TAKEN_BACK = "taken back"
+"""Of a firewall that the last `up` put into force, and that nobody kept."""
+
+LEFT_OVER = "entries that no stack has"
+"""Of a host on which an `up` that was broken off has left some."""
+
 _RULE_WORDS = {"missing": "rules missing", "differs": "rules changed", "stray": "file missing"}
 
 
@@ -76,35 +91,54 @@ def drift_of(settings: Settings, host: str, report: HostReport) -> Drift:
         host: its name in the stack.
         report: what it tells.
     """
+    wanted = wanted_of(settings, host)
+    return Drift(
+        {(host, part, name): words for part, name, words in _found(report) if name in wanted[part]}
+    )
+
+
+def drift_of_all(settings: Settings, reports: Mapping[str, HostReport | None]) -> Drift:
+    """The same of several hosts; of those without a report nothing is known."""
     return Drift(
         {
-            (host, part, name): words
-            for part, name, words in _found(report)
-            if name in _names(settings, part)
+            key: words
+            for host, report in reports.items()
+            if report is not None
+            for key, words in drift_of(settings, host, report).found.items()
         }
     )
 
 
-def left_over(settings: Settings, vps: HostReport, part: Part) -> list[str]:
-    """The peers, or the forwards, that the VPS has and the stack file has no more, sorted."""
-    there = vps.peers if part is Part.PEER else vps.forwards
-    return sorted(there.keys() - {"-"} - set(_names(settings, part)))
+def left_over(settings: Settings, host: str, report: HostReport) -> list[tuple[Part, str]]:
+    """The entries that a host has and the stack file has not, by kind and name.
+
+    They may be about to be removed by the next `up`, or be left by one that was broken off.
+    """
+    wanted = wanted_of(settings, host)
+    if host == VPS:
+        peers = (report.peers.keys() | report.wrong_peers) - {"-"}
+        there = {Part.FORWARD: report.forwards.keys(), Part.PEER: peers}
+    else:
+        there = {Part.OPENING: report.openings.keys()}
+    return [
+        (part, name) for part, names in there.items() for name in sorted(names - set(wanted[part]))
+    ]
 
 
-def _names(settings: Settings, part: Part) -> Collection[str]:
-    """Which of that kind the stack file has."""
-    match part:
-        case Part.PEER:
-            return settings.peers
-        case Part.PRESHARED_KEY:
-            return [name for name, peer in settings.peers.items() if peer.preshared_key]
-        case Part.FORWARD | Part.OPENING:
-            return settings.forwards
-        case Part.METRICS:
-            return [""] if settings.vps.metrics else []
-        case Part.FIREWALL:
-            return [""] if settings.vps.firewall is Firewall.DEFAULT_DENY else []
-    return [""]
+def wanted_of(settings: Settings, host: str) -> Mapping[Part, Collection[str]]:
+    """What the stack file has of a host, by kind: names, or the empty one of a part of its own."""
+    behind = {name: settings.destination(name) for name in settings.forwards}
+    guarded = settings.vps.firewall is Firewall.DEFAULT_DENY
+    return {
+        Part.HELPER: [""],
+        Part.INTERFACE: [""],
+        Part.METRICS: [""] if settings.vps.metrics else [],
+        Part.FIREWALL: [""] if guarded else [],
+        Part.PEER: settings.peers,
+        Part.PRESHARED_KEY: [name for name, peer in settings.peers.items() if peer.preshared_key],
+        Part.FORWARD: settings.forwards,
+        Part.OPENING: [name for name, to in behind.items() if to.behind and to.server == host],
+    }
 
 
 def _found(report: HostReport) -> Iterator[tuple[Part, str, str]]:

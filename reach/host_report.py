@@ -49,6 +49,7 @@ class HostReport:
     Attributes:
         helper: the version of its helper.
         digest: SHA-256 of the helper, in hex; empty where it is too old to tell.
+        claimant: who has the tunnel there, see helper.py; None where it is too old to tell.
         owner: the stack it belongs to, `project/stack`; None while it is half made.
         role: `vps` or `server`; None while it is not set up.
         enabled: whether the tunnel starts with the host.
@@ -59,8 +60,9 @@ class HostReport:
         openings: on a server, the state of the rules that forwards have there, by name.
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
+        unguarded: whether there is no firewall, neither a kept one nor one on trial.
         wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`,
-            `forwarding`, `metrics`, `firewall`, `key`.
+            `routes`, `forwarding`, `metrics`, `firewall`, `key`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.
     """
@@ -77,6 +79,8 @@ class HostReport:
     targets: Mapping[tuple[str, int], str] = field(default_factory=dict)
     chains: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    claimant: str | None = None
+    unguarded: bool = False
     wrong: frozenset[str] = frozenset()
     wrong_peers: frozenset[str] = frozenset()
     wrong_keys: frozenset[str] = frozenset()
@@ -128,6 +132,8 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
             chain: state for chain, state in _pairs(of.get("chain", [])).items() if state != "ok"
         },
         digest=single.get("digest", [""])[0],
+        claimant=_given(single.get("claimant", ["-"])[0]),
+        unguarded=single.get("firewall") == ["none"],
         wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
         wrong_peers=_named(of, "peer"),
         wrong_keys=_named(of, "preshared-key"),

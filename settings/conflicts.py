@@ -37,6 +37,9 @@ def _settings_without_effect(facts: Facts) -> Iterator[Problem]:
                 "what is behind a server stays closed but for what Pulumi opens on it",
             )
             yield Problem((*path, "networks"), rule.refuse_hidden("is given without ssh"))
+        if server.get("forget") and server.get("ssh", "unknown") is None:
+            rule = Rule("forget of a server with ssh", "nothing is ever done on one without")
+            yield Problem((*path, "forget"), rule.refuse_hidden("is given without ssh"))
     vps = facts.get("vps", {})
     if vps.get("allow") and vps.get("firewall") == Firewall.NONE:
         rule = Rule(

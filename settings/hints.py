@@ -7,7 +7,29 @@ from .stack import Settings
 
 
 def hints(settings: Settings) -> Iterator[str]:
-    """Yield each hint in one line: which field, what may happen, and what to do.
+    """Yield each hint in one line: which field, what may happen, and what to do."""
+    yield from _forgotten(settings)
+    yield from _behind(settings)
+
+
+def _forgotten(settings: Settings) -> Iterator[str]:
+    if settings.vps.forget:
+        yield (
+            "vps.forget: nothing is done on the VPS any more. `pulumi destroy` then takes the"
+            " tunnel from the servers and lets the VPS go; with another machine's ssh.host and"
+            " ssh.hostKey, and without `forget`, `pulumi up` sets that one up."
+        )
+    for name in settings.managed_servers:
+        if settings.is_forgotten(name):
+            yield (
+                f"servers.{name}.forget: nothing is done on {name} any more. When this `pulumi up`"
+                " is through, take its entry out, and the forwards that lead to it, and run"
+                " `pulumi up` again."
+            )
+
+
+def _behind(settings: Settings) -> Iterator[str]:
+    """Targets behind a server.
 
     Whether a host behind a server answers through it is known to nobody but that host: its own
     default route decides. So the choice is asked for, and writing it down, either way, is the

@@ -49,3 +49,7 @@ class Server(Model):
     ssh: Ssh | None = None
     """How it is reached. Without it the server is not managed: its WireGuard file is in the secret
     output serverConfigs."""
+
+    forget: Switch = False
+    """Whether the machine is gone for good: nothing is done there any more, not even when its entry
+    is removed, or at a destroy."""

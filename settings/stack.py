@@ -130,6 +130,10 @@ class Settings(Model):
                 ways.append(Way(place, ssh.port, ssh.user, ssh.host_key))
         return tuple(ways)
 
+    def is_forgotten(self, name: str) -> bool:
+        """Return whether the server of that name, or `vps`, is gone for good."""
+        return self.vps.forget if name == VPS else self.servers[name].forget
+
     def address_of(self, name: str) -> IPv4Address:
         """Return the address in the tunnel of the server or client of that name, or of `vps`."""
         return self.vps_address if name == VPS else self.peers[name].address

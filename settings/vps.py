@@ -18,6 +18,7 @@ from .packages import Packages, PackagesField
 from .problem import Rule
 from .rotation import KeyGeneration
 from .ssh import Ssh, as_ip, check_host
+from .switch import Switch
 
 ENDPOINT = Rule(
     "a host name such as vps.example.org, or an IPv4 address, without a port",
@@ -96,3 +97,6 @@ class Vps(Model):
 
     ssh: Ssh
     """How it is reached."""
+
+    forget: Switch = False
+    """Whether the machine is gone for good: nothing is done there any more, also at a destroy."""

@@ -16,11 +16,8 @@ verb_facts() {
   if tunnel_is_up; then echo up=yes; else echo up=no; fi
   if is_enabled; then echo enabled=yes; else echo enabled=no; fi
   judge_rules
-  if load_trial; then
-    echo firewall=pending
-  else
-    if read_firewall "$KEPT"; then echo firewall=kept; else echo firewall=none; fi
-  fi
+  find_firewall
+  echo "firewall=$VALUE"
   for name in "${!CHAIN_STATES[@]}"; do echo "chain.$name=${CHAIN_STATES[$name]}"; done
   [[ ${SETTING[role]} == vps ]] || kind=opening
   for name in "${!FORWARD_STATES[@]}"; do echo "$kind.$name=${FORWARD_STATES[$name]}"; done

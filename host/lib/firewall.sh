@@ -87,6 +87,13 @@ load_trial() {
   [[ $UNTIL =~ ^[1-9][0-9]*$ ]] && ((NOW < UNTIL))
 }
 
+# find_firewall: whether there is one, into VALUE: none, pending (on trial) or kept
+find_firewall() {
+  VALUE=none
+  ! read_firewall "$KEPT" || VALUE=kept
+  ! load_trial || VALUE=pending
+}
+
 bring_firewall() {
   sync_firewall || fail "the firewall could not be put into force: ${SAID//$'\n'/; }"
   [[ $WAS_OPEN == yes ]] || return 0
@@ -197,8 +204,8 @@ verb_confirm_firewall() {
     [[ $FIREWALL != "$text" ]] || return 0
     refuse "the firewall was taken back: no new login came through in $TRIAL_TIME s, or the VPS" \
       "was restarted meanwhile. See that vps.ssh.host and vps.ssh.port lead to an SSH server of" \
-      "the VPS itself ('ss -ltnp' there); set vps.firewall to none, run 'pulumi up', set it" \
-      "again, run 'pulumi up'"
+      "the VPS itself ('ss -ltnp' there), and run 'pulumi up' again. With lookUp: false set" \
+      "vps.firewall to none, run 'pulumi up', set it again, run 'pulumi up'"
   fi
   [[ $FIREWALL == "$text" ]] ||
     refuse "another firewall than this is on trial, and will be taken back: set vps.firewall to" \

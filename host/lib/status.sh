@@ -6,15 +6,19 @@ readonly ASKED_AT_ONCE=20
 
 # verb_status [connect]: with it, the targets of forwards are asked whether they answer
 verb_status() {
-  local name
+  local name claimant=
   DOING=status
   echo "helper $HELPER_VERSION"
   echo "digest $(sha256sum <"$HELPER" | head -c 64)"
   owner_of "$IFACE"
   echo "owner ${VALUE:--}"
+  [[ ! -r $OWN/claimant ]] || read -r claimant <"$OWN/claimant" || true
+  echo "claimant ${claimant:--}"
   if load_settings; then
     echo "role ${SETTING[role]}"
     if is_enabled; then echo "unit enabled"; else echo "unit disabled"; fi
+    find_firewall
+    echo "firewall $VALUE"
     if tunnel_is_up; then
       tell_interface
       judge_rules

@@ -34,6 +34,10 @@ class Registration:
     deleted_with: str
     depends_on: frozenset[str]
     secret_outputs: frozenset[str]
+    retained: bool
+    ignores: frozenset[str]
+    replaced_by: frozenset[str]
+    own_urn: str
 
     @property
     def end(self) -> str:
@@ -52,6 +56,16 @@ class Recording:
     secret_outputs: set[str] = field(default_factory=set)
     unknown_outputs: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
+
+    def as_state(self) -> dict[str, Any]:
+        """What the engine tells of it in a later run."""
+        return {
+            each.own_urn: {
+                "type": each.type,
+                "outputs": self.component_outputs.get(each.own_urn, each.inputs),
+            }
+            for each in self.registrations
+        }
 
     def of_type(self, token: str) -> dict[str, Registration]:
         return {each.name: each for each in self.registrations if each.type == token}
@@ -82,14 +96,18 @@ class Recording:
 
 
 COMMAND = "command:remote:Command"
+READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 
 
 class _Provider(mocks.Mocks):
-    def __init__(self, *, preview: bool) -> None:
+    def __init__(self, state: Mapping[str, Any] | None, *, preview: bool) -> None:
+        self._state = state
         self._preview = preview
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
-        raise AssertionError(f"nothing here calls functions: {args.token}")
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        assert args.token == READ_STATE, f"nothing here calls other functions: {args.token}"
+        assert self._state is not None, "this program has no reason to ask for the state"
+        return {"name": args.args["stackName"], "outputs": self._state}, []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.typ == "random:index/randomPassword:RandomPassword":
@@ -113,6 +131,7 @@ class _Monitor(mocks.MockMonitor):
         if request.type == COMMAND:
             self._recording.during_command(request.name)
         raw = rpc.deserialize_properties(request.object)
+        answer = self._registered(request)
         self._recording.registrations.append(
             Registration(
                 type=request.type,
@@ -123,11 +142,18 @@ class _Monitor(mocks.MockMonitor):
                 deleted_with=request.deletedWith,
                 depends_on=frozenset(request.dependencies),
                 secret_outputs=frozenset(request.additionalSecretOutputs),
+                retained=request.retainOnDelete,
+                ignores=frozenset(request.ignoreChanges),
+                replaced_by=frozenset(request.replaceOnChanges),
+                own_urn=answer.urn,
             )
         )
-        return self._registered(request)
+        return answer
 
-    def _registered(self, request: resource_pb2.RegisterResourceRequest) -> object:
+    def _registered(
+        self,
+        request: resource_pb2.RegisterResourceRequest,
+    ) -> Any:  # noqa: ANN401 - the answer's class is made up in there
         return super().RegisterResource(request)  # type: ignore[no-untyped-call] # theirs
 
     def RegisterResourceOutputs(  # noqa: N802 - the engine's name
@@ -151,19 +177,25 @@ def deploy(
     *,
     preview: bool = False,
     recording: Recording | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Runs `program` to its end; what it returns is in the recording's `outputs`, resolved.
 
     A test whose program fails gives its own recording, to see what had been registered by then.
+    `state` is what the engine tells of an earlier run; None: it must not be asked.
     """
     # The runtime keeps its state in context variables; a context of its own keeps runs apart.
     return contextvars.copy_context().run(
-        _deploy, program, Recording() if recording is None else recording, preview=preview
+        _deploy, program, Recording() if recording is None else recording, state, preview=preview
     )
 
 
 def _deploy(
-    program: Callable[[], Mapping[str, pulumi.Output[Any]]], recording: Recording, *, preview: bool
+    program: Callable[[], Mapping[str, pulumi.Output[Any]]],
+    recording: Recording,
+    state: Mapping[str, Any] | None,
+    *,
+    preview: bool,
 ) -> Recording:
     logger = logging.Logger("pulumi")  # noqa: LOG001 - one of this run's own
     logger.addHandler(_Log(recording))
@@ -186,7 +218,7 @@ def _deploy(
         await run_pulumi_func(lambda: returned.update(program()))
         await collect(returned)
 
-    provider = _Provider(preview=preview)
+    provider = _Provider(state, preview=preview)
     try:
         mocks.set_mocks(
             provider,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
-from components.lookup import script
+from components.lookup import TRY, script
 from reach import root_shell
 
 HEALTHY = {
@@ -44,7 +44,8 @@ class Sshd:
     `asked` is the script that it expects; `answers` is what that prints, with `status`, and
     `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead; `sessions`
     says whether it opens any, `patient` whether it looks at more than one key; `passes_on` says
-    whether it takes connections on to elsewhere, and `passed` where it has; `probed` counts.
+    whether it takes connections on to elsewhere, and `passed` where it has; `probed` and `tried`
+    count.
     """
 
     user: str = "root"
@@ -59,6 +60,7 @@ class Sshd:
     passes_on: bool = True
     passed: list[tuple[str, int]] = field(default_factory=list)
     probed: int = 0
+    tried: int = 0
     port: int = 0
     key: asyncssh.SSHKey = field(
         default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519")
@@ -80,7 +82,12 @@ class Sshd:
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
         """Takes the script, and does not run it."""
         assert process.command == root_shell()
-        assert await process.stdin.read() == self.asked
+        asked = await process.stdin.read()
+        if asked == TRY:
+            self.tried += 1
+            process.exit(0)
+            return
+        assert asked == self.asked
         self.probed += 1
         if self.breaks_off:
             process.channel.get_connection().abort()

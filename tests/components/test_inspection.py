@@ -1,15 +1,15 @@
 """When a host is looked at, and what its problems do to a preview and to an `up`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pulumi
 import pytest
 
 from components import LookUpError, ReverseTunnel
-from reach.shell import helper_digest
 from settings import load
+from tests.components.inspected import NOTHING_YET, drifted, drifting, heard, run, stack
 from tests.components.recording import Recording, deploy
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
@@ -19,29 +19,6 @@ from tests.settings.samples import host_key
 def sshd() -> Iterator[Sshd]:
     with running(Sshd()) as server:
         yield server
-
-
-def stack(sshd: Sshd, **ssh: object) -> dict[str, Any]:
-    """A VPS alone, at the server on loopback."""
-    connection = {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key, **ssh}
-    return {
-        "vps": {"endpoint": "vps.example.org", "ssh": connection},
-        "sshPrivateKey": sshd.private_key,
-    }
-
-
-def run(
-    values: Mapping[str, object], *, preview: bool, recording: Recording | None = None
-) -> Recording:
-    def program() -> dict[str, pulumi.Output[str]]:
-        tunnel = ReverseTunnel("home", load(values, agent=False))
-        return {"at": tunnel.public_address}
-
-    return deploy(program, preview=preview, recording=recording)
-
-
-def heard(recording: Recording, level: str) -> list[str]:
-    return [line for line in recording.log if line.startswith(level)]
 
 
 @pytest.mark.parametrize("preview", [True, False])
@@ -79,7 +56,7 @@ def test_what_is_behind_servers_is_looked_for_on_the_vps(sshd: Sshd) -> None:
         return {"at": ReverseTunnel("home", load(values, agent=False)).public_address}
 
     with pytest.raises(LookUpError, match=r"vps .* servers\.homelab\.networks overlaps"):
-        deploy(program)
+        deploy(program, state=NOTHING_YET)
 
 
 def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:
@@ -210,43 +187,6 @@ def test_a_server_that_is_reached_directly_waits_for_nobody(sshd: Sshd) -> None:
 
 # ---- drift ----
 
-REPORT = """\
-helper 1
-digest {digest}
-owner reverse-tunnel/home
-role vps
-unit {unit}
-interface up kernel
-peer laptop - 0 0 0
-forward web {web} 0 - - - -
-wrong {wrong}
-end 1764290000
-"""
-
-
-def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
-    """A VPS with a client and a forward to it, and what its host tells."""
-    healthy = {"digest": helper_digest(), "unit": "enabled", "web": "ok", "wrong": "nothing"}
-    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24") + REPORT.format(
-        **healthy | changes
-    )
-    return {
-        **stack(sshd),
-        "vps": {
-            **stack(sshd)["vps"],
-            "metrics": "/var/lib/node_exporter",
-            "firewall": "defaultDeny",
-        },
-        "servers": {"cabin": {"address": "172.16.0.7"}},
-        "clients": {"laptop": {"address": "172.16.0.10", "presharedKey": True}},
-        "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
-    }
-
-
-def drifted(made: Recording) -> set[str]:
-    """The commands that run again although nothing about them has changed in the stack."""
-    return {each.name for each in made.commands if "# drift" in each.inputs.get("update", "")}
-
 
 @pytest.mark.parametrize("preview", [True, False])
 @pytest.mark.parametrize(
@@ -275,7 +215,7 @@ def drifted(made: Recording) -> set[str]:
 def test_what_has_drifted_runs_again_alone_and_is_warned_of(
     sshd: Sshd, *, preview: bool, changes: dict[str, str], command: str, words: str
 ) -> None:
-    made = run(drifting(sshd, **changes), preview=preview)
+    made = run(drifting(sshd, **changes), preview=preview, state=None)
     assert drifted(made) == set(command.split())
     said = words.partition(": its ")[2].partition(": ")[2]
     for again in (each for each in made.commands if each.name in drifted(made)):
@@ -286,7 +226,7 @@ def test_what_has_drifted_runs_again_alone_and_is_warned_of(
 
 
 def test_a_healthy_tunnel_is_no_drift(sshd: Sshd) -> None:
-    made = run(drifting(sshd), preview=True)
+    made = run(drifting(sshd), preview=True, state=None)
     assert drifted(made) == set()
     assert not heard(made, "WARNING")
 
@@ -294,15 +234,18 @@ def test_a_healthy_tunnel_is_no_drift(sshd: Sshd) -> None:
 def test_what_a_host_has_of_a_removed_or_paused_entry_is_no_drift(sshd: Sshd) -> None:
     """It may be about to go; a paused forward has no rules."""
     values = drifting(sshd, web="paused")
-    assert drifted(run(values, preview=True)) == set()
-    values = drifting(sshd, web="missing", wrong="peer laptop")
-    assert drifted(run({**values, "forwards": {}, "clients": {}}, preview=True)) == set()
+    state = run(values).as_state()
+
+    def drifts(changes: dict[str, object], **told: str) -> set[str]:
+        return drifted(run({**drifting(sshd, **told), **changes}, state=state))
+
+    assert drifts({}, web="paused") == set()
+    gone: dict[str, object] = {"forwards": {}, "clients": {}}
+    assert drifts(gone, web="missing", wrong="peer laptop") == set()
     laptop = {"laptop": {"address": "172.16.0.10"}}
-    values = drifting(sshd, wrong="preshared-key laptop")
-    assert drifted(run({**values, "clients": laptop}, preview=True)) == set()
+    assert drifts({"clients": laptop}, wrong="preshared-key laptop") == set()
     for word in ("metrics", "firewall"):
-        values = drifting(sshd, wrong=word)
-        assert drifted(run({**values, "vps": stack(sshd)["vps"]}, preview=True)) == set()
+        assert drifts({"vps": stack(sshd)["vps"]}, wrong=word) == set()
 
 
 def test_words_of_a_host_never_get_into_a_text(sshd: Sshd) -> None:

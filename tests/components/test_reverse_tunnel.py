@@ -279,6 +279,35 @@ def test_another_machine_is_another_host(home: Recording) -> None:
     assert replaced == {"vps-claim", "handshake", *on_vps}
 
 
+@pytest.mark.parametrize("host", ["vps", "homelab"])
+def test_what_is_recorded_on_a_forgotten_host_stays_as_it_is_and_is_let_go(
+    home: Recording, host: str
+) -> None:
+    """All of it, whatever else has changed: nothing there can be dialled."""
+    changes: dict[str, object] = {"network.mtu": 1300, "vps.ssh.hostKey": host_key(8)}
+    forget = "vps.forget" if host == "vps" else f"servers.{host}.forget"
+    now = made(example({**changes, forget: True}))
+    there = {each.end for each in home.commands if each.deleted_with.endswith(f"::{host}-claim")}
+    there.add(f"{COMMAND}::{host}-claim")
+    assert {each.end for each in now.commands if each.retained} == there
+    given = {key for each in now.commands for key in each.inputs}
+    for each in now.commands:
+        if each.end in there:
+            assert given - each.ignores == set()
+        else:
+            assert each.ignores <= {"update"}
+    (tunnel,) = now.of_type("reverse-tunnel:index:ReverseTunnel").values()
+    assert now.component_outputs[tunnel.own_urn]["forgotten"] == [host]
+    assert not any(each.retained for each in home.commands)
+
+
+def test_nobody_waits_for_a_forgotten_server_and_nobody_asks_a_forgotten_vps() -> None:
+    waits = made(example({"servers.homelab.forget": True})).command("handshake", "home")
+    assert re.findall(r"^peer (\w+)", waits.inputs["stdin"], re.MULTILINE) == ["attic"]
+    names = {each.name for each in made(example({"vps.forget": True})).commands}
+    assert "handshake" not in names
+
+
 def test_the_wait_lists_managed_servers_and_neither_clients_nor_forwards(home: Recording) -> None:
     keys = home.outputs["public_keys"]
     handshake = home.command("handshake", "home")

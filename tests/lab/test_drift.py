@@ -6,7 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from lab.host import Host
+from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment, Step
+from tests.lab.flows import download
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import rules
 
@@ -102,6 +104,65 @@ def test_drift_is_named_mended_alone_and_found_again(harmed: Deployment) -> None
         assert told(harmed) == (0, [])
         assert harmed.preview_steps() == []
         harm(harmed)
+
+
+def leave_behind(deployment: Deployment) -> None:
+    """An `up` that was broken off has made a forward and a client, an opening, too."""
+    vps, homelab = deployment.lab.host("vps"), deployment.lab.host("homelab")
+    forwards, clients = deployment.settings("forwards"), deployment.settings("clients")
+    deployment.configure(
+        lookUp=False,  # else the helper that dies is seen, and put right
+        forwards={**forwards, "orphan": {"port": 7000, "to": "homelab:8080"}},
+        clients={**clients, "ghost": {"address": "172.16.0.99"}},
+    )
+    plans = {"put-forward orphan": "retired-flows", "put-peer ghost": "synced-rules"}
+    with planned_crashes(vps, plans):
+        words = ["up", "--yes", "--skip-preview", "--continue-on-error"]
+        assert "failed" in deployment.pulumi(*words, check=False).stdout
+    deployment.configure(lookUp=None, forwards=forwards, clients=clients)
+    helper = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
+    homelab.run(f"echo 'tcp 192.168.1.30:80' | {helper} put-opening nas")
+
+
+def test_what_is_left_of_an_up_that_was_broken_off_is_removed_alone_and_found_again(
+    example: Deployment,
+) -> None:
+    vps, homelab = example.lab.host("vps"), example.lab.host("homelab")
+    left = {
+        "vps: its forward orphan",
+        "vps: its peer ghost",
+        "homelab: its opening for forward nas",
+    }
+    updates = [Step("update", COMMAND, f"{name}-interface") for name in ("homelab", "vps")]
+    for _ in range(2):
+        before = rules(vps), rules(homelab), vps.run("wg show wg0 allowed-ips | sort").stdout
+        leave_behind(example)
+        assert page(example.lab.host("client"), f"{VPS}:7000")
+        status, lines = told(example)
+        assert (status, set(lines)) == (
+            DRIFTED,
+            {f"{each}: the stack file has no such thing" for each in left},
+        )
+        said = example.pulumi("preview").stdout
+        assert [each for each in left if f"{each}: no stack has it" not in said] == []
+        steps = example.preview_steps()
+        assert [step for step in steps if step.op != "delete"] == updates
+        with download(example.lab.host("client"), VPS, 80) as other:
+            example.up()
+            assert other.end().alive
+        now = rules(vps), rules(homelab), vps.run("wg show wg0 allowed-ips | sort").stdout
+        assert now == before
+        assert page(example.lab.host("client"), f"{VPS}:7000") is None
+        assert told(example) == (0, [])
+        assert example.preview_steps() == []
+
+
+def test_a_forward_that_is_taken_out_is_its_own_delete(example: Deployment) -> None:
+    forwards = example.settings("forwards")
+    forwards.pop("https")
+    example.forwards(forwards)
+    assert {(step.op, step.name) for step in example.preview_steps()} == {("delete", "https")}
+    assert "no stack has it" not in example.pulumi("preview").stdout
 
 
 def test_a_host_that_is_off_is_no_drift(harmed: Deployment) -> None:

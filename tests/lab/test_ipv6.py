@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.symptoms import symptom
 
 from lab.host import Host
 from lab.lab import Lab
@@ -119,6 +120,7 @@ def test_visitors_of_both_families_get_in_with_their_own_address(lab: Lab, vps6:
 
 
 @pytest.mark.usefixtures("dual")
+@symptom("It works by IPv4, but not by IPv6")
 def test_the_vps_keeps_the_route_that_was_advertised_to_it(lab: Lab, vps6: str) -> None:
     """Longer than one advertisement lasts, so later ones are heard, too."""
     vps = lab.host("vps")

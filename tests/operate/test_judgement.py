@@ -44,11 +44,6 @@ def test_a_healthy_stack_has_none() -> None:
             "(its forward http: rules missing)",
         ),
         (
-            seen(homelab=replace(SERVER, openings={"http": "differs"})),
-            "homelab",
-            "(its opening for forward http: rules changed)",
-        ),
-        (
             seen(vps(peers={"laptop": None}, wrong_peers=frozenset({"laptop"}))),
             "vps",
             "(its peer laptop: unknown to WireGuard",
@@ -77,7 +72,7 @@ def test_a_healthy_stack_has_none() -> None:
         (
             seen(vps(forwards={"old": FORWARD})),
             "forward old",
-            "reverse-tunnel 1 remove-forward old`",
+            "is open, but no more in the stack file: run `pulumi up`",
         ),
         (
             seen(vps(forwards={"https": replace(FORWARD, rules="paused")})),
@@ -180,3 +175,18 @@ def test_without_a_look_an_up_would_not_know_of_drift() -> None:
 
 def test_the_sample_is_all_well() -> None:
     assert VPS.chains == {}
+
+
+def test_an_opening_that_has_drifted_is_its_servers() -> None:
+    lan = {
+        "servers.homelab.networks": ["192.168.1.30/32"],
+        "forwards.nas": {"port": 2222, "to": "192.168.1.30:22"},
+    }
+    look = seen(
+        vps(forwards={"nas": FORWARD}),
+        homelab=replace(SERVER, openings={"nas": "differs"}),
+        ports={"nas": "answers"},
+    )
+    (finding,) = judge(settings(lan), look)
+    assert finding.where == "homelab"
+    assert "(its opening for forward nas: rules changed)" in finding.says

@@ -21,10 +21,11 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def settings(sshd: Sshd, *hosts: str) -> Settings:
+def settings(sshd: Sshd, *hosts: str, **changes: object) -> Settings:
     """A VPS alone, at the server on loopback."""
     return loaded(
         {
+            **changes,
             "vps.ssh": {"host": hosts or "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key},
             "servers": ABSENT,
             "forwards": ABSENT,
@@ -62,6 +63,12 @@ def test_of_a_host_to_which_no_way_leads_each_is_named(sshd: Sshd) -> None:
 def test_the_vps_tries_targets_only_if_that_is_wanted(sshd: Sshd) -> None:
     sshd.asked = f"exec {HELPER} 1 status connect\n"
     assert isinstance(told(sshd, connect=True), HostReport)
+
+
+def test_a_forgotten_host_is_not_asked(sshd: Sshd) -> None:
+    stack = settings(sshd, **{"vps.forget": True})
+    assert "is forgotten" in str(asyncio.run(look_at(stack, connect=False)).hosts["vps"])
+    assert sshd.probed == 0
 
 
 @pytest.mark.parametrize(

@@ -25,5 +25,14 @@ def test_a_choice_that_is_made_is_not_asked_for() -> None:
         assert not list(hints(loaded({**LAN, "forwards.nas.sourceAddress": choice})))
 
 
+def test_a_host_that_is_forgotten_is_told_of_with_what_comes_next() -> None:
+    (hint,) = hints(loaded({"servers.homelab.forget": True}))
+    assert hint.startswith("servers.homelab.forget: ")
+    assert "take its entry out" in hint
+    (hint,) = hints(loaded({"vps.forget": True}))
+    assert hint.startswith("vps.forget: ")
+    assert "pulumi destroy" in hint
+
+
 def test_servers_answer_through_the_tunnel_by_themselves() -> None:
     assert not list(hints(loaded()))

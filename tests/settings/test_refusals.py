@@ -767,6 +767,16 @@ CASES = [
     Case("servers.attic.networks", ["8.8.8.0/24"], ["10.8.8.0/24"], ("is not private", *BEHIND)),
     Case("servers.attic.networks", ["100.64.0.0/24"], [], ("is not private", *BEHIND)),
     Case(
+        "servers.cabin.forget",
+        bad=True,
+        good=False,
+        says=(
+            "is given without ssh",
+            "Allowed: forget of a server with ssh",
+            "nothing is ever done",
+        ),
+    ),
+    Case(
         "servers.cabin.networks",
         ["10.1.0.0/16"],
         [],

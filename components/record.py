@@ -1,0 +1,117 @@
+"""The record: what the stack's state knows, asked of the engine.
+
+The engine shows a program nothing of what it has recorded, unless a function that is built into it
+is called. That reads the whole state, so it is asked only where a host has something that the
+stack file does not explain.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pulumi
+from pulumi.runtime import invoke
+
+from reach import Login
+from reach.drift import Part
+from settings.allow import VPS
+
+_READ = "pulumi:pulumi:readStackResourceOutputs"
+_COMMAND = "command:remote:Command"
+_TUNNEL = "reverse-tunnel:index:ReverseTunnel"
+_HOST = "reverse-tunnel:index:Host"
+_PEER = "reverse-tunnel:index:Peer"
+_FORWARD = "reverse-tunnel:index:PortForward"
+_CLAIM = "-claim"
+_OF_THE_VPS = {f"{VPS}-firewall": Part.FIREWALL, f"{VPS}-metrics": Part.METRICS}
+
+
+Entry: TypeAlias = tuple[str, Part, str]
+"""Host, kind and name."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the last `up` has left in the state.
+
+    Attributes:
+        machines: by host, those that its commands have run on, that of its claim first. There are
+            several only where an `up` was broken off that was to move it.
+        forgotten: the hosts whose deletes are let go.
+        entries: what hosts have been given, by host, kind and name, and how they were reached:
+            so they will be, when it is removed.
+    """
+
+    machines: Mapping[str, Sequence[Login]]
+    forgotten: frozenset[str]
+    entries: Mapping[Entry, Login]
+
+
+def read_record() -> Record:
+    """Asks the engine for this stack's record; an empty one before the first `up`."""
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    resources = invoke(_READ, {"stackName": stack}).value["outputs"]
+    commands: list[tuple[str, str, Login]] = []
+    forgotten: set[str] = set()
+    entries: dict[Entry, Login] = {}
+    for urn, resource in resources.items():
+        # urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME
+        types, name = urn.split("::")[2:]
+        parent, _, kind = types.rpartition("$")
+        outputs = resource["outputs"]
+        if kind == _TUNNEL:
+            forgotten.update(outputs.get("forgotten", ()))
+        if kind == _COMMAND:
+            within = parent.rpartition("$")[2]
+            login = _login(outputs["connection"])
+            commands.append((within, name, login))
+            entries.update((entry, login) for entry in _entries(within, name))
+    return Record(_machines(commands), frozenset(forgotten), entries)
+
+
+def _machines(commands: Sequence[tuple[str, str, Login]]) -> Mapping[str, Sequence[Login]]:
+    found = {
+        name.removesuffix(_CLAIM): [login]
+        for within, name, login in commands
+        if within == _HOST and name.endswith(_CLAIM)
+    }
+    for within, name, login in commands:
+        host = _host(within, name, found)
+        machines = found.get(host, []) if host else []
+        if machines and login.host_key not in {each.host_key for each in machines}:
+            machines.append(login)
+    return found
+
+
+def _host(within: str, name: str, hosts: Collection[str]) -> str | None:
+    """The host that a command has run on; None where it leaves nothing there."""
+    _, _, at = name.partition("@")
+    if within == _HOST:
+        # One host's name may be the beginning of another's.
+        return max((host for host in hosts if name.startswith(f"{host}-")), key=len, default=None)
+    if within in {_PEER, _FORWARD}:
+        return at if at in hosts else VPS
+    return None
+
+
+def _entries(parent: str, name: str) -> Iterator[Entry]:
+    """What a command has given a host; nothing if it is not about an entry."""
+    entry, at, host = name.partition("@")
+    if parent == _FORWARD:
+        yield (host, Part.OPENING, entry) if at else (VPS, Part.FORWARD, entry)
+    elif parent == _PEER:
+        yield VPS, Part.PRESHARED_KEY if at else Part.PEER, entry
+    elif parent == _HOST and name in _OF_THE_VPS:
+        yield VPS, _OF_THE_VPS[name], ""
+
+
+def _login(connection: Mapping[str, Any]) -> Login:
+    proxy = connection.get("proxy")
+    return Login(
+        host=connection["host"],
+        port=int(connection["port"]),
+        user=connection["user"],
+        host_key=connection["hostKey"],
+        private_key=connection.get("privateKey"),
+        through=None if proxy is None else _login(proxy),
+    )

@@ -1,0 +1,91 @@
+"""A stack whose VPS is a server on loopback, what that tells of its tunnel, what comes of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components import ReverseTunnel
+from reach import claimant
+from reach.shell import helper_digest
+from settings import load
+from tests.components.recording import Recording, deploy
+from tests.components.sshd import Sshd, facts_text
+
+NOTHING_YET: Mapping[str, Any] = {}
+
+
+def stack(sshd: Sshd, **ssh: object) -> dict[str, Any]:
+    """A VPS alone, at the server on loopback."""
+    connection = {"host": "127.0.0.1", "port": sshd.port, "hostKey": sshd.host_key, **ssh}
+    return {
+        "vps": {"endpoint": "vps.example.org", "ssh": connection},
+        "sshPrivateKey": sshd.private_key,
+    }
+
+
+def run(
+    values: Mapping[str, object],
+    *,
+    preview: bool = True,
+    recording: Recording | None = None,
+    state: Mapping[str, Any] | None = NOTHING_YET,
+) -> Recording:
+    """A program of these settings; where there is no state at all, it must not ask for it."""
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        tunnel = ReverseTunnel("home", load(values, agent=False))
+        return {"at": tunnel.public_address}
+
+    return deploy(program, preview=preview, recording=recording, state=state)
+
+
+def heard(recording: Recording, level: str) -> list[str]:
+    return [line for line in recording.log if line.startswith(level)]
+
+
+REPORT = """\
+helper 1
+digest {digest}
+owner reverse-tunnel/home
+claimant {claimant}
+role vps
+unit {unit}
+firewall {firewall}
+interface up kernel
+peer laptop - 0 0 0
+forward web {web} 0 - - - -
+wrong {wrong}
+end 1764290000
+"""
+
+
+def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
+    """A VPS with a client and a forward to it, and what its host tells."""
+    healthy = {
+        "digest": helper_digest(),
+        "claimant": claimant("vps", sshd.host_key),
+        "unit": "enabled",
+        "firewall": "kept",
+        "web": "ok",
+        "wrong": "nothing",
+    }
+    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24") + REPORT.format(
+        **healthy | changes
+    )
+    return {
+        **stack(sshd),
+        "vps": {
+            **stack(sshd)["vps"],
+            "metrics": "/var/lib/node_exporter",
+            "firewall": "defaultDeny",
+        },
+        "servers": {"cabin": {"address": "172.16.0.7"}},
+        "clients": {"laptop": {"address": "172.16.0.10", "presharedKey": True}},
+        "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
+    }
+
+
+def drifted(made: Recording) -> set[str]:
+    """The commands that run again although nothing about them has changed in the stack."""
+    return {each.name for each in made.commands if "# drift" in each.inputs.get("update", "")}

@@ -1,0 +1,241 @@
+"""What only the state explains: entries that no stack has, and machines that are others by now."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from components import LookUpError, inspection
+from reach import Login
+from reach.drift import Part
+from tests.components.inspected import drifted, drifting, heard, run, stack
+from tests.components.recording import Recording
+from tests.components.sshd import Sshd, running
+from tests.settings.samples import host_key
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    with running(Sshd()) as server:
+        yield server
+
+
+# ---- entries ----
+
+
+@pytest.fixture
+def removed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[tuple[Part, str]]]]:
+    """What is to be removed: the host and the entries. Mocks can't call back at an update."""
+    asked: list[tuple[str, Sequence[tuple[Part, str]]]] = []
+
+    def removal(host: str, ways: Sequence[Login], interface: str, entries: Any) -> None:  # noqa: ANN401
+        assert [way.host for way in ways] == ["127.0.0.1"]
+        assert interface == "wg0"
+        asked.append((host, entries))
+
+    monkeypatch.setattr(inspection, "removal", removal)
+    return asked
+
+
+def without(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {urn: resource for urn, resource in state.items() if not urn.endswith(f"::{name}")}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_entries_that_neither_the_stack_file_nor_the_state_knows_are_named_and_removed(
+    sshd: Sshd, removed: list[object], *, preview: bool
+) -> None:
+    values = drifting(sshd)
+    state = run(values).as_state()
+    gone = {**values, "forwards": {}, "clients": {}}
+    made = run(gone, preview=preview, state=without(without(state, "web"), "laptop"))
+    assert removed == [("vps", [(Part.FORWARD, "web"), (Part.PEER, "laptop")])]
+    assert drifted(made) == {"vps-interface"}
+    (warning,) = heard(made, "WARNING")
+    for line in ("its forward web: no stack has it", "its peer laptop: no stack has it"):
+        assert f"\n  vps: {line}" in warning
+    for word in ("web", "laptop"):  # they are the host's own, and the text is recorded
+        assert word not in made.command("vps-interface", "vps").inputs["update"]
+
+
+def test_an_entry_of_the_state_is_left_to_its_own_delete(sshd: Sshd, removed: list[object]) -> None:
+    values = drifting(sshd)
+    state = run(values).as_state()
+    made = run({**values, "forwards": {}, "clients": {}}, state=state)
+    assert removed == []
+    assert drifted(made) == set()
+    assert not heard(made, "WARNING")
+
+
+def test_a_firewall_that_was_taken_back_is_put_to_the_trial_again(sshd: Sshd) -> None:
+    state = run(drifting(sshd)).as_state()
+    values = drifting(sshd, firewall="none")
+    made = run(values, state=state)
+    assert drifted(made) == {"vps-firewall", "vps-firewall-kept"}
+    (warning,) = heard(made, "WARNING")
+    assert "\n  vps: its firewall: taken back" in warning
+    # One that was never made is about to be.
+    assert drifted(run(values, state=without(state, "vps-firewall"))) == set()
+    # And one that is not wanted is none that was taken back.
+    assert drifted(run({**values, "vps": stack(sshd)["vps"]}, state=state)) == set()
+
+
+# ---- hosts that are other machines than before ----
+
+
+@pytest.fixture
+def other(sshd: Sshd) -> Iterator[Sshd]:
+    """Another machine, with the same login."""
+    with running(Sshd(client_key=sshd.client_key)) as server:
+        yield server
+
+
+def state_of(values: Mapping[str, object]) -> dict[str, Any]:
+    """What an `up` of these settings has left; nobody need be there."""
+    return run({**values, "lookUp": False}).as_state()
+
+
+def moved(sshd: Sshd, other: Sshd, **before: object) -> Recording:
+    """The VPS was `other`, and is `sshd`."""
+    return run(stack(sshd), state=state_of(stack(other, **before)))
+
+
+def in_place(made: Recording) -> set[str]:
+    """The commands that other triggers do not replace."""
+    return {each.name for each in made.commands if "triggers[*]" not in each.replaced_by}
+
+
+def test_a_machine_that_lives_is_replaced_and_cleaned(sshd: Sshd, other: Sshd) -> None:
+    made = moved(sshd, other)
+    assert other.tried == 1
+    assert in_place(made) == set()
+    assert not heard(made, "WARNING")
+
+
+def test_a_machine_that_is_gone_is_forgotten_and_everything_made_on_the_new_one(
+    sshd: Sshd, other: Sshd
+) -> None:
+    made = moved(sshd, other, port=1)
+    assert in_place(made) == {"vps-claim", "vps-helper", "vps-key", "vps-interface"}
+    (warning,) = heard(made, "WARNING")
+    assert "Machines that are taken for gone." in warning
+    assert "vps was root@127.0.0.1:1: the host refuses connections" in warning
+
+
+def test_a_machine_that_lets_nobody_in_counts_as_gone(sshd: Sshd, other: Sshd) -> None:
+    """Its delete would fail at every `up` from now on."""
+    made = moved(sshd, other, user="nobody")
+    assert "vps-claim" in in_place(made)
+    (warning,) = heard(made, "WARNING")
+    assert "the login as nobody is refused" in warning
+
+
+def test_the_same_machine_with_another_key_is_not_dialled_by_the_old_one(sshd: Sshd) -> None:
+    """It was reinstalled, or its keys were made anew: nobody there has the old one."""
+    made = moved(sshd, sshd, hostKey=host_key(8))
+    assert "vps-claim" in in_place(made)
+    assert "the same one with another host key" in heard(made, "WARNING")[0]
+
+
+def test_what_a_broken_off_move_had_not_come_to_is_not_replaced_either(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """Else its delete would dial the machine that is gone, for ever."""
+    values = {**drifting(sshd, claimant="-"), "vps": stack(sshd)["vps"]}
+    before = state_of({**values, "vps": stack(other, port=1)["vps"]})
+    claim = {urn: one for urn, one in state_of(values).items() if urn.endswith("::vps-claim")}
+    assert "web" in in_place(run(values, state={**before, **claim}))
+
+
+def leaving(sshd: Sshd, other: Sshd, **ssh: object) -> tuple[dict[str, object], dict[str, Any]]:
+    """A VPS that knows a server, of which the stack file says nothing any more; and the state."""
+    values = drifting(sshd)
+    attic = {"address": "172.16.0.6", "ssh": stack(other, **ssh)["vps"]["ssh"]}
+    state = state_of({**values, "servers": {"cabin": {"address": "172.16.0.7"}, "attic": attic}})
+    sshd.answers = sshd.answers.replace("peer laptop", "peer attic - 0 0 0\npeer laptop")
+    return values, state
+
+
+def test_a_server_that_leaves_and_cannot_be_cleaned_is_told_with_the_way_out(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """A warning in a preview, and an `up` that changes nothing: it would fail at every try."""
+    values, state = leaving(sshd, other, port=1)
+    (warning,) = heard(run(values, state=state), "WARNING")
+    assert "attic (root@127.0.0.1:1): it is no more in the stack file" in warning
+    assert "`forget: true`" in warning
+    with pytest.raises(LookUpError, match="it is no more in the stack file"):
+        run(values, preview=False, state=state)
+
+
+def test_a_server_that_leaves_and_can_be_cleaned_is_not_mentioned(sshd: Sshd, other: Sshd) -> None:
+    values, state = leaving(sshd, other)
+    assert not heard(run(values, preview=False, state=state), "WARNING")
+    assert other.tried == 1
+
+
+def test_a_server_that_was_forgotten_leaves_without_a_word(sshd: Sshd, other: Sshd) -> None:
+    values, state = leaving(sshd, other, port=1)
+    (tunnel,) = (urn for urn in state if urn.endswith("index:ReverseTunnel::home"))
+    state[tunnel]["outputs"] = {"forgotten": ["attic"]}
+    assert not heard(run(values, preview=False, state=state), "WARNING")
+
+
+def test_a_forgotten_host_is_not_looked_at(sshd: Sshd) -> None:
+    values = stack(sshd, port=1)
+    made = run({**values, "vps": {**values["vps"], "forget": True}}, preview=False)
+    (warning,) = heard(made, "WARNING")  # what to do next
+    assert "vps.forget" in warning
+
+
+# ---- entries that can't be removed ----
+
+
+def taken_out(
+    sshd: Sshd, made_by: Sshd | None = None, **by: object
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stack whose forward and client were taken out; and the state, with another connection."""
+    values: dict[str, Any] = drifting(sshd)
+    vps = {**values["vps"], **stack(made_by or sshd, **by)["vps"]}
+    return {**values, "forwards": {}, "clients": {}}, state_of({**values, "vps": vps})
+
+
+def test_an_entry_that_leaves_a_machine_that_is_gone_is_told_with_the_way_out(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """Its delete goes by what is recorded: it would dial that machine for ever."""
+    values, state = taken_out(sshd, other, port=1)
+    said = "\n".join(heard(run(values, state=state), "WARNING"))
+    for entry in ("its forward web", "its peer laptop", "its preshared key of laptop"):
+        assert f"vps (root@127.0.0.1:1): {entry} is no more in the stack file" in said
+    assert "Put it back for this `pulumi up`, and take it out for the next." in said
+    with pytest.raises(LookUpError, match="its forward web is no more in the stack file"):
+        run(values, preview=False, state=state)
+
+
+def test_so_is_one_whose_recorded_way_leads_nowhere_any_more(sshd: Sshd) -> None:
+    """The same machine; its sshd has moved, and the new port is in the stack file."""
+    values, state = taken_out(sshd, port=1)
+    with pytest.raises(LookUpError, match="its forward web is no more in the stack file"):
+        run(values, preview=False, state=state)
+
+
+def test_an_entry_that_leaves_by_a_way_that_still_leads_there_is_not_mentioned(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """The way of now was looked at; a machine that lives is cleaned as a whole."""
+    for made_by in (sshd, other):
+        values, state = taken_out(sshd, made_by)
+        assert not heard(run(values, preview=False, state=state), "WARNING")
+
+
+def test_an_entry_that_leaves_a_host_in_the_run_that_forgets_it_is_told(sshd: Sshd) -> None:
+    """Only what is still there is forgotten; the rest would be dialled."""
+    values, state = taken_out(sshd, port=1)
+    values["vps"] = {**values["vps"], "forget": True, "firewall": "none"}
+    with pytest.raises(LookUpError, match="its forward web is no more") as error:
+        run(values, preview=False, state=state)
+    assert "its firewall is no more" in str(error.value)
+    (tunnel,) = (urn for urn in state if urn.endswith("index:ReverseTunnel::home"))
+    state[tunnel]["outputs"] = {"forgotten": ["vps"]}
+    run(values, preview=False, state=state)

@@ -1,0 +1,183 @@
+"""Hosts that die: another machine takes their place, or they are let go; the living are cleaned."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.host import Host
+from lab.lab import Lab
+from tests.lab.deployment import Deployment, Step
+from tests.lab.probes import VPS, page
+from tests.lab.snapshots import Snapshot, differences, snapshot
+from tests.support import eventually
+
+NAMES = ("vps", "homelab", "attic")
+NEW_VPS = "203.0.113.11"
+COMMAND = "command:remote:Command"
+LONG = 60.0  # seconds
+ADVICE = "put its entry back with `forget: true`, run `pulumi up`, and then take the entry out"
+
+
+@pytest.fixture
+def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+    """The example, not up; afterwards the hosts are as the image has them, and all run."""
+    deployment.forget()
+    lab.reset(*NAMES)
+    yield deployment
+    lab.reset(*NAMES)
+    deployment.forget()
+
+
+def replace_vps(lab: Lab) -> Host:
+    """The VPS is gone, and the provider has made another one, with another address and key."""
+    vps = lab.host("vps")
+    vps.reset(new_key_too=True)
+    vps.run(
+        f"ip -4 address flush dev ens6; ip address add {NEW_VPS}/24 dev ens6;"
+        " ip route add default via 203.0.113.1"
+    )
+    return vps
+
+
+@contextmanager
+def dead(host: Host) -> Iterator[None]:
+    """It is off, until the block ends."""
+    host.stop()
+    try:
+        yield
+    finally:
+        host.start()
+
+
+def traces(before: Snapshot, host: Host) -> list[str]:
+    """What is not as it was, but for what a start of the host changes."""
+    return [line for line in differences(before, snapshot(host)) if " files: /run/" not in line]
+
+
+def of_other_ops(steps: list[Step], *ops: str) -> list[Step]:
+    return [step for step in steps if step.op not in ops]
+
+
+def said_by(deployment: Deployment, *words: str) -> str:
+    done = deployment.pulumi(*words, check=False)
+    return done.stdout + done.stderr
+
+
+def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
+    lab: Lab, stack: Deployment
+) -> None:
+    """Also if that `up` is broken off: what it had not come to is not replaced by the next one."""
+    homelab, client = lab.host("homelab"), lab.host("client")
+    before = snapshot(homelab)
+    stack.up()
+    keys = stack.output("publicKeys")
+    vps = replace_vps(lab)
+    empty = snapshot(vps)
+    stack.configure(vps={"ssh": {"host": NEW_VPS, "hostKey": vps.host_key}})
+
+    # What is taken out in the same change would be deleted on the machine that is gone.
+    forwards = stack.settings("forwards")
+    stack.forwards({"http": forwards["http"]})
+    assert "its forward https is no more" in said_by(stack, "up", "--yes", "--skip-preview")
+    stack.forwards(forwards)
+
+    preview = stack.pulumi("preview").stdout
+    assert f"vps was root@{VPS}: " in preview
+    steps = stack.preview_steps()
+    assert Step("update", COMMAND, "http") in steps
+    assert of_other_ops(steps, "update") == []
+
+    resources = stack.export()["deployment"]["resources"]
+    (claim,) = (one["urn"] for one in resources if one["urn"].endswith("::vps-claim"))
+    stack.pulumi("up", "--yes", "--skip-preview", "--target", claim)
+    assert of_other_ops(stack.preview_steps(), "update") == []
+    stack.up()
+    assert page(client, f"{NEW_VPS}:80") == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{NEW_VPS}:443")
+    assert page(client, f"{NEW_VPS}:81") is None
+    assert stack.output("publicKeys") == keys
+    assert stack.preview_steps() == []
+    stack.destroy()
+    assert traces(empty, vps) == []
+    assert traces(before, homelab) == []
+
+
+def test_a_living_machine_is_cleaned_when_another_takes_its_place(
+    lab: Lab, stack: Deployment
+) -> None:
+    """The negative of the one above: what still runs must not keep a tunnel that nobody knows."""
+    homelab, attic, client = lab.host("homelab"), lab.host("attic"), lab.host("client")
+    before = snapshot(homelab)
+    servers = stack.settings("servers")
+    ssh_of_attic = servers.pop("attic")["ssh"]
+    stack.configure(servers=servers, forwards={"http": {"port": 80, "to": "homelab:8080"}})
+    stack.up()
+    assert traces(before, homelab)
+    servers["homelab"]["ssh"] = ssh_of_attic
+    stack.configure(servers=servers)
+    steps = stack.preview_steps()
+    assert Step("replace", COMMAND, "homelab-claim") in steps
+    stack.up()
+    assert page(client, f"{VPS}:80") == f"attic:8080 sees you as {client.address}"
+    assert traces(before, homelab) == []
+    assert stack.preview_steps() == []
+    # And back, this time from one that is off; the one that was cleaned is like any other.
+    servers["homelab"]["ssh"] = {"host": homelab.address, "hostKey": homelab.host_key}
+    stack.configure(servers=servers)
+    with dead(attic):
+        stack.up()
+        assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+        assert stack.preview_steps() == []
+
+
+def test_a_dead_server_is_forgotten_and_leaves_the_stack(lab: Lab, stack: Deployment) -> None:
+    """Without a word of that an `up` does nothing by halves, and says what to do."""
+    vps, homelab = lab.host("vps"), lab.host("homelab")
+    before = snapshot(vps), snapshot(homelab)
+    servers = stack.settings("servers")
+    servers["attic"]["networks"] = ["192.168.1.30/32"]
+    nas = {"port": 2222, "to": "192.168.1.30:80", "sourceAddress": "tunnel"}
+    forwards = stack.settings("forwards")
+    stack.configure(servers=servers, forwards={**forwards, "nas": nas})
+    stack.up()
+    attic = servers.pop("attic")
+    with dead(lab.host("attic")):
+        stack.configure(servers=servers, forwards=forwards)
+        assert ADVICE in said_by(stack, "preview")
+        state = stack.export()["deployment"]["resources"]
+        assert ADVICE in said_by(stack, "up", "--yes", "--skip-preview")
+        assert len(stack.export()["deployment"]["resources"]) == len(state)
+
+        forgotten = {**servers, "attic": {**attic, "forget": True}}
+        stack.configure(servers=forgotten, forwards={**forwards, "nas": nas})
+        assert "servers.attic.forget: nothing is done on attic any more" in stack.up().stdout
+        assert stack.preview_steps() == []
+        stack.configure(servers=servers, forwards=forwards)
+        stack.up()
+        assert stack.preview_steps() == []
+    known = vps.run("cat /etc/reverse-tunnel/wg0/peers.d/*").stdout
+    assert "172.16.0.4/32" in known
+    assert "172.16.0.6/32" not in known
+    eventually(lambda: page(lab.host("client"), f"{VPS}:80"), LONG, "nobody gets to homelab")
+    stack.destroy()
+    assert [traces(*each) for each in zip(before, (vps, homelab), strict=True)] == [[], []]
+
+
+@pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])
+def test_a_destroy_lets_a_forgotten_vps_go_and_cleans_the_servers(
+    lab: Lab, stack: Deployment, *, look_up: bool
+) -> None:
+    servers = [lab.host(name) for name in NAMES[1:]]
+    before = [snapshot(host) for host in servers]
+    stack.configure(lookUp=look_up)
+    stack.up()
+    with dead(lab.host("vps")):
+        if look_up:
+            refused = said_by(stack, "up", "--yes", "--skip-preview")
+            assert "If it is gone for good, see docs/operations.md, a host that dies." in refused
+        stack.configure(vps={**stack.settings("vps"), "forget": True})
+        stack.up()
+        assert "::vps-claim" in str(stack.export())
+        stack.destroy()
+    assert [traces(*each) for each in zip(before, servers, strict=True)] == [[], []]
