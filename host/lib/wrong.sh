@@ -16,6 +16,10 @@ tell_wrong() {
   WRONG=
   by_family check_addresses
   [[ -z $WRONG ]] || echo "wrong addresses"
+  load_mark
+  WRONG=
+  ((TABLE == 0)) || by_family check_ways_back
+  [[ -z $WRONG ]] || echo "wrong routes"
   passes_on || echo "wrong forwarding"
   while read -r key ips; do
     there[$key]=${ips/"(none)"/}
@@ -42,6 +46,13 @@ check_addresses() {
   local now
   now=$(ip "-$FAMILY" -o address show dev "$IFACE" scope global | awk '{ print $4 }')
   [[ $now == "$PREFIXED" ]] || WRONG=addresses
+}
+
+# check_ways_back: of this family, that a server's answers go back by the tunnel; what is wrong into WRONG
+check_ways_back() {
+  [[ $(ip "-$FAMILY" route show table "$TABLE" 2>/dev/null) == "default dev $IFACE "* ]] || WRONG=routes
+  has_rule "$TABLE" || WRONG=routes
+  ((FAMILY == 4)) || has_rule $((TABLE + LAST_WAY)) || WRONG=routes
 }
 
 # passes_on: whether the switches that bring_up has set are on

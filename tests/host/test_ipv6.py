@@ -69,6 +69,22 @@ def test_connections_of_both_families_are_counted_together(ends: Dual) -> None:
             one.end()
 
 
+@pytest.mark.parametrize("added", [0, 26000], ids=["marked", "what leads nowhere"])
+def test_a_servers_way_back_by_ipv6_that_is_gone_is_told_and_mended(ends: Dual, added: int) -> None:
+    server = ends.world.server
+    settings = server.machine.read(f"{server.files}/settings")
+
+    def is_wrong() -> bool:
+        return "wrong routes" in server.call("status").stdout.splitlines()
+
+    assert not is_wrong()
+    table = f"$(cut -d' ' -f2 {server.files}/mark)"
+    server.machine.run(f"ip -6 rule del priority $(({table} + {added}))")
+    assert is_wrong()
+    server.call("interface", stdin=settings)
+    assert not is_wrong()
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_the_service_sees_the_visitors_own_address_of_either_family(
     ends: Dual, protocol: str

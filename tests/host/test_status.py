@@ -226,6 +226,26 @@ def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
     assert wrong(vps) == []
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)",
+        "ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)",
+    ],
+)
+def test_a_servers_way_back_to_visitors_that_is_gone_is_told_and_mended(
+    ends: World, harm: str
+) -> None:
+    """No rule of the firewall tells of it, and the VPS gets answers as before."""
+    server = ends.server
+    settings = server.machine.read(f"{server.files}/settings")
+    assert wrong(server) == []
+    server.machine.run(harm)
+    assert wrong(server) == [["routes"]]
+    server.call("interface", stdin=settings)
+    assert wrong(server) == []
+
+
 def wrong(tunnel: Tunnel) -> list[list[str]]:
     return [line[1:] for line in told(tunnel) if line[0] == "wrong"]
 
@@ -238,6 +258,15 @@ def test_the_helper_is_known_by_its_digest(ends: World) -> None:
     assert of(ends.vps, "digest") != [digest]
     ends.vps.install()
     assert of(ends.vps, "digest") == [digest]
+
+
+def test_who_has_claimed_it_is_told(machine: Machine) -> None:
+    """By it the look-up knows a machine that is another one than before."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    assert of(tunnel, "claimant") == ["-"]
+    tunnel.install(claimant="vps:0123456789abcdef")
+    assert of(tunnel, "claimant") == ["vps:0123456789abcdef"]
 
 
 def test_telling_changes_nothing(ends: World) -> None:
@@ -270,7 +299,8 @@ def test_it_waits_for_no_other_run(ends: World) -> None:
 def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
     tunnel = Tunnel(machine)
     tunnel.install()
-    assert [line[0] for line in told(tunnel)] == ["helper", "digest", "owner", "end"]
+    kinds = ["helper", "digest", "owner", "claimant", "end"]
+    assert [line[0] for line in told(tunnel)] == kinds
     tunnel.set_up_vps()
     machine.run("systemctl disable --now wg-quick@wg0")
     assert of(tunnel, "interface") == ["down", "-"]

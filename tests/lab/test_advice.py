@@ -11,6 +11,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import differences, snapshot
 from tests.settings.samples import host_key
+from tests.symptoms import symptom
 
 HOSTS = ("vps", "homelab", "attic")
 HEAD = "The hosts are not ready, and nothing was changed:"
@@ -84,6 +85,7 @@ def unreachable(said: str) -> bool:
     return 'can\'t be reached: "No route to host"' in said or "does not answer within 5 s" in said
 
 
+@symptom("`pulumi up` says a host can't be reached")
 def test_hosts_that_cannot_be_reached_or_logged_in_to_are_all_named_in_preview_and_up(
     lab: Lab, fresh: Deployment
 ) -> None:

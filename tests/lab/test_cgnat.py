@@ -11,6 +11,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.flows import download
 from tests.lab.probes import VPS, page
 from tests.support import eventually
+from tests.symptoms import symptom
 
 SILENCE = 90.0  # seconds; three lives of a mapping, and less than a session of WireGuard lives
 LONG = 120.0  # seconds, for what takes 40 at the most: a mapping's life after the last packet
@@ -36,6 +37,7 @@ def test_after_long_silence_the_first_connection_from_outside_succeeds(
     assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
 
 
+@symptom("It worked until I was silent for a minute")
 def test_without_keepalive_the_way_in_is_lost_and_keepalive_opens_it_again(
     lab: Lab, example: Deployment
 ) -> None:

@@ -15,6 +15,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import Snapshot, differences, forward_rules, snapshot
 from tests.support import eventually
+from tests.symptoms import symptom
 
 MANAGED = ("vps", "homelab", "attic")
 LONG = 90.0  # seconds, for what normally takes a few
@@ -218,6 +219,7 @@ def test_a_destroy_takes_back_an_up_that_was_killed(
 WITHOUT_CHECKPOINTS = ("PULUMI_EXPERIMENTAL=true", "PULUMI_SKIP_CHECKPOINTS=true")
 
 
+@symptom("`pulumi up` was killed")
 @pytest.mark.parametrize(
     "switches", [(), WITHOUT_CHECKPOINTS], ids=["as ever", "without checkpoints"]
 )

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.symptoms import symptom
 
 from lab.host import Host
 from lab.lab import Lab
@@ -14,6 +13,7 @@ from tests.lab.flows import echo_service
 from tests.lab.probes import VPS, greeting, page, pings, tunnel_of_a_client, udp_greeting
 from tests.lab.snapshots import differences, snapshot
 from tests.support import SSH_PROXY, eventually
+from tests.symptoms import symptom
 
 COMMAND = "command:remote:Command"
 PROXY_PORT = 2222

@@ -1,11 +1,9 @@
 """An `up` ends by saying whether the tunnel works, and if not, why that may be."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.probes import page
+from tests.lab.provider import provider_blocks
 from tests.support import eventually
 
 # In this order they are worth looking at; each is told apart by these words.
@@ -19,18 +17,6 @@ CAUSES = (
     "6. The tunnel is not up on the server",
 )
 CHECKS = 6
-
-
-@contextmanager
-def provider_blocks(lab: Lab, port: int) -> Iterator[None]:
-    """A firewall before the VPS, which the VPS knows nothing of."""
-    rule = f"FORWARD -d {lab.host('vps').address} -p udp --dport {port} -j DROP"
-    internet = lab.host("internet")
-    internet.run(f"iptables -I {rule}")
-    try:
-        yield
-    finally:
-        internet.run(f"iptables -D {rule}")
 
 
 def waits(lab: Lab) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.symptoms import symptom
 
 from lab.host import Host
 from lab.lab import Lab
@@ -30,6 +29,7 @@ from tests.lab.probes import (
 )
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
+from tests.symptoms import symptom
 
 CLIENT = "198.51.100.10"
 CLIENT6 = "2001:db8:1::10"

@@ -23,6 +23,7 @@ from tests.lab.probes import (
 )
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
+from tests.symptoms import symptom
 
 CLIENT = "198.51.100.10"
 CLIENT6 = "2001:db8:1::10"
@@ -219,6 +220,7 @@ EVERYTHING: dict[str, object] = {
 
 
 @pytest.mark.usefixtures("kinds")
+@symptom("A forward to a host behind a server hangs")
 def test_each_kind_lets_in_whom_it_should_and_nobody_else(lab: Lab) -> None:
     assert everything(lab) == EVERYTHING
 

@@ -15,6 +15,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.neighbours import CONTAINER_PORT, has_ours, start_docker, start_ufw, theirs
 from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
 from tests.support import eventually
+from tests.symptoms import symptom
 
 LONG = 60.0  # seconds
 
@@ -88,6 +89,8 @@ def test_ufw_and_docker_before_and_after_us(lab: Lab, crowd: Deployment) -> None
     assert container_answers(client)
 
 
+@symptom("It stopped when something else was started or reloaded")
+@symptom("Forwards work, but peers don't reach each other by the VPS")
 def test_firewalld_before_us_and_reloaded_after_us(lab: Lab, crowd: Deployment) -> None:
     """It flushes everybody's rules at each reload, and judges anew what ours have let pass."""
     vps, laptop = lab.host("vps"), lab.host("laptop")

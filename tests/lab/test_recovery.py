@@ -11,6 +11,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import forward_rules, rules
 from tests.support import eventually
+from tests.symptoms import symptom
 
 MANAGED = ("vps", "homelab", "attic")
 # Seconds. It takes one or two; a server that has to notice by itself needs up to three minutes.
@@ -50,6 +51,7 @@ def visit(lab: Lab) -> None:
     assert page(client, f"{VPS}:443") == f"homelab:8081 sees you as {client.address}"
 
 
+@symptom("After a power cut of the VPS nobody got through for minutes")
 def test_the_tunnel_survives_reboots_and_power_cuts(lab: Lab, example: Deployment) -> None:
     """Each host twice. A VPS that has started again must speak first: the servers do not notice."""
     before = every_tunnel(lab)

@@ -27,6 +27,7 @@ from tests.lab.disclosure import Secrets
 from tests.lab.processes import record_arguments, recorded_arguments, watch
 from tests.settings.samples import SSH_KEY, SSH_PUBLIC_KEY
 from tests.support import eventually
+from tests.symptoms import symptom
 
 HOSTS = ("vps", "homelab", "attic")
 TALKATIVE = ("--diff", "--logtostderr", "-v=1")
@@ -259,6 +260,7 @@ def told(
     lab.reset(*HOSTS)
 
 
+@symptom("I want to show somebody a log")
 def test_nothing_that_is_printed_logged_or_given_as_an_argument_has_a_secret(told: Told) -> None:
     found = {name: told.secrets.found_in(text) for name, text in told.texts.items()}
     assert {name: secrets for name, secrets in found.items() if secrets} == {}

@@ -23,6 +23,7 @@ from tests.lab.probes import VPS, page
 from tests.lab.snapshots import Snapshot, differences, rules, snapshot
 from tests.settings.samples import host_key
 from tests.support import eventually
+from tests.symptoms import symptom
 
 SERVERS = ("homelab", "attic")
 MANAGED = ("vps", *SERVERS)
@@ -120,6 +121,7 @@ def is_same(host: Host, before: Snapshot) -> bool:
     return True
 
 
+@symptom("`pulumi up` says that none of a host's ways leads there")
 def test_without_a_tunnel_the_way_through_it_is_told_apart(lab: Lab, fresh: Deployment) -> None:
     """There is none before the first `up`. Nor can the VPS answer in a server's place."""
     vps = lab.host("vps")

@@ -1,4 +1,5 @@
-"""What docs/forwards.md shows is right: its example loads, and no field is missing in its table."""
+"""What the documentation shows is right: examples load, no field is missing in a table, and what
+the page of troubles says has been tried."""
 
 import re
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from operate.main import main
 from settings import Client, Forward, Limit, Server, Vps, forward_words, load
 from settings.allow import Allow
 from settings.model import Model
+from tests.symptoms import SYMPTOMS
 
 from .samples import example, host_key
 
@@ -62,3 +65,19 @@ def test_every_field_of_a_host_is_in_one_of_the_tables(path: str) -> None:
     for name, field in WAYS[path].model_fields.items():
         key = field.alias or name
         assert any(f"{start}.{key}" in both for start in (path, "*")), f"{path}.{key}"
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_every_command_has_its_recipe(command: str) -> None:
+    recipes = (DOCS.parent / "operations.md").read_text(encoding="utf-8")
+    assert f"    reverse-tunnel {command} " in recipes, command
+
+
+def test_every_symptom_is_provoked_by_a_test() -> None:
+    """What a page says of a trouble that nobody has had is a guess."""
+    lab = Path(__file__).parents[1] / "lab"
+    texts = [file.read_text(encoding="utf-8") for file in lab.glob("test_*.py")]
+    constants = dict(re.findall(r'^([A-Z_]+) = "(.*)"$', "\n".join(texts), re.MULTILINE))
+    marked = re.findall(r'^@symptom\((?:"(.*)"|([A-Z_]+))\)$', "\n".join(texts), re.MULTILINE)
+    provoked = {heading or constants[name] for heading, name in marked}
+    assert SYMPTOMS.keys() - provoked == set()
