@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from lab.benchmark import data_path_tables as tables
-from lab.benchmark.contenders import CLIENT, OPENSSH, OURS, RATHOLE, WIREGUARD
+from lab.benchmark.contenders import CLIENT, OURS, RATHOLE, WIREGUARD
 from lab.benchmark.figures import Table
 from lab.benchmark.road import Road
 from lab.benchmark.sheet import Sheet
@@ -17,7 +17,7 @@ from lab.host import HostError
 from lab.progress import say
 
 ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used unless it is said
-_BY_ALGORITHM = (WIREGUARD, CLIENT, RATHOLE, OPENSSH)
+_BY_ALGORITHM = (WIREGUARD, CLIENT, RATHOLE)
 _COUNTS = (1, 100, 1000)  # forwards
 MEMORIES = ("85MiB",)  # what this project's tunnel gets of a VPS of 512 MB
 PORT_FIRST, ADDRESS_FIRST = "the port", "whether the address is this host's, as until now"
@@ -30,15 +30,14 @@ class Rounds:
     Args:
         road: laid.
         programs: wireguard-go's to compare, as on the hosts.
-        seconds: that each load takes.
     """
 
-    def __init__(self, road: Road, programs: Sequence[str], seconds: float) -> None:
+    def __init__(self, road: Road, programs: Sequence[str]) -> None:
         self._road = road
         self._programs = programs
         self._lab = road.lab
         self._client, self._vps = (self._lab.host(name) for name in ("client", "vps"))
-        self._visitor = Visitor(self._client, self._vps.address, seconds)
+        self._visitor = Visitor(self._client, self._vps.address)
         self._ways: list[Way] = []
         self._throughput = Sheet(tables.THROUGHPUT)
         self._requests = Sheet(tables.REQUESTS)
@@ -140,7 +139,7 @@ class Rounds:
             self._spending.add(name, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_flows(self, sheet: Sheet, row: str, way: Way) -> float:
-        """All four kinds of throughput; returns the bytes that were carried."""
+        """The kinds of throughput that the sheet has; returns the bytes that were carried."""
         carried = 0.0
 
         def flow(streams: int, *, down: bool) -> tuple[float]:
@@ -150,6 +149,8 @@ class Rounds:
             return (found.rate,)
 
         for column, (streams, down) in tables.FLOWS.items():
+            if column not in sheet.columns:
+                continue
             sheet.take(row, (column,), partial(flow, streams, down=down))
         return carried
 

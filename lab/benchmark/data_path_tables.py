@@ -76,7 +76,7 @@ ALGORITHMS = Table(
 PROGRAMS = Table(
     title="Where the kernel has no WireGuard: which wireguard-go",
     label="wireguard-go",
-    columns=(*FLOWS, MEMORY),
+    columns=(DOWN, UP, MEMORY),
     plot="bars",
     about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
 )
@@ -89,7 +89,7 @@ RULES = Table(
 COUNTS = Table(
     title="This project by the number of forwards",
     label="forwards",
-    columns=(*FLOWS, NEW, P50, P99, BUSY),
+    columns=(DOWN, UP, NEW, P50, P99, BUSY),
     reference="1",
     plot="lines",
     about="Pages are asked for by the forward whose rule comes last. The forwards were written as"

@@ -19,6 +19,11 @@ class Sheet:
         self._table = table
         self._cells: dict[str, dict[str, Cell]] = {}
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What it has room for."""
+        return self._table.columns
+
     def take(
         self, row: str, columns: tuple[Column, ...], load: Callable[[], tuple[float, ...]]
     ) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lab.host import Host, HostError
 
+_LOAD, _STREAM = 1, 2  # seconds that a load takes; packets come so seldom that they take longer
 _AT_ONCE = 16  # connections of those who come all at once
 _PACE, _PACED = 100, 4  # requests a second and connection, connections
 _PACKETS, _SIZE = 50, 200  # a second, bytes: what a game sends
@@ -47,12 +48,11 @@ class Stream(NamedTuple):
 
 
 class Visitor:
-    """Somebody on the internet; every load of its takes as long as it is told, in seconds."""
+    """Somebody on the internet."""
 
-    def __init__(self, host: Host, target: str, seconds: float) -> None:
+    def __init__(self, host: Host, target: str) -> None:
         self._host = host
         self._target = target
-        self._seconds = seconds
 
     def seen_as(self, port: int) -> str:
         """The address that the service at home sees; waits until the way stands."""
@@ -89,7 +89,7 @@ class Visitor:
         """Send and get packets of UDP at the pace of a game."""
         rate = str(_PACKETS * _SIZE * 8)
         words = ["--udp", "--bidir", "--bitrate", rate, "--length", str(_SIZE)]
-        end = self._iperf(port, *words)["end"]
+        end = self._iperf(port, *words, seconds=_STREAM)["end"]
         ways = end["sum_received"], end["sum_received_bidir_reverse"]
         lost, sent = (sum(way[key] for way in ways) for key in ("lost_packets", "packets"))
         return Stream(100 * lost / sent, max(way["jitter_ms"] for way in ways))
@@ -103,7 +103,7 @@ class Visitor:
             assert process.stdout is not None  # noqa: S101  # popen makes pipes
             if "Connecting" not in process.stdout.readline():
                 raise LoadError(f"no download beside: {process.communicate()[1].strip()}")
-            time.sleep(self._seconds / 4)  # until it is in full swing
+            time.sleep(_PAUSE)  # until it is in full swing
             yield
         finally:
             process.kill()
@@ -125,7 +125,7 @@ class Visitor:
         """Milliseconds that 50 and 99 of 100 requests take at most, at a fixed rate."""
         log = "/tmp/bench-latencies"  # noqa: S108  # on a host of the lab
         words = ["h2load", "--h1", f"--clients={_PACED}", f"--rps={_PACE}"]
-        words += [f"--duration={max(1, round(self._seconds))}", "--warm-up-time=0"]
+        words += [f"--duration={_LOAD}", "--warm-up-time=0"]
         words += [f"--log-file={log}", f"http://{self._target}:{port}/"]
         self._host.run(["rm", "-f", log])
         self._run(words)
@@ -136,21 +136,21 @@ class Visitor:
         return took[len(took) // 2], took[len(took) * 99 // 100]
 
     def _wrk(self, port: int, *words: str) -> str:
-        duration = max(1, round(self._seconds))
-        options = ["--threads=1", f"--connections={_AT_ONCE}", f"--duration={duration}", *words]
+        options = ["--threads=1", f"--connections={_AT_ONCE}", f"--duration={_LOAD}", *words]
         return self._run(["wrk", *options, f"http://{self._target}:{port}/"])
 
-    def _iperf(self, port: int, *words: str) -> dict[str, Any]:
+    def _iperf(self, port: int, *words: str, seconds: int = _LOAD) -> dict[str, Any]:
+        command = self._words(port, seconds, "--json", *words)
         for _ in range(_TRIES):
-            said = self._host.run(self._words(port, self._seconds, "--json", *words), check=False)
+            said = self._host.run(command, check=False)
             told: dict[str, Any] = json.loads(said.stdout or "{}")
             if "error" not in told and "sum_received" in told.get("end", {}):
                 return told
             time.sleep(_PAUSE)
         raise LoadError(f"iperf3 at port {port}: {told.get('error') or said.stderr.strip()}")
 
-    def _words(self, port: int, seconds: float, *words: str) -> list[str]:
-        where = ["--client", self._target, "--port", str(port), "--time", f"{seconds:g}"]
+    def _words(self, port: int, seconds: int, *words: str) -> list[str]:
+        where = ["--client", self._target, "--port", str(port), "--time", str(seconds)]
         return ["iperf3", *where, "--connect-timeout", "2000", "--forceflush", *words]
 
     def _run(self, words: list[str]) -> str:
