@@ -11,6 +11,7 @@ from lab.benchmark.figures import Column, Goal, Section, Table, median
 from lab.benchmark.machine import machine, today
 from lab.benchmark.page import number
 from lab.benchmark.road import Road
+from lab.benchmark.sheet import spared
 from lab.lab import Lab
 from lab.progress import say
 
@@ -36,12 +37,13 @@ def measure(lab: Lab, *, quick: bool) -> Section:
         say(f"data path: round {number_of_round + 1} of {rounds}")
         run.round(number_of_round)
     say(f"data path: {silence:.0f} s of silence")
-    run.idle(silence)
+    with spared("idle traffic"):
+        run.idle(silence)
     found = run.tables()
     about = (
-        f"{rounds} rounds, in each of which everything is measured once, each load for"
-        f" one second, packets for two. The tunnels of WireGuard are made by {road.wireguard()};"
-        f" congestion control is {ALGORITHMS[0]} unless it is said. Everything runs on one machine whose cores"
+        f"{rounds} rounds, in each of which everything is measured once, each load for one second,"
+        f" packets for two. The tunnels of WireGuard are made by {road.wireguard()}; congestion"
+        f" control is {ALGORITHMS[0]} unless it is said. Everything runs on one machine whose cores"
         " the visitor, the routers, the VPS and the home share: what costs the VPS less leaves more"
         " to the others."
     )

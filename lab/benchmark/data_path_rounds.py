@@ -10,7 +10,7 @@ from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, OURS, RATHOLE, WIREGUARD
 from lab.benchmark.figures import Table
 from lab.benchmark.road import Road
-from lab.benchmark.sheet import Sheet
+from lab.benchmark.sheet import Sheet, spared
 from lab.benchmark.visitor import LoadError, Visitor
 from lab.benchmark.way import Way
 from lab.host import HostError
@@ -86,17 +86,22 @@ class Rounds:
         turn = number % len(self._ways)
         for way in (*self._ways[turn:], *self._ways[:turn]):
             say(f"data path:   {way.name}")
-            self._measure(way)
+            with spared(way.name):
+                self._measure(way)
         for way in self._ways:
             if way in _BY_ALGORITHM:
-                self._compare_algorithms(way)
+                with spared(way.name):
+                    self._compare_algorithms(way)
         for program in self._programs:
-            self._measure_program(self._road.version(program), program)
+            with spared(program):
+                self._measure_program(self._road.version(program), program)
         for memory in MEMORIES:
             row = f"{self._road.version('wireguard-go')} that may take {memory}"
-            self._measure_program(row, "wireguard-go", memory)
+            with spared(row):
+                self._measure_program(row, "wireguard-go", memory)
         for count in _COUNTS:
-            self._measure_count(count)
+            with spared(f"{count} forwards"):
+                self._measure_count(count)
 
     def idle(self, seconds: float) -> None:
         """What those that have a tunnel send while nobody comes, all at once."""

@@ -1,11 +1,22 @@
 """A table while it is filled, load by load."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from subprocess import TimeoutExpired
 
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.visitor import LoadError
 from lab.host import HostError
 from lab.progress import say
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """A failure in this block is told, and ends no more than the block."""
+    try:
+        yield
+    except (LoadError, HostError, TimeoutExpired) as error:
+        say(f"benchmark: {what}: {error}")
 
 
 class Sheet:
@@ -28,13 +39,9 @@ class Sheet:
         self, row: str, columns: tuple[Column, ...], load: Callable[[], tuple[float, ...]]
     ) -> None:
         """Do a load, which finds a figure for each of the columns."""
-        try:
-            found = load()
-        except (LoadError, HostError) as error:
-            say(f"benchmark: {row}, {columns[0].name}: {error}")
-            return
-        for column, figure in zip(columns, found, strict=True):
-            self.add(row, column, figure)
+        with spared(f"{row}, {columns[0].name}"):
+            for column, figure in zip(columns, load(), strict=True):
+                self.add(row, column, figure)
 
     def add(self, row: str, column: Column, figure: float) -> None:
         """Keep a figure."""
