@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from lab.host import Host, HostError
@@ -78,20 +78,21 @@ class Visitor:
         words = ["--parallel", str(streams), "--congestion", algorithm, *direction]
         end = self._iperf(port, *words)["end"]
         sent, received = end["sum_sent"], end["sum_received"]
+        if not received["bytes"]:
+            raise LoadError(f"iperf3 at port {port} carried nothing")
         segments = sent["bytes"] / _SEGMENT
-        return Flow(
-            received["bits_per_second"] / 1e6,
-            received["bytes"],
-            100 * sent["retransmits"] / segments,
-        )
+        resent = 100 * sent["retransmits"] / segments
+        return Flow(received["bits_per_second"] / 1e6, received["bytes"], resent)
 
     def stream(self, port: int) -> Stream:
         """Send and get packets of UDP at the pace of a game."""
         rate = str(_PACKETS * _SIZE * 8)
         words = ["--udp", "--bidir", "--bitrate", rate, "--length", str(_SIZE)]
         end = self._iperf(port, *words, seconds=_STREAM)["end"]
-        ways = end["sum_received"], end["sum_received_bidir_reverse"]
+        ways = [end[key] for key in ("sum_received", "sum_received_bidir_reverse") if key in end]
         lost, sent = (sum(way[key] for way in ways) for key in ("lost_packets", "packets"))
+        if not sent or len(ways) < 2:  # noqa: PLR2004  # there and back
+            raise LoadError(f"iperf3 at port {port} sent no packets")
         return Stream(100 * lost / sent, max(way["jitter_ms"] for way in ways))
 
     @contextmanager
@@ -143,11 +144,12 @@ class Visitor:
         command = self._words(port, seconds, "--json", *words)
         for _ in range(_TRIES):
             said = self._host.run(command, check=False)
-            told: dict[str, Any] = json.loads(said.stdout or "{}")
-            if "error" not in told and "sum_received" in told.get("end", {}):
-                return told
+            with suppress(ValueError):  # it was cut short
+                told: dict[str, Any] = json.loads(said.stdout)
+                if "error" not in told and "sum_received" in told.get("end", {}):
+                    return told
             time.sleep(_PAUSE)
-        raise LoadError(f"iperf3 at port {port}: {told.get('error') or said.stderr.strip()}")
+        raise LoadError(f"iperf3 at port {port}: {said.stdout[-300:]} {said.stderr.strip()}")
 
     def _words(self, port: int, seconds: int, *words: str) -> list[str]:
         where = ["--client", self._target, "--port", str(port), "--time", str(seconds)]
