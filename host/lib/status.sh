@@ -53,17 +53,21 @@ tell_interface() {
   done < <(wg show "$IFACE" dump | tail -n +2)
 }
 
-# running_wireguard_go: the version of the program that carries the tunnel, into VALUE. The file that
-# it was started from may be another one by now.
+# running_wireguard_go: the version of the program that carries the tunnel, into VALUE; empty if it is not
+# an installed one (any more). A process's own file is never asked: anybody may give one this name.
 running_wireguard_go() {
-  local folder
-  local -a words
+  local folder program
+  local -a words installed
   VALUE=
+  mapfile -t installed < <(type -aP wireguard-go)
   for folder in /proc/[0-9]*; do
     mapfile -t -d '' words 2>/dev/null <"$folder/cmdline" || continue
     [[ ${words[0]-} == *wireguard-go && ${words[-1]} == "$IFACE" ]] || continue
-    VALUE=$("$folder/exe" --version 2>/dev/null | sed -n 's/^wireguard-go v//p') || true
-    return 0
+    for program in "${installed[@]}"; do
+      [[ $folder/exe -ef $program ]] || continue
+      VALUE=$("$program" --version 2>/dev/null | sed -n 's/^wireguard-go v//p') || true
+      return 0
+    done
   done
 }
 
