@@ -246,6 +246,8 @@ class Remote:
             # same drift a second time must differ from what was recorded.
             seen = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
             update = pulumi.Output.concat(f"# drift, seen {seen}: {drift}\n", create)
+        after = [each.urn for each in depends_on]
+        after += [each for each in (create, stdin) if isinstance(each, pulumi.Output)]
         command = remote.Command(
             name,
             connection=self.connection,
@@ -258,7 +260,7 @@ class Remote:
             logging=remote.Logging.NONE,
             # Off: sshd refuses it, with a warning each time. It is the input that waits for its
             # turn because it is no secret, and known in every preview.
-            add_previous_output_in_env=self.turns.wait(False, after=depends_on),  # noqa: FBT003
+            add_previous_output_in_env=self.turns.wait(False, after=after),  # noqa: FBT003
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 ignore_changes=self._ignored(update),

@@ -8,17 +8,17 @@ for each host.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pulumi
 
 T = TypeVar("T")
 
 AT_ONCE = 9
-"""Twice as many connections are open at most, since each ends a moment after its command. More
-would gain nothing: on the host one waits for the other."""
+"""About twice as many connections are open at most, since each ends a moment after its command.
+More would gain nothing: on the host one waits for the other."""
 
 
 class Turns:
@@ -28,16 +28,20 @@ class Turns:
         self._free = asyncio.Semaphore(AT_ONCE)
         self._ends: set[asyncio.Future[None]] = set()  # else nobody would hold them
 
-    async def wait(self, value: T, after: Sequence[pulumi.Resource]) -> T:
-        """Give an input of a command, when it is its turn.
+    def wait(self, value: T, after: Iterable[pulumi.Output[Any]]) -> "asyncio.Future[T]":
+        """Give an input of a command, when it is its turn; `end_with` must follow.
 
         Args:
             value: the input's.
-            after: what the command depends on: it must not take a turn while it waits for these.
+            after: what the command waits for besides: it must not take a turn meanwhile.
         """
-        for resource in after:
-            with suppress(Exception):  # whatever they fail with, Pulumi says it of them
-                await resource.urn.future()
+        # A future: the turn is taken, and so may be ended, even if nobody comes to wait for it.
+        return asyncio.ensure_future(self._wait(value, after))
+
+    async def _wait(self, value: T, after: Iterable[pulumi.Output[Any]]) -> T:
+        for late in after:
+            with suppress(Exception):  # whatever it fails with, Pulumi says it
+                await late.future()
         await self._free.acquire()
         return value
 

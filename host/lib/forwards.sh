@@ -162,13 +162,16 @@ put_forward() {
   make_folder "$FOLDER"
   ASKED=([$own]=$text)
   [[ $kind != forward ]] || is_written "$own" || check_ports "$text"
-  join_waiting "put-$kind"
+  # What is paused is taken away, by another order than others are put.
+  parse_forward "${GIVEN[@]}"
+  [[ $PAUSED == yes ]] || join_waiting "put-$kind"
   find_new
   until check_rules "${names[@]}"; do
     ((${#JOINED[@]})) || refuse "$WRONG; nothing was changed"
     go_alone "$own"
     find_new
   done
+  stage_new "$own"
   for name in "${names[@]}"; do write_forward "$name"; done
   bring_forwards "${!ASKED[@]}"
   tell_joined
@@ -189,10 +192,29 @@ is_written() {
   [[ $text == "${ASKED[$1]}" ]]
 }
 
-# write_forward NAME: its file
+# stage_new NAME: the texts of those in names, its own first; others for which there is no room are let
+# go, to hear of it themselves. Nothing is changed by that.
+stage_new() {
+  local name
+  local -a ready=()
+  if ! is_written "$1"; then
+    stage_file "$FOLDER/$1" "${ASKED[$1]}"
+    ready=("$1")
+  fi
+  for name in "${names[@]}"; do
+    [[ $name != "$1" ]] || continue
+    if (stage_file "$FOLDER/$name" "${ASKED[$name]}") 2>/dev/null; then
+      ready+=("$name")
+    else
+      let_go "$name"
+    fi
+  done
+  names=("${ready[@]}")
+}
+
+# write_forward NAME: its file, which is staged
 write_forward() {
   local path=$FOLDER/$1
-  stage_file "$path" "${ASKED[$1]}"
   # Kept until the flows of the old mapping are gone, which a killed run makes up for by it.
   [[ ! -s $path ]] || ln -f "$path" "$FOLDER/.$1.was"
   step kept-old-forward

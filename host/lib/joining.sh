@@ -3,38 +3,41 @@
 #
 # Whatever speaks against one that waits is for its own caller to hear: so it is left to it.
 
-declare -A JOINED=() # by name: the process that waits
+declare -A JOINED=() # by name: the process that waits, and what it asks
 
 # join_waiting VERB: into ASKED and JOINED
 join_waiting() {
-  local verb=$1 request process name
+  local verb=$1 request process name asks
   local -a words lines
   JOINED=()
   for request in "$QUEUE"/*; do
     process=${request##*/}
     [[ $process =~ ^[0-9]+$ && $process != "$$" ]] || continue
     # It may be gone, and another process have its number.
-    { mapfile -d '' -t words <"/proc/$process/cmdline" && mapfile -t lines <"$request"; } 2>/dev/null ||
-      continue
+    asks=
+    { mapfile -d '' -t words <"/proc/$process/cmdline"; } 2>/dev/null || continue
+    { IFS= read -r -d '' asks <"$request"; } 2>/dev/null || true # it has no zero byte to end at
     [[ ${#words[@]} == 5 && ${words[1]} == "$HELPER" && ${words[3]} == "$verb" ]] || continue
-    [[ ${lines[*]: -1} == . ]] || continue
-    unset 'lines[-1]'
     name=${words[4]}
+    [[ $asks == "$verb $name"$'\n'* && $asks == *$'\n.\n' ]] || continue
     is_slug "$name" && [[ -z ${ASKED[$name]+there} ]] || continue
+    mapfile -t lines <<<"$asks"
+    lines=("${lines[@]:1:${#lines[@]}-3}")
     if [[ $verb == put-* ]]; then
       (may_join "$verb" "${lines[@]}") 2>/dev/null || continue
       printf -v "ASKED[$name]" '%s\n' "${lines[@]}"
     else
       ASKED[$name]=
     fi
-    JOINED[$name]=$process
+    JOINED[$name]="$process $asks"
   done
 }
 
-# may_join VERB LINE...: not where there may be a port of a login, for it might be another login's
+# may_join VERB LINE...: not what is taken away, which goes by another order; and not where there may be
+# a port of a login, for it might be another login's
 may_join() {
-  parse_forward "${@:2}" || return 1
-  [[ $1 == put-forward && $PAUSED == no ]] || return 0
+  parse_forward "${@:2}" && [[ $PAUSED == no ]] || return 1
+  [[ $1 == put-forward ]] || return 0
   ! has_listener && check_tunnels_ports
 }
 
@@ -44,11 +47,17 @@ go_alone() {
   ASKED=([$1]=$text) JOINED=()
 }
 
+# let_go NAME: one that has joined
+let_go() { unset -v "ASKED[$1]" "JOINED[$1]"; }
+
 # tell_joined: that they have what they wait for
 tell_joined() {
-  local process
-  for process in "${JOINED[@]}"; do
-    # One that can't be told does it again.
+  local joined process asks
+  for joined in "${JOINED[@]}"; do
+    process=${joined%% *} asks=
+    # One that can't be told does it again; so does one that wants something else by now.
+    { IFS= read -r -d '' asks <"$QUEUE/$process"; } 2>/dev/null || true
+    [[ "$process $asks" == "$joined" ]] || continue
     { printf 'done\n' >"$QUEUE/$process"; } 2>/dev/null || true
   done
   step told-joined

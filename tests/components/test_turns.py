@@ -58,7 +58,7 @@ def test_so_many_commands_of_a_host_are_under_way_and_no_more() -> None:
 
 
 class _Urn:
-    """That of a command which is made, or fails, when it is told."""
+    """That of a command which is made, or fails, when it is told; all that is known of it."""
 
     def __init__(self) -> None:
         self.made: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -75,7 +75,7 @@ def test_the_next_has_its_turn_when_one_is_made_or_fails_and_not_before(*, fails
         for _ in range(AT_ONCE):
             await turns.wait(value=0, after=[])
             turns.end_with(command)
-        waiting = asyncio.ensure_future(turns.wait(value=7, after=[]))
+        waiting = turns.wait(value=7, after=[])
         done, _ = await asyncio.wait([waiting], timeout=A_MOMENT)
         assert not done
         if fails:
@@ -93,12 +93,28 @@ def test_what_waits_for_another_takes_no_turn() -> None:
     async def run() -> None:
         turns, urn = Turns(), _Urn()
         first = cast("pulumi.Resource", SimpleNamespace(urn=urn))
-        waiting = [
-            asyncio.ensure_future(turns.wait(value=0, after=[first])) for _ in range(AT_ONCE)
-        ]
+        waiting = [turns.wait(value=0, after=[first.urn]) for _ in range(AT_ONCE)]
         assert await asyncio.wait_for(turns.wait(value=7, after=[]), LONG) == 7
         turns.end_with(first)
         urn.made.set_result("urn")
         await asyncio.wait_for(asyncio.gather(*waiting), LONG)
+
+    asyncio.run(run())
+
+
+def test_what_fails_before_its_turn_gives_back_no_more_than_it_takes() -> None:
+    """Pulumi asks for no input of a command whose dependency has failed."""
+
+    async def run() -> None:
+        turns = Turns()
+        for _ in range(2 * AT_ONCE):
+            urn = _Urn()
+            turns.wait(value=0, after=[cast("pulumi.Output[str]", urn)])
+            turns.end_with(cast("pulumi.Resource", SimpleNamespace(urn=urn)))
+            urn.made.set_exception(ConnectionError("failed"))
+        for _ in range(AT_ONCE):
+            await asyncio.wait_for(turns.wait(value=0, after=[]), LONG)
+        done, _ = await asyncio.wait([turns.wait(value=7, after=[])], timeout=A_MOMENT)
+        assert not done
 
     asyncio.run(run())

@@ -151,11 +151,58 @@ def test_who_does_the_work_of_others_may_be_killed(vps: Tunnel, step: str) -> No
 def test_what_nobody_waits_for_any_more_is_not_done(vps: Tunnel, process: str) -> None:
     """The number of a process that is gone, and of one that is something else."""
     vps.machine.run(
-        f"sleep 60 & mkdir -p {QUEUE}; printf '%s\\n' '{FIVE['f1']}' . >{QUEUE}/{process};"
+        f"sleep 60 & mkdir -p {QUEUE};"
+        f" printf '%s\\n' 'put-forward f1' '{FIVE['f1']}' . >{QUEUE}/{process};"
         f" {vps.folder}/reverse-tunnel 1 put-forward web <<<'tcp 80 -> 172.16.0.4:80'; s=$?;"
         " kill $!; exit $s"
     )
     assert [name for name, _ in vps.forwards()] == ["web"]
+
+
+def test_what_a_former_process_of_its_number_has_left_is_nobodys(vps: Tunnel) -> None:
+    """It asked for something else, and this one has not said yet what it wants."""
+    silent = vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward game")
+    find = "pgrep -f '[r]everse-tunnel 1 put-forward game'"
+    eventually(lambda: vps.machine.run(find, check=False).stdout, LONG, "it does not run")
+    vps.machine.run(
+        f"mkdir -p {QUEUE}; printf '%s\\n' 'put-forward web' '{FIVE['f1']}' . >{QUEUE}/$({find})"
+    )
+    vps.put("http", "tcp 80 -> 172.16.0.4:80")
+    assert [name for name, _ in vps.forwards()] == ["http"]
+    silent.communicate("udp 27000 -> 172.16.0.4:27000\n")
+    assert silent.returncode == 0
+    assert [name for name, _ in vps.forwards()] == ["game", "http"]
+
+
+def test_where_the_disk_is_full_each_hears_of_its_own(vps: Tunnel) -> None:
+    """And what there is room for is whole: its file, its rules, its success."""
+    folder = f"{vps.files}/forwards.d"
+    vps.machine.run(f"mkdir -p {folder} && mount -t tmpfs -o size=12k,mode=700 none {folder}")
+    waiting = Waiting(vps)
+    for name, line in FIVE.items():
+        waiting.call("put-forward", name, line)
+    ended = waiting.go()
+    made = [name for name, _ in vps.forwards()]
+    assert 0 < len(made) < WAITING
+    for name, (status, said) in ended.items():
+        assert status == (0 if name in made else 1)
+        assert (said == "") == (name in made)
+        assert name in made or f"could not write {folder}/{name}" in said
+    files = vps.machine.run(f"ls -A {folder}").stdout.split()
+    assert sorted(files) == made
+
+
+def test_what_is_paused_is_taken_away_alone(vps: Tunnel, exchanges: Callable[[], int]) -> None:
+    """First what leads in: else its list would be gone before it, and it open to all."""
+    vps.put("f0", f"{FIVE['f0']}\nfrom 198.51.100.7/32")
+    before = exchanges()
+    waiting = Waiting(vps)
+    waiting.call("put-forward", "f0", f"{FIVE['f0']}\npaused")
+    waiting.call("put-forward", "f1", FIVE["f1"])
+    waiting.call("put-forward", "f2", f"{FIVE['f2']}\npaused")
+    assert set(waiting.go().values()) == {(0, "")}
+    assert [name for name, _ in vps.forwards()] == ["f1"]
+    assert exchanges() - before == 2  # f2 has no rules
 
 
 def test_a_caller_that_does_not_go_on_holds_up_nobody(vps: Tunnel) -> None:
