@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import yaml
-
 from lab.benchmark.counted_tests import CountedTests
 from lab.benchmark.figures import Column, Goal, Row, Section, Table
 from lab.benchmark.machine import machine, today
 from lab.lab import Lab
 from lab.progress import say
-from lab.stack import stack_file, write_stack
+from lab.stack import set_forwards, write_stack
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -22,7 +20,6 @@ _ROUNDS = 20  # of each fault in the lab
 _QUICK = 2
 _LONGEST = 4.0  # seconds into an `up`, which takes about as long
 _KEPT = {"port": 80, "to": "homelab:8080"}
-_FORWARDS = "reverse-tunnel:forwards"
 
 _ABOUT = """\
 After each fault in the lab the next `up` is run to its end, and looked at: the VPS's rules are
@@ -155,14 +152,13 @@ class _Ups:
             f"f{n}": {"port": 9000 + n, "to": f"homelab:{self._random.choice([8080, 8081])}"}
             for n in chosen
         }
-        file = stack_file(self._lab)
-        stack = yaml.safe_load(file.read_text())
-        stack["config"][_FORWARDS] = self._forwards
-        file.write_text(yaml.safe_dump(stack))
+        set_forwards(self._lab, self._forwards)
 
     def _is_right_after_an_up(self) -> bool:
         self._pulumi("cancel", "--yes", check=False)  # what a killed engine has left locked
-        self._pulumi("up", "--yes", "--skip-preview")
+        if not self._pulumi("up", "--yes", "--skip-preview", check=False):
+            self._pulumi("destroy", "--yes")  # for those that come after
+            return False
         # Which resources were being made when the engine was killed; they are all there by now.
         self._pulumi("refresh", "--yes", "--clear-pending-creates")
         wanted = {name: str(entry["to"])[8:] for name, entry in self._forwards.items()}

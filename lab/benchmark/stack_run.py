@@ -5,12 +5,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-import yaml
-
 from lab.lab import Lab
-from lab.stack import stack_file, write_stack
+from lab.stack import set_forwards, write_stack
 
-_FORWARDS = "reverse-tunnel:forwards"
 _FIRST_PORT = 10000
 _WITHOUT = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
@@ -45,15 +42,12 @@ class StackRun:
 
     def configure(self, forwards: int, target: int = 8080) -> None:
         """Write so many forwards into the stack's file; `target` is the last one's port."""
-        file = stack_file(self.lab)
-        stack = yaml.safe_load(file.read_text())
         written = {
             f"f{n}": {"port": _FIRST_PORT + n, "to": "homelab:8080"} for n in range(forwards)
         }
         if forwards:
             written[f"f{forwards - 1}"]["to"] = f"homelab:{target}"
-        stack["config"][_FORWARDS] = written
-        file.write_text(yaml.safe_dump(stack))
+        set_forwards(self.lab, written)
 
     def time(self, verb: str) -> float:
         """How long `up`, `preview` or `destroy` takes, in seconds."""
@@ -61,10 +55,10 @@ class StackRun:
         self.lab.operator.run(_words(verb), timeout=None)
         return time.monotonic() - began
 
-    def watched_up(self, *, checkpoints: bool = True) -> Up:
+    def watched_up(self, *options: str, checkpoints: bool = True) -> Up:
         """An `up`, with its memory; without checkpoints it writes its state once, at the end."""
         switches = () if checkpoints else (f"{name}={value}" for name, value in _WITHOUT.items())
-        words = ["env", *switches, sys.executable, "-c", _WEIGHED, *_words("up")]
+        words = ["env", *switches, sys.executable, "-c", _WEIGHED, *_words("up"), *options]
         began = time.monotonic()
         done = self.lab.operator.run(words, timeout=None)
         return Up(time.monotonic() - began, int(done.stdout) * 1024 / 1e6)

@@ -26,6 +26,7 @@ _REPORT = """\
   <testcase name="test_right">{random_failure}</testcase>
   <testcase name="test_each[server]" />
   <testcase name="test_plain" />
+  <testcase name="test_of_another_kernel"><skipped message="none here" /></testcase>
   <testcase name="test_steps[one]"><properties>
     <property name="tried" value="17" /><property name="tried" value="3" />
   </properties></testcase>
