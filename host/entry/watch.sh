@@ -20,7 +20,7 @@ readonly ANSWERS_WITHIN=2 # seconds
 # watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
 # flushed), and who listens ends then; so what was missed is looked for whenever listening begins.
 watch() {
-  local source began quick=0 listeners='' addresses unanswered=0
+  local source began quick=0 listeners='' addresses heard=''
   while :; do
     began=$SECONDS
     exec {source}< <(events)
@@ -101,10 +101,10 @@ find_listeners() {
   done
 }
 
-# ask_vps: whether it answers through the tunnel, on a server; the second time that it does not, its
-# name is looked up
+# ask_vps: whether it answers through the tunnel, on a server; if nothing at all has come from it twice,
+# its name is looked up. It may answer no pings, and then WireGuard itself does, within ten seconds.
 ask_vps() {
-  local key value vps='' keepalive=0 endpoint=''
+  local key value vps='' keepalive=0 endpoint='' received
   [[ -e $OWN/mark ]] && command -v ping >/dev/null || return 0
   while read -r key value; do
     case $key in
@@ -115,14 +115,14 @@ ask_vps() {
   done <"$OWN/settings" 2>/dev/null || return 0
   # Without keepalive, silence is what is wanted.
   [[ -n $vps && $keepalive != 0 ]] || return 0
-  if answers "$vps"; then
-    unanswered=0
-    return
+  ! answers "$vps" || return 0
+  received=$(wg show "$IFACE" transfer 2>/dev/null) || return 0
+  received=$(awk '{ print $1, $2 }' <<<"$received")
+  if [[ $received != "$heard" ]]; then
+    heard=$received
+  elif [[ $endpoint == *[!0-9.:]* ]]; then
+    "$HELPER" "$PROTOCOL" redial || true
   fi
-  unanswered=$((unanswered + 1))
-  [[ $unanswered != 1 && $endpoint == *[!0-9.:]* ]] || return 0
-  "$HELPER" "$PROTOCOL" redial || true
-  ! answers "$vps" || unanswered=0
 }
 
 answers() { ping -nqc 1 -W "$ANSWERS_WITHIN" -I "$IFACE" "$1" >/dev/null 2>&1; }

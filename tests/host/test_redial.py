@@ -83,6 +83,23 @@ def test_a_name_is_not_looked_up_while_the_vps_answers(ends: World) -> None:
         assert endpoint(server) == f"{VPS}:51820"
 
 
+def test_a_vps_that_answers_no_pings_is_not_left(ends: World) -> None:
+    """Its firewall may drop them. WireGuard's own word takes ten seconds, so at the usual pace."""
+    server, vps = ends.server.machine, ends.vps.machine
+    vps.run("iptables -I INPUT -i wg0 -p icmp -j DROP")
+    name_leads_to(server, VPS, MOVED)
+    dropped = "iptables -nvxL INPUT | awk '/ DROP / { print $1; exit }'"
+    seen = set()
+
+    def is_asked_often() -> bool:
+        seen.add(endpoint(server))
+        return int(vps.run(dropped).stdout) >= 4
+
+    with watched(ends.server, look_every=10):
+        eventually(is_asked_often, LONG, "the server does not ask")
+    assert seen == {f"{VPS}:51820"}
+
+
 def test_without_keepalive_a_server_stays_silent(ends: World) -> None:
     """That is what was wished. The watcher goes round all the same: it sees to the rules."""
     server, vps = ends.server.machine, ends.vps.machine

@@ -16,10 +16,12 @@ _OF_ROUTES = r"""awk -v pid="$(pgrep -x ip)" '$3 == pid && $4 != "00000000"' /pr
 
 
 @contextmanager
-def watched(tunnel: Tunnel) -> Iterator[None]:
-    """The tunnel with its watcher, which systemd would start."""
+def watched(tunnel: Tunnel, look_every: float = 0.2) -> Iterator[None]:
+    """The tunnel with its watcher, which systemd would start, and which looks every 10 s there."""
     machine = tunnel.machine
-    process = machine.start(f"RT_LOOK_EVERY=0.2 exec {tunnel.folder}/reverse-tunnel 1 watch")
+    process = machine.start(
+        f"RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch"
+    )
     try:
         for waiting in (_OF_NETFILTER, _OF_ROUTES):
             eventually(partial(_said, machine, waiting), _LONG, "nobody listens")
