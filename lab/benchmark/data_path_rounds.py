@@ -1,8 +1,8 @@
 """The rounds: everything once in each, so that what else the machine does is shared out evenly."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -126,11 +126,18 @@ class Rounds:
             daily = sum(both) / 1e6 * 86400 / seconds
             self._spending.add(way.name, tables.IDLING, daily)
 
+    @contextmanager
+    def _at_rest(self, way: Way, port: int) -> Iterator[None]:
+        """The way stands in this block, leads to the pages at that port, and has come to rest."""
+        with way.standing(self._lab):
+            self._visitor.seen_as(port)
+            self._road.settle()
+            yield
+
     def _measure(self, way: Way) -> None:
         visitor, name = self._visitor, way.name
         before = self._road.memory()
-        with way.standing(self._lab):
-            visitor.seen_as(way.web)
+        with self._at_rest(way, way.web):
             spent = self._road.cpu_seconds()
             if carried := self._measure_flows(self._throughput, name, way):
                 cost = (self._road.cpu_seconds() - spent) / carried * _GIGABYTE
@@ -176,8 +183,7 @@ class Rounds:
             found = self._visitor.flow(way.flow, down=down, algorithm=algorithm)
             return found.rate, found.resent
 
-        with way.standing(self._lab):
-            self._visitor.seen_as(way.web)
+        with self._at_rest(way, way.web):
             for algorithm in ALGORITHMS:
                 for down, columns in directions:
                     row = f"{way.name}, {algorithm}"
@@ -186,15 +192,13 @@ class Rounds:
     def _measure_program(self, row: str, program: str, memory: str = WIREGUARD.memory) -> None:
         way = replace(WIREGUARD, program=program, memory=memory)
         before = self._road.memory()
-        with way.standing(self._lab):
-            self._visitor.seen_as(way.web)
+        with self._at_rest(way, way.web):
             self._measure_flows(self._by_program, row, way)
             self._by_program.add(row, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_count(self, count: int) -> None:
         port, row = self._road.set_forwards(count), f"{count:,}"
-        with CLIENT.standing(self._lab):
-            self._visitor.seen_as(port)
+        with self._at_rest(CLIENT, port):
             self._measure_flows(self._by_count, row, CLIENT)
             self._measure_requests(self._by_count, row, port)
             if count == max(_COUNTS):

@@ -1,6 +1,7 @@
 """The lab as the road between a visitor and a home: its hosts with all programs, its services."""
 
 import re
+import time
 from pathlib import Path
 
 from lab import systems
@@ -25,6 +26,7 @@ http {{
   }}
 }}
 """
+_LOOKS, _LOOK, _REST = 40, 0.25, 0.02  # tries, seconds of each, and of CPU that are rest
 _FIRST = 20000  # behind this are the ports of forwards that are there to be many
 _LEADS = f"homelab:{HOME_FLOW}-{HOME_WEB}"
 
@@ -82,9 +84,18 @@ class Road:
         match = re.search(r"v([\d.]+)", said)
         return match[1] if match else "of unknown version"
 
-    def cpu_seconds(self) -> float:
-        """What the VPS has spent since it was booted."""
-        text = self.lab.host("vps").read("/sys/fs/cgroup/cpu.stat")
+    def settle(self) -> None:
+        """Wait until VPS and home rest: what they do to come up is not what is compared."""
+        for _ in range(_LOOKS):
+            before = [self.cpu_seconds(name) for name in ("vps", "homelab")]
+            time.sleep(_LOOK)
+            after = [self.cpu_seconds(name) for name in ("vps", "homelab")]
+            if sum(after) - sum(before) < _REST:
+                return
+
+    def cpu_seconds(self, host: str = "vps") -> float:
+        """What a host's processes have spent since it was booted."""
+        text = self.lab.host(host).read("/sys/fs/cgroup/cpu.stat")
         match = re.search(r"usage_usec (\d+)", text)
         assert match  # noqa: S101  # the kernel's promise
         return int(match[1]) / 1e6
@@ -116,9 +127,13 @@ class Road:
 
     def ask_for_addresses_first(self) -> None:
         """Let the forwards' rules be as they once were, until the tunnel comes up anew."""
-        saved = self.lab.host("vps").run(["iptables-save", "-t", "nat"]).stdout
-        turned = re.sub(r"(-m \w+ --dport \S+) (-m addrtype --dst-type LOCAL) ", r"\2 \1 ", saved)
-        self.lab.host("vps").run(["iptables-restore", "-w"], input=turned)
+        chain = "RT-wg0-DNAT"
+        rules = self.lab.host("vps").run(["iptables", "-t", "nat", "-S", chain]).stdout
+        turned = re.sub(r"(-m \w+ --dport \S+) (-m addrtype --dst-type LOCAL) ", r"\2 \1 ", rules)
+        kept = turned.partition("\n")[2]  # behind the line that names the chain
+        # This chain alone, which the tunnel's watcher leaves to whoever changes it.
+        text = f"*nat\n:{chain} - [0:0]\n{kept}COMMIT\n"
+        self.lab.host("vps").run(["iptables-restore", "--noflush", "-w"], input=text)
 
 
 def _forward(way: Way) -> dict[str, object]:
