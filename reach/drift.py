@@ -130,8 +130,7 @@ def wanted_of(settings: Settings, host: str) -> Mapping[Part, Collection[str]]:
     behind = {name: settings.destination(name) for name in settings.forwards}
     guarded = settings.vps.firewall is Firewall.DEFAULT_DENY
     return {
-        Part.HELPER: [""],
-        Part.INTERFACE: [""],
+        **{part: [""] for part in Part},  # what every host has
         Part.METRICS: [""] if settings.vps.metrics else [],
         Part.FIREWALL: [""] if guarded else [],
         Part.PEER: settings.peers,

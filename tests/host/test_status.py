@@ -12,6 +12,7 @@ from tests.host.tunnel import Tunnel, rules_of
 from tests.host.userspace import has_wireguard, take_debians, version_of
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
 from tests.support import eventually
+from tests.symptoms import symptom
 
 ACCOUNTING = "/proc/sys/net/netfilter/nf_conntrack_acct"
 
@@ -166,6 +167,7 @@ def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
         assert int(sent) > 0
 
 
+@symptom("It works, but slowly")
 def test_the_version_is_that_of_the_program_that_runs(machine: Machine) -> None:
     """Unknown if its file was replaced, by an upgrade, since it was started."""
     tunnel = Tunnel(machine)

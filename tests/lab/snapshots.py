@@ -13,9 +13,11 @@ from tests.support import eventually
 _LOOK = (Path(__file__).parent / "look.py").read_text()
 
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] (.*)")
+# Whatever its conditions are, and in whatever order a version has them.
 _FORWARD = re.compile(
-    r"-p (?P<protocol>\w+) .*--dport (?P<port>[\d:]+) .*--comment \"?rt:\w+:(?P<name>[\w-]+)\"? "
-    r"-j DNAT --to-destination (?P<to>[\d.:/-]+)"
+    r"-p (?P<protocol>\w+) (?=.*--dport (?P<port>[\d:]+) )"
+    r"(?=.*--comment \"?rt:\w+:(?P<name>[\w-]+)\"? )"
+    r".*-j DNAT --to-destination (?P<to>[\d.:/-]+)"
 )
 
 

@@ -8,7 +8,7 @@ from tests.lab import recorded_stack
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
 from tests.lab.probes import VPS, page
-from tests.lab.snapshots import counters, forward_rules, rules
+from tests.lab.snapshots import forward_rules, rules
 from tests.support import eventually
 
 
@@ -34,20 +34,16 @@ def changed(deployment: Deployment) -> set[tuple[str, str]]:
 
 
 def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, vps: Host) -> None:
-    """Commands may run again, where the login is written in another way; no rule changes by it."""
+    """Commands may run again, rules be written in another way: none is missing, no flow ends."""
     client = old.lab.host("client")
-    forwards, before = forward_rules(vps), counters(vps)
+    forwards = forward_rules(vps)
     assert {op for op, _ in changed(old)} == {"update"}
     with download(client, VPS, 80) as one, download(client, VPS, 443) as other:
         old.up()
         assert one.end().alive
         assert other.end().alive
+    assert len(forwards) == 2
     assert forward_rules(vps) == forwards
-    after = counters(vps)
-    # What is not a forward's may be another rule by now.
-    theirs = [rule for rule in before if "rt:wg0:" in rule]
-    assert len(theirs) == len(forwards)
-    assert all(after[rule].packets >= before[rule].packets for rule in theirs)
     assert page(client, f"{VPS}:443")
     assert changed(old) == set()
 

@@ -75,8 +75,9 @@ def test_every_command_has_its_recipe(command: str) -> None:
 
 def test_every_symptom_is_provoked_by_a_test() -> None:
     """What a page says of a trouble that nobody has had is a guess."""
-    lab = Path(__file__).parents[1] / "lab"
-    texts = [file.read_text(encoding="utf-8") for file in lab.glob("test_*.py")]
+    tests = Path(__file__).parents[1]
+    files = [*tests.glob("lab/test_*.py"), *tests.glob("host/test_*.py")]
+    texts = [file.read_text(encoding="utf-8") for file in files]
     constants = dict(re.findall(r'^([A-Z_]+) = "(.*)"$', "\n".join(texts), re.MULTILINE))
     marked = re.findall(r'^@symptom\((?:"(.*)"|([A-Z_]+))\)$', "\n".join(texts), re.MULTILINE)
     provoked = {heading or constants[name] for heading, name in marked}
