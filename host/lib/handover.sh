@@ -91,6 +91,7 @@ verb_hand_over() {
   flock --nonblock "$alone" || return 0
   finish_turns
   while [[ -d $FORMER ]] && load_settings && tunnel_is_up; do
+    find_heard
     for file in "$FORMER"/*; do
       name=${file##*/}
       [[ $name == *.preshared ]] || ! find_turn "$name" || turn_over "$name"
@@ -100,18 +101,24 @@ verb_hand_over() {
   done
 }
 
+# find_heard: when each key was heard last, into HEARD
+declare -A HEARD=()
+find_heard() {
+  local key time
+  HEARD=()
+  while read -r key time; do HEARD[$key]=$time; done < <(wg show "$IFACE" latest-handshakes)
+}
+
 # find_turn NAME: into TURN, what its handshakes ask for: new, former, or over; false for nothing
 find_turn() {
-  local key time
-  local -A heard=()
+  local new former
   TURN=
   load_former "$1" || return 1
   find_key "$1" || return 1
-  while read -r key time; do heard[$key]=$time; done < <(wg show "$IFACE" latest-handshakes)
-  time=${heard[$KEY]-0}
+  new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
   if [[ -z $SINCE ]]; then
-    ((time == 0 || time < ${heard[$FORMER_KEY]-0})) || TURN=new
-  elif ((time < ${heard[$FORMER_KEY]-0})); then
+    ((new == 0 || new < former)) || TURN=new
+  elif ((new < former)); then
     TURN=former
   elif ((EPOCHSECONDS >= SINCE + SETTLED)); then
     TURN=over
@@ -131,6 +138,7 @@ find_key() {
 # turn_over NAME: what find_turn says, after the lock was waited for
 turn_over() {
   lock || return 0
+  find_heard
   if load_settings && tunnel_is_up && find_turn "$1"; then
     case $TURN in
       new) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS"$'\n' ;;

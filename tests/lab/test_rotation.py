@@ -85,7 +85,6 @@ def at_rest(deployment: Deployment) -> None:
     told = deployment.output("publicKeys")
     assert keys_in_use(deployment) == {name: told[name] for name in ("vps", "homelab", "attic")}
     assert deployment.preview_steps() == []
-    assert drift(deployment) == []
 
 
 def drift(deployment: Deployment) -> list[str]:
@@ -140,7 +139,7 @@ def test_a_server_whose_vps_was_not_told_goes_back_and_the_next_up_finishes(
         assert keys_in_use(stack) == before
         said = stack.pulumi("preview").stdout
         assert KEYS_DRIFTED in said
-        assert Step("update", COMMAND, "homelab-key") in stack.preview_steps()
+        assert " homelab-key update" in " ".join(said.split())
         stack.up()
     assert keys_in_use(stack)["homelab"] != before["homelab"]
     at_rest(stack)
