@@ -15,6 +15,7 @@ from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import Connection, StreamReport, connection, echo_service, stream
 from tests.lab.probes import VPS, page
 from tests.support import eventually
+from tests.symptoms import symptom
 
 COMMAND = "command:remote:Command"
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
@@ -125,6 +126,7 @@ def test_keys_change_under_visitors_who_stay(
     at_rest(stack)
 
 
+@symptom("`up` says that a host is back at its old key")
 def test_a_server_whose_vps_was_not_told_goes_back_and_the_next_up_finishes(
     stack: Deployment,
 ) -> None:
