@@ -209,7 +209,6 @@ def test_a_server_that_is_reached_directly_waits_for_nobody(sshd: Sshd) -> None:
         ),
         ({"wrong": "key"}, "vps-key", "vps: its keys: not the ones that it was given"),
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
-        ({"wrong": "key"}, "vps-key", "vps: its keys: not the ones that it was given"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
         ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
     ],
