@@ -7,13 +7,14 @@ import pulumi
 
 from components.advice import Wanted
 from components.left_over import removal
-from components.lookup import Problem, Seen, look_up
+from components.lookup import Closed, Problem, Seen, look_up
 from components.record import Record, read_record
 from components.unexplained import (
     drift_by_record,
     is_unexplained,
-    machines_gone,
+    machines_before,
     never_cleaned,
+    never_let_go,
     never_removed,
     strays,
 )
@@ -73,7 +74,10 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     record = read_record() if is_unexplained(settings, seen, logins) else None
     found = [problem for each in seen.values() for problem in each.problems]
     found += _cut_off(settings, known, seen)
+    before: Mapping[str, Closed] = {}
     if record is not None:
+        before = machines_before(record, logins)
+        found += never_let_go(before, record)
         found += never_cleaned(settings, record)
         found += never_removed(settings, record, logins)
     _tell(found)
@@ -89,7 +93,10 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     if record is None:
         _warn_of_drift(drift.lines())
         return Inspection(drift, taken)
-    return _explained(settings, seen, logins, record, Inspection(drift, taken))
+    gone = {name: machine for name, machine in before.items() if machine.gone}
+    _warn_of_gone(gone)
+    so_far = Inspection(drift, taken, frozenset(gone))
+    return _explained(settings, seen, logins, record, so_far)
 
 
 def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login], Wanted]]:
@@ -141,20 +148,23 @@ def _explained(
         for part, entry in entries
     ]
     _warn_of_drift([*drift.lines(), *named])
-    gone = machines_gone(record, logins)
-    if gone:
-        head = "Machines that are taken for gone. What they have of the tunnel stays on them:"
-        pulumi.log.warn("\n".join([head, *(f"  {name} was {why}" for name, why in gone.items())]))
     removals = {
         name: removal(name, logins[name], settings.network.interface, entries)
         for name, entries in left.items()
     }
-    return replace(so_far, drift=drift, gone=frozenset(gone), removals=removals)
+    return replace(so_far, drift=drift, removals=removals)
 
 
 def _warn(head: str, problems: Sequence[Problem]) -> None:
     if problems:
         pulumi.log.warn(_listed(head, problems))
+
+
+def _warn_of_gone(gone: Mapping[str, Closed]) -> None:
+    if gone:
+        head = "Machines that are taken for gone. What they have of the tunnel stays on them:"
+        lines = [f"  {name} was {each.login}: {each.why}" for name, each in gone.items()]
+        pulumi.log.warn("\n".join([head, *lines]))
 
 
 def _warn_of_drift(lines: Sequence[str]) -> None:

@@ -80,19 +80,36 @@ def look_up(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Mapping[str,
     return dict(zip(hosts, seen, strict=True))
 
 
-def find_gone(logins: Mapping[str, Login]) -> Mapping[str, str]:
-    """Which of these machines nobody can do anything on any more, each with the reason."""
-    reasons = _at_once(_why_gone(login) for login in logins.values()) if logins else []
-    return {name: why for name, why in zip(logins, reasons, strict=True) if why is not None}
+@dataclass(frozen=True)
+class Closed:
+    """A machine on which nothing can be done any more.
+
+    Attributes:
+        login: by which it was tried.
+        why: in words.
+        gone: nobody answers there, or somebody else does; otherwise it may well live.
+    """
+
+    login: Login
+    why: str
+    gone: bool
 
 
-async def _why_gone(login: Login) -> str | None:
+def find_closed(logins: Mapping[str, Login]) -> Mapping[str, Closed]:
+    """Which of these machines nobody can do anything on any more."""
+    found = _at_once(_try(login) for login in logins.values()) if logins else []
+    return {name: each for name, each in zip(logins, found, strict=True) if each is not None}
+
+
+async def _try(login: Login) -> Closed | None:
     try:
         await run_as_root([login], TRY, PROBE_SECONDS)
     except ReachError as error:
-        if error.astray and not error.unreachable:
-            return "another machine answers there, or the same one with another host key."
-        return str(error)
+        why = str(error)
+        if error.somebody_else:
+            why = "another machine answers there, or the same one with another host key."
+        gone = error.astray and (error.unreachable or error.somebody_else)
+        return Closed(login, why, gone)
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from components.lookup import Problem, Seen, find_gone
+from components.lookup import Closed, Problem, Seen, find_closed
 from components.record import Record
 from reach import Login, claimant
 from reach.drift import LEFT_OVER, TAKEN_BACK, Drift, Part, left_over, wanted_of
@@ -51,12 +51,8 @@ def drift_by_record(
     return Drift(found)
 
 
-def machines_gone(record: Record, logins: Mapping[str, Sequence[Login]]) -> Mapping[str, str]:
-    """The hosts that are other machines than they were, while those can't be cleaned.
-
-    Returns:
-        By host, which machine it was, and why nothing can be done there.
-    """
+def machines_before(record: Record, logins: Mapping[str, Sequence[Login]]) -> Mapping[str, Closed]:
+    """By host, the machine that it was, if it is another one by now and that can't be cleaned."""
     before = {
         name: machine
         for name, (login, *_) in logins.items()
@@ -64,7 +60,22 @@ def machines_gone(record: Record, logins: Mapping[str, Sequence[Login]]) -> Mapp
         for machine in reversed(record.machines.get(name, ()))
         if machine.host_key != login.host_key
     }
-    return {name: f"{before[name]}: {why}" for name, why in find_gone(before).items()}
+    return find_closed(before)
+
+
+def never_let_go(before: Mapping[str, Closed], record: Record) -> list[Problem]:
+    """Machines that live, and can't be cleaned when another one takes their place."""
+    return [
+        Problem(
+            f"{name} was {machine.login}, which still runs, it seems, and the tunnel can't be"
+            f" removed from it: {machine.why} With the same key it would be in its successor's"
+            " place now and then. Let the login in there for this `pulumi up`, or switch it off."
+            f" If it may keep what it has: {_path(name)}.forget: true, `pulumi up`, and then"
+            " without `forget` another one."
+        )
+        for name, machine in before.items()
+        if not machine.gone and name not in record.forgotten
+    ]
 
 
 def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
@@ -76,11 +87,11 @@ def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
     return [
         Problem(
             f"{name} ({leaving[name]}): it is no more in the stack file, and the tunnel can't be"
-            f" removed from it: {why} If it is gone for good, put its entry back with"
+            f" removed from it: {closed.why} If it is gone for good, put its entry back with"
             " `forget: true`, run `pulumi up`, and then take the entry out.",
             unreachable=True,
         )
-        for name, why in find_gone(leaving).items()
+        for name, closed in find_closed(leaving).items()
     ]
 
 
@@ -101,17 +112,17 @@ def never_removed(
         if host in hosts and name not in wanted[host][part] and login not in logins.get(host, ())
     }
     ways = {str(login): login for login in leaving.values()}
-    gone = find_gone(ways)
+    closed = find_closed(ways)
     return [
         Problem(
             f"{host} ({login}): {' '.join(filter(None, [part.value, name]))}"
             " is no more in the stack file, and can't be removed by this way, by which it was"
-            f" made: {gone[str(login)]} Put it back for this `pulumi up`, and take it out for the"
-            " next.",
+            f" made: {closed[str(login)].why} Put it back for this `pulumi up`, and"
+            " take it out for the next.",
             unreachable=True,
         )
         for (host, part, name), login in leaving.items()
-        if str(login) in gone
+        if str(login) in closed
     ]
 
 
@@ -123,6 +134,11 @@ def _strangers(settings: Settings, seen: Mapping[str, Seen]) -> Entries:
         if each.report is not None
     }
     return {name: entries for name, entries in found.items() if entries}
+
+
+def _path(name: str) -> str:
+    """Where the stack file has a host."""
+    return name if name == VPS else f"servers.{name}"
 
 
 def _forgotten(settings: Settings) -> set[str]:

@@ -33,14 +33,23 @@ class ReachError(Exception):
     Attributes:
         login: the way by which it was tried, to be named with it; None where the text names them.
         unreachable: nobody answered, which may be over soon.
+        somebody_else: who answered has another host key.
         astray: the way did not lead to the host at all; another one may.
     """
 
-    def __init__(self, text: str, *, unreachable: bool = False, astray: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        unreachable: bool = False,
+        somebody_else: bool = False,
+        astray: bool = False,
+    ) -> None:
         super().__init__(text)
         self.login: Login | None = None
         self.unreachable = unreachable
-        self.astray = astray or unreachable
+        self.somebody_else = somebody_else
+        self.astray = astray or unreachable or somebody_else
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ async def run_as_root(ways: "Sequence[Login]", script: str, seconds: float) -> R
         try:
             return Ran(login, *await _run(connection, login, script, seconds))
         except ReachError as error:
-            error.login = login
+            error.login, error.astray = login, False
             raise
 
 
@@ -165,7 +174,12 @@ async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SS
             jump = await stack.enter_async_context(_connected(login.through, seconds))
         except ReachError as error:
             text = f"it is reached through {login.through}, and there {error}"
-            raise ReachError(text, unreachable=error.unreachable, astray=True) from None
+            raise ReachError(
+                text,
+                unreachable=error.unreachable,
+                somebody_else=error.somebody_else,
+                astray=True,
+            ) from None
         connection = await _connect(login, seconds, jump)
         # Its orderly end would wait for a word from whoever passes it on, who may be gone.
         stack.callback(connection.abort)
@@ -298,14 +312,14 @@ def _wrong_host_key(
             f"the host offers no {pinned.get_algorithm()} key, which is what ssh.hostKey has."
             f" Put its {shown_key.get_algorithm()} key there: {shown_key.get_fingerprint()}"
             " (compare the fingerprint on its console).",
-            astray=True,
+            somebody_else=True,
         )
     return ReachError(
         f"the host shows another host key than ssh.hostKey: {shown_key.get_fingerprint()} instead"
         f" of {pinned.get_fingerprint()}. If it was reinstalled, or ssh.host is another machine"
         " now, put its new key into ssh.hostKey (compare the fingerprint on its console); if not,"
         " somebody else is answering in its place.",
-        astray=True,
+        somebody_else=True,
     )
 
 

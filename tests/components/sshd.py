@@ -85,14 +85,16 @@ class Sshd:
         asked = await process.stdin.read()
         if asked == TRY:
             self.tried += 1
-            process.exit(0)
-            return
-        assert asked == self.asked
-        self.probed += 1
+        else:
+            assert asked == self.asked
+            self.probed += 1
         if self.breaks_off:
             process.channel.get_connection().abort()
         if self.silent:
             await asyncio.Event().wait()
+        if asked == TRY:
+            process.exit(0)
+            return
         process.stdout.write(self.answers)
         process.stderr.write(self.complains)
         process.exit(self.status)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components import LookUpError, inspection
+from components import LookUpError, inspection, lookup
 from reach import Login
 from reach.drift import Part
 from tests.components.inspected import drifted, drifting, heard, run, stack
@@ -122,12 +122,48 @@ def test_a_machine_that_is_gone_is_forgotten_and_everything_made_on_the_new_one(
     assert "vps was root@127.0.0.1:1: the host refuses connections" in warning
 
 
-def test_a_machine_that_lets_nobody_in_counts_as_gone(sshd: Sshd, other: Sshd) -> None:
-    """Its delete would fail at every `up` from now on."""
-    made = moved(sshd, other, user="nobody")
-    assert "vps-claim" in in_place(made)
-    (warning,) = heard(made, "WARNING")
-    assert "the login as nobody is refused" in warning
+def test_a_machine_that_lives_and_cannot_be_cleaned_is_told_with_the_way_out(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """It would keep the tunnel and its key, and come in its successor's place now and then."""
+    with pytest.raises(LookUpError) as error:
+        moved(sshd, other, user="nobody")
+    assert "vps was nobody@127.0.0.1" in str(error.value)
+    assert "the login as nobody is refused" in str(error.value)
+    assert "vps.forget: true" in str(error.value)
+
+
+@pytest.mark.parametrize("ill", ["silent", "breaks_off"])
+def test_so_is_one_that_lets_in_and_does_nothing(
+    sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch, ill: str
+) -> None:
+    """Under load, or at the moment of its restart."""
+    monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.5)
+    setattr(other, ill, True)
+    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
+        moved(sshd, other)
+
+
+def test_one_behind_a_jump_of_which_nothing_is_known_is_not_taken_for_gone(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """Who passes nothing on has not said that nobody is there."""
+    other.passes_on = False
+
+    def values(ssh: object) -> dict[str, object]:
+        return {**stack(other), "servers": {"attic": {"address": "172.16.0.6", "ssh": ssh}}}
+
+    state = state_of(values({"host": {"through": "vps"}, "hostKey": host_key(8)}))
+    with pytest.raises(LookUpError, match=r"attic was root@172\.16\.0\.6 .*passes nothing on"):
+        run(values(stack(sshd)["vps"]["ssh"]), state=state)
+
+
+def test_a_machine_that_was_forgotten_is_let_go_though_it_lives(sshd: Sshd, other: Sshd) -> None:
+    """The way out: what is recorded then says that its deletes need not be run."""
+    state = state_of(stack(other, user="nobody"))
+    (tunnel,) = (urn for urn in state if urn.endswith("index:ReverseTunnel::home"))
+    state[tunnel]["outputs"] = {"forgotten": ["vps"]}
+    assert in_place(run(stack(sshd), state=state)) == set()
 
 
 def test_the_same_machine_with_another_key_is_not_dialled_by_the_old_one(sshd: Sshd) -> None:
