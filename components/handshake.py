@@ -14,6 +14,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
     host: Remote,
     public_key: pulumi.Input[str],
     peers: Mapping[str, pulumi.Input[str]],
+    silent: bool,
     endpoint: pulumi.Input[str],
     identities: Sequence[pulumi.Input[str]],
     parent: pulumi.Resource,
@@ -30,6 +31,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         host: how commands reach the VPS.
         public_key: of the VPS; with another one, what was said before counts no more.
         peers: the managed servers' public keys, by name.
+        silent: whether they say nothing by themselves, but to another key of the VPS.
         endpoint: `host:port` that they dial, for the message if none of them comes.
         identities: what makes the servers the machines that they are.
         parent: the component it belongs to.
@@ -45,6 +47,6 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         name,
         parent=parent,
         create=host.texts.call("wait-handshake"),
-        stdin=pulumi.Output.concat(*lines),
+        stdin=pulumi.Output.concat(*lines, "silent\n" if silent else ""),
         depends_on=depends_on,
     )

@@ -41,12 +41,14 @@ class Inspection:
             first of its list where nobody asked or nobody answered.
         gone: hosts whose machine is another one by now, while the one before can't be cleaned.
         removals: by host, what removes from it the entries that no stack has.
+        blank: hosts that were asked, and have no tunnel of this stack yet.
     """
 
     drift: Drift
     ways: Mapping[str, Way]
     gone: frozenset[str] = frozenset()
     removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
+    blank: frozenset[str] = frozenset()
 
 
 def inspect_hosts(settings: Settings, owner: str) -> Inspection:
@@ -90,12 +92,16 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         )
     taken = {name: each[answered.get(name, 0)] for name, each in ways.items()}
     drift = drift_of_all(settings, {name: each.report for name, each in seen.items()})
+    blank = frozenset(
+        name for name, each in seen.items() if each.way is not None and each.report is None
+    )
+    inspection = Inspection(drift, taken, blank=blank)
     if record is None:
         _warn_of_drift(drift.lines())
-        return Inspection(drift, taken)
+        return inspection
     gone = {name: machine for name, machine in before.items() if machine.gone}
     _warn_of_gone(gone)
-    so_far = Inspection(drift, taken, frozenset(gone))
+    so_far = replace(inspection, gone=frozenset(gone))
     return _explained(settings, seen, logins, record, so_far)
 
 

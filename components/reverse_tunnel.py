@@ -172,7 +172,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             owner=self._owner,
             packages=vps.packages,
             private_key=self._key_pairs[VPS].private_key,
-            key_staged=bool(self._waited_for) and self._is_rotated(VPS),
+            key_staged=bool(self._waited_for),
             lines=[
                 f"owner {self._owner}",
                 "role vps",
@@ -196,8 +196,9 @@ class ReverseTunnel(pulumi.ComponentResource):
                 packages=self._settings.servers[name].packages,
                 private_key=self._key_pairs[name].private_key,
                 preshared_key=self._preshared_keys.get(name),
-                # The VPS must know another key before the server has it.
-                key_after=[self._peers[name].last] if self._is_rotated(name) else [],
+                # The VPS must know another key before the server has it; of its first one it
+                # may hear later.
+                key_after=[] if name in self._inspection.blank else [self._peers[name].last],
                 lines=[
                     f"owner {self._owner}",
                     "role server",
@@ -286,17 +287,11 @@ class ReverseTunnel(pulumi.ComponentResource):
             drift=self._drift.of(name, Part.OPENING, forward),
         )
 
-    def _is_rotated(self, name: str) -> bool:
-        """Whether its keys are not the first ones, so that they may be exchanged in this run."""
-        return self._settings.generation_of(name) is not None
-
     @property
     def _waited_for(self) -> dict[str, Ssh]:
         """The servers whose handshakes are waited for: those that are there, in their order."""
         settings = self._settings
-        # Without keepalive a server says nothing by itself, but for another key of the VPS.
-        speaks = settings.network.keepalive > 0 or self._is_rotated(VPS)
-        if not speaks or settings.is_forgotten(VPS):
+        if settings.is_forgotten(VPS):
             return {}
         servers = sorted(settings.managed_servers.items())
         return {name: ssh for name, ssh in servers if not settings.is_forgotten(name)}
@@ -310,6 +305,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             host=self._on_vps,
             public_key=self._keys[VPS],
             peers={name: self._keys[name] for name in waited_for},
+            silent=self._settings.network.keepalive == 0,
             endpoint=self._dialled,
             identities=[as_input(ssh.host_key) for ssh in waited_for.values()],
             parent=self,

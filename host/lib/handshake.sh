@@ -7,7 +7,7 @@ readonly HANDSHAKE_AGE=180 # seconds; WireGuard gives up a session that is older
 declare -A SILENT=() # public keys without a session
 
 verb_wait_handshake() {
-  local line name key endpoint='' own='' next=''
+  local line name key endpoint='' own='' next='' silent=''
   local -A asked=()
   DOING=wait-handshake
   read_lines
@@ -19,6 +19,8 @@ verb_wait_handshake() {
       endpoint=${line#* }
     elif [[ $line == "public-key "* ]]; then
       own=${line#* }
+    elif [[ $line == silent ]]; then
+      silent=yes
     else
       refuse "line '$line' is not known to this helper (version $HELPER_VERSION)"
     fi
@@ -33,7 +35,8 @@ verb_wait_handshake() {
   fi
   [[ -z $own || $(wg show "$IFACE" public-key) == "$own" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
-  hear_all || explain_silence "$endpoint"
+  # Servers without keepalive come when they have something to say.
+  [[ -n $silent ]] || hear_all || explain_silence "$endpoint"
   if lock; then note_endpoints; fi
 }
 

@@ -253,3 +253,19 @@ def test_words_of_a_host_never_get_into_a_text(sshd: Sshd) -> None:
     values = drifting(sshd, web="$(own-it)", wrong="$(own-it)")
     made = run(values, preview=True)
     assert not [each.name for each in made.commands if "own-it" in repr(each.inputs)]
+
+
+def test_only_a_server_without_a_tunnel_gets_its_key_before_the_vps_knows_it(sshd: Sshd) -> None:
+    """A first `up` is no slower for an order that only another key needs."""
+
+    def waits_for_the_vps(homelab: Sshd, report: str) -> bool:
+        homelab.answers = facts_text() + report
+        ssh = {"host": "127.0.0.1", "port": homelab.port, "hostKey": homelab.host_key}
+        servers = {"homelab": {"address": "172.16.0.4", "ssh": ssh}}
+        urns = run({**stack(sshd), "servers": servers}).command("homelab-key", "homelab").depends_on
+        return any(urn.endswith("remote:Command::homelab") for urn in urns)
+
+    report = "helper 1\ndigest -\nowner reverse-tunnel/home\nclaimant -\nend 1764290000\n"
+    with running(Sshd(client_key=sshd.client_key)) as homelab:
+        assert not waits_for_the_vps(homelab, "")
+        assert waits_for_the_vps(homelab, report)

@@ -54,14 +54,25 @@ def everybody() -> Recording:
 
 
 def test_the_first_generation_is_that_of_stacks_that_know_of_none() -> None:
-    """An upgrade changes nothing, and a first `up` takes no longer than before."""
     plain = made({})
     places = ("network", "vps", "servers.homelab", "clients.laptop")
     assert not plain.changes_since(made({f"{place}.keyGeneration": 1 for place in places}))
     assert keepers(plain) == {}
-    assert "hand-over" not in stdin(plain, "homelab", "homelab")
-    assert "staged" not in stdin(plain, "vps-key", "vps")
-    assert waits_for(plain, "homelab-key", "homelab") == {"homelab-helper"}
+
+
+@pytest.mark.parametrize("keepalive", [25, 0])
+def test_the_way_back_to_the_first_generation_is_as_safe_as_the_way_from_it(
+    keepalive: int,
+) -> None:
+    """Its seeds are others, too. So nothing but seeds tells one generation from another."""
+    silent = {"network.keepalive": keepalive}
+    first, second = made(silent), made({**silent, "network.keyGeneration": 2})
+    assert first.changes_since(second) == {f"{SEED}::{name}" for name in first.of_type(SEED)}
+    for one in (first, second):
+        assert "hand-over" in stdin(one, "homelab", "homelab")
+        assert stdin(one, "vps-key", "vps")[1:] == ["staged"]
+        assert waits_for(one, "homelab-key", "homelab") == {"homelab-helper", "homelab"}
+        assert waits_for(one, "handshake", "home") >= {"homelab-interface", "homelab"}
 
 
 def test_a_number_gives_that_one_a_new_seed_and_nobody_else() -> None:
@@ -104,19 +115,12 @@ def test_only_a_managed_servers_old_key_is_good_until_the_new_one_is_heard(
     ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "waits"),
-    [
-        ({"vps.keyGeneration": 2}, True),
-        ({"servers.homelab.keyGeneration": 2}, False),
-        ({}, False),
-    ],
-)
-def test_without_keepalive_handshakes_are_waited_for_if_the_vps_gets_a_new_key(
-    changes: dict[str, object], *, waits: bool
+@pytest.mark.parametrize(("keepalive", "silent"), [(0, True), (25, False)])
+def test_without_keepalive_handshakes_are_waited_for_only_if_the_vps_gets_a_new_key(
+    keepalive: int, *, silent: bool
 ) -> None:
-    silent = made({"network.keepalive": 0, **changes})
-    assert ("handshake" in silent.of_type("command:remote:Command")) == waits
+    one = made({"network.keepalive": keepalive})
+    assert ("silent" in stdin(one, "handshake", "home")) == silent
 
 
 def test_without_managed_servers_the_vps_takes_its_key_at_once() -> None:

@@ -184,6 +184,17 @@ def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation
     assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
 
 
+def test_a_server_goes_back_to_the_keys_that_it_had_before(rotation: Rotation) -> None:
+    private = rotation.server.machine.read(f"{rotation.server.files}/private.key").strip()
+    shared = rotation.server.machine.run("wg genpsk").stdout.strip()
+    for keys in (Keys.new(rotation.server.machine), Keys(private, rotation.server_key, shared)):
+        rotation.tell_vps(keys)
+        assert rotation.change_server(keys).status == 0
+        assert rotation.key_of(rotation.server) == keys.public
+        assert rotation.visited()
+    rotation.comes_through()
+
+
 def test_a_server_whose_vps_was_not_told_is_back_at_its_old_keys(rotation: Rotation) -> None:
     keys = Keys.new(rotation.server.machine)
     done = rotation.change_server(keys)
@@ -324,6 +335,22 @@ def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: 
     assert rotation.change_vps(keys).status == 0
     rotation.comes_through()
     assert wrong(rotation.vps) == []
+
+
+def test_servers_without_keepalive_are_waited_for_only_by_a_vps_with_a_new_key(
+    rotation: Rotation,
+) -> None:
+    keys, stranger = (Keys.new(rotation.vps.machine) for _ in range(2))
+    last = f"peer homelab {stranger.public}\n"
+    assert call(rotation.vps, "wait-handshake", last).status != 0
+    assert call(rotation.vps, "wait-handshake", f"{last}silent\n").status == 0
+    rotation.arm_vps(keys)
+    rotation.tell_server(keys)
+    last += f"public-key {keys.public}\nsilent\n"
+    assert call(rotation.vps, "wait-handshake", last).status != 0
+    assert rotation.key_of(rotation.vps) == rotation.vps_key
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
 
 
 def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rotation) -> None:
