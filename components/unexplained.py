@@ -6,7 +6,7 @@ from typing import TypeAlias
 from components.lookup import Closed, Problem, Seen, find_closed
 from components.record import Record
 from reach import Login, claimant
-from reach.drift import LEFT_OVER, TAKEN_BACK, Drift, Part, left_over, wanted_of
+from reach.drift import LEFT_OVER, TAKEN_BACK, Drift, Part, is_half_made, left_over, wanted_of
 from settings import Firewall, Settings
 from settings.allow import VPS
 
@@ -19,7 +19,9 @@ def is_unexplained(
 ) -> bool:
     """Whether a host has what the stack file does not explain, or lacks what it may have had."""
     others = (
-        each.report is None or each.report.claimant != claimant(name, logins[name][0].host_key)
+        each.report is None
+        or each.report.claimant != claimant(name, logins[name][0].host_key)
+        or is_half_made(settings, name, each.report)
         for name, each in seen.items()
     )
     return (

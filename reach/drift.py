@@ -5,6 +5,7 @@ host says may ever get into them.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -115,14 +116,29 @@ def left_over(settings: Settings, host: str, report: HostReport) -> list[tuple[P
     They may be about to be removed by the next `up`, or be left by one that was broken off.
     """
     wanted = wanted_of(settings, host)
+    return [
+        (part, name)
+        for part, names in _there(host, report).items()
+        for name in sorted(names - set(wanted[part]))
+    ]
+
+
+def is_half_made(settings: Settings, host: str, report: HostReport) -> bool:
+    """Whether a host lacks entries of the stack file.
+
+    They may be new there, or an `up` that was to make all of it may have been broken off.
+    """
+    wanted = wanted_of(settings, host)
+    there = _there(host, report)
+    return report.role is None or any(set(wanted[part]) - names for part, names in there.items())
+
+
+def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:
+    """The entries that a host has, by kind: names."""
     if host == VPS:
         peers = (report.peers.keys() | report.wrong_peers) - {"-"}
-        there = {Part.FORWARD: report.forwards.keys(), Part.PEER: peers}
-    else:
-        there = {Part.OPENING: report.openings.keys()}
-    return [
-        (part, name) for part, names in there.items() for name in sorted(names - set(wanted[part]))
-    ]
+        return {Part.FORWARD: report.forwards.keys(), Part.PEER: peers}
+    return {Part.OPENING: report.openings.keys()}
 
 
 def wanted_of(settings: Settings, host: str) -> Mapping[Part, Collection[str]]:

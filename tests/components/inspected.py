@@ -53,6 +53,7 @@ role vps
 unit {unit}
 firewall {firewall}
 interface up kernel
+peer cabin - 0 0 0
 peer laptop - 0 0 0
 forward web {web} 0 - - - -
 wrong {wrong}

@@ -183,6 +183,31 @@ def test_what_a_broken_off_move_had_not_come_to_is_not_replaced_either(
     assert "web" in in_place(run(values, state={**before, **claim}))
 
 
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        ("vps-claim vps-helper", ""),
+        ("vps-claim vps-helper vps-key vps-interface", "role interface"),
+        ("vps-claim vps-helper vps-key vps-interface cabin laptop", "role interface peer"),
+        ("vps-claim vps-helper vps-key vps-interface web", "role interface forward"),
+    ],
+)
+def test_wherever_a_move_was_broken_off_the_rest_of_it_is_not_replaced(
+    sshd: Sshd, other: Sshd, done: str, told: str
+) -> None:
+    """The new machine's helper says that it is this host's; what it lacks gives the move away."""
+    values: dict[str, Any] = {**drifting(sshd), "vps": stack(sshd)["vps"]}
+    before = state_of({**values, "vps": stack(other, port=1)["vps"]})
+    moved = {
+        urn: one for urn, one in state_of(values).items() if urn.rpartition("::")[2] in done.split()
+    }
+    kinds = {"role", "unit", "interface", "peer", "forward"} - set(told.split())
+    lines = [line for line in sshd.answers.splitlines() if line.split()[0] not in kinds]
+    sshd.answers = "\n".join([*lines, ""])
+    made = run(values, state={**before, **moved})
+    assert in_place(made) >= {"vps-claim", "vps-helper", "web", "cabin", "laptop"}
+
+
 def leaving(sshd: Sshd, other: Sshd, **ssh: object) -> tuple[dict[str, object], dict[str, Any]]:
     """A VPS that knows a server, of which the stack file says nothing any more; and the state."""
     values = drifting(sshd)

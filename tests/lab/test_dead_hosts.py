@@ -89,9 +89,10 @@ def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
     assert of_other_ops(steps, "update") == []
 
     resources = stack.export()["deployment"]["resources"]
-    (claim,) = (one["urn"] for one in resources if one["urn"].endswith("::vps-claim"))
-    stack.pulumi("up", "--yes", "--skip-preview", "--target", claim)
-    assert of_other_ops(stack.preview_steps(), "update") == []
+    for name in ("vps-claim", "vps-helper"):
+        (urn,) = (one["urn"] for one in resources if one["urn"].endswith(f"::{name}"))
+        stack.pulumi("up", "--yes", "--skip-preview", "--target", urn)
+        assert of_other_ops(stack.preview_steps(), "update") == []
     stack.up()
     assert page(client, f"{NEW_VPS}:80") == f"homelab:8080 sees you as {client.address}"
     assert page(client, f"{NEW_VPS}:443")
