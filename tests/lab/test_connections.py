@@ -6,7 +6,7 @@ from lab.benchmark.spending import watched
 from tests.lab.deployment import Deployment
 from tests.lab.snapshots import forward_rules
 
-# More than twenty only where the machine is too busy to end them; without turns, it was half a hundred.
+# More than twenty only where the machine is too busy to end them; without turns, it was fifty.
 BUSY = 30
 FORWARDS = {f"f{n}": {"port": 10000 + n, "to": "homelab:8080"} for n in range(60)}
 
