@@ -13,7 +13,7 @@ from lab.operator_host import CHECKOUT
 
 # What Hypothesis tells of a test: its name, then its phases.
 _RANDOM = re.compile(r"^\S+::(\w+)(?:\[\S*\])?:$", re.MULTILINE)
-_EXAMPLES = re.compile(r"(\d+) passing examples, (\d+) failing examples")
+_EXAMPLES = re.compile(r"(\d+) passing, (\d+) failing")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class CountedTests:
         environment = os.environ | {"HYPOTHESIS_PROFILE": profile}
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
-            options = ["-q", "--hypothesis-show-statistics", f"--junit-xml={report}"]
+            # Many cases take longer than what else is a test that hangs.
+            options = ["-q", "--timeout=0", "--hypothesis-show-statistics", f"--junit-xml={report}"]
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", *options, *self.words],
                 cwd=CHECKOUT,

@@ -46,7 +46,7 @@ _TESTS = (
     ),
     CountedTests(
         "a random sequence of changes, with kills: exactly the final rules and flows",
-        ("tests/host/test_sequences.py", "tests/host/test_kind_sequences.py"),
+        ("tests/host/test_sequences.py", "tests/host/test_kind_sequences.py", "--numprocesses=2"),
     ),
 )
 

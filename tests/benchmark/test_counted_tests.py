@@ -9,17 +9,17 @@ tests/settings/test_random.py::test_right:
 
   - during generate phase (1.20 seconds):
     - Typical runtimes: ~ 1-2 ms
-    - 2000 passing examples, {failing} failing examples, 12 invalid examples
+    - 2000 passing, {failing} failing, and 12 invalid test cases
 
   - Stopped because settings.max_examples=2000
 
 tests/settings/test_random.py::test_each[server]:
 
   - during reuse phase (0.20 seconds):
-    - 1 passing examples, 0 failing examples, 0 invalid examples
+    - 1 passing, 0 failing, and 0 invalid test cases
 
   - during generate phase (1.20 seconds):
-    - 100 passing examples, 0 failing examples, 0 invalid examples
+    - 100 passing, 0 failing, and 0 invalid test cases
 """
 _REPORT = """\
 <testsuites><testsuite>
