@@ -1,9 +1,14 @@
 # Hand-over: the far end gets another key, and its former one stays until the new one is heard.
 #
-# The former key lies in former.d/NAME, and behind it the second since which the new one is in use, once
-# it is; its preshared key in former.d/NAME.preshared. WireGuard knows both meanwhile, and the networks
-# belong to one of them: to the one that the far end has used last, since it may go back. A process of
-# its own sees to that, and takes the former one away once the new one is in use for a while.
+# The former key lies in former.d/NAME, and behind it the second in which the new one was heard first,
+# and since when it is in use, once it is; its preshared key in former.d/NAME.preshared. WireGuard knows
+# both meanwhile, and the networks belong to one of them: to the one that was heard last, since the far
+# end may go back. A process of its own sees to that, and takes the former one away once the new one is
+# in use for a while.
+#
+# Somebody else may have the former key, and be heard with it for ever. But a server that the VPS has
+# heard with its new key has taken it, and shakes hands again every two minutes: that ends the former
+# one, too. The VPS itself may go back, as often as its last command is run.
 
 readonly FORMER=$OWN/former.d
 SETTLED=${RT_SETTLED-60} # seconds, longer than a far end tries its new key; other than 60 in tests
@@ -11,18 +16,22 @@ readonly SETTLED
 
 declare -A BESIDE=() # public key -> name, of the one of two that has no networks
 
-# load_former NAME: into FORMER_KEY and SINCE, empty while that one is in use; false if there is none
+# load_former NAME: into FORMER_KEY, FIRST, empty before the new one was heard, and SINCE, empty while
+# the former is in use; false if there is none
 load_former() {
-  FORMER_KEY='' SINCE=''
+  FORMER_KEY='' FIRST='' SINCE=''
   [[ -s $FORMER/$1 ]] || return 1
-  read -r FORMER_KEY SINCE <"$FORMER/$1" || true
-  is_key "$FORMER_KEY" && [[ $SINCE =~ ^[0-9]*$ ]]
+  read -r FORMER_KEY FIRST SINCE <"$FORMER/$1" || true
+  is_key "$FORMER_KEY" && [[ $FIRST$SINCE =~ ^[0-9]*$ ]]
 }
 
 # keep_former NAME KEY PRESHARED-FILE: before its new key is written down
 keep_former() {
-  # Of one that was never heard, the former is still the one in use.
-  ! load_former "$1" || [[ -n $SINCE ]] || return 0
+  # Of one that is not in use, the former still is.
+  if load_former "$1" && [[ -z $SINCE ]]; then
+    write_file "$FORMER/$1" "$FORMER_KEY"$'\n'
+    return
+  fi
   make_folder "$FORMER"
   rm -f "$FORMER/$1.preshared"
   [[ ! -s $3 ]] || write_file "$FORMER/$1.preshared" "$(<"$3")"$'\n'
@@ -116,7 +125,9 @@ find_turn() {
   load_former "$1" || return 1
   find_key "$1" || return 1
   new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
-  if [[ -z $SINCE ]]; then
+  if [[ ${SETTING[role]} == vps && -n $FIRST ]] && ((new >= FIRST + SETTLED)); then
+    TURN=over
+  elif [[ -z $SINCE ]]; then
     ((new == 0 || new < former)) || TURN=new
   elif ((new < former)); then
     TURN=former
@@ -141,8 +152,8 @@ turn_over() {
   find_heard
   if load_settings && tunnel_is_up && find_turn "$1"; then
     case $TURN in
-      new) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS"$'\n' ;;
-      former) write_file "$FORMER/$1" "$FORMER_KEY"$'\n' ;;
+      new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
+      former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST"$'\n' ;;
       over) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
     esac
     step "turned-$TURN"

@@ -124,6 +124,12 @@ def nothing_waits(tunnel: Tunnel) -> bool:
     return not tunnel.machine.run(left).stdout
 
 
+def nothing_is_handed_over(tunnel: Tunnel) -> bool:
+    """Whether the process that does it has ended."""
+    running = "pgrep -fc '[1] hand-over' || true"
+    return tunnel.machine.run(running).stdout == "0\n"
+
+
 @contextmanager
 def served_world() -> Iterator[World]:
     """A world with a forward that leads to a service."""
@@ -267,8 +273,7 @@ def test_a_hand_over_that_dies_at_any_step_is_finished_by_the_next(
     keys = Keys.new(rotation.server.machine)
     rotation.tell_vps(keys, RT_CRASH_AT=step)
     assert rotation.change_server(keys).status == 0
-    running = "pgrep -fc '[1] hand-over' || true"
-    eventually(lambda: rotation.vps.machine.run(running).stdout == "0\n", LONG, "it did not die")
+    eventually(partial(nothing_is_handed_over, rotation.vps), LONG, "it did not die")
     call(rotation.vps, "restore")
     rotation.comes_through()
 
@@ -289,6 +294,47 @@ def test_a_third_key_takes_the_place_of_one_that_was_never_heard(rotation: Rotat
     assert rotation.peers(rotation.vps) == {rotation.server_key, keys.public}
     assert rotation.change_server(keys).status == 0
     rotation.comes_through()
+
+
+# Somebody with a key that was handed over, who shakes hands twice a second until his line ends.
+_THIEF = """
+ip link add thief type wireguard 2>/dev/null || wireguard-go thief >/dev/null 2>&1
+ip link set thief up
+wg set thief private-key <(echo {private})
+while read -rt 0.5 || (($? > 128)); do
+  wg set thief peer {vps} remove
+  wg set thief peer {vps} endpoint {at}:51820 persistent-keepalive 1
+done
+ip link del thief
+"""
+
+
+def was_heard_a_while_ago(rotation: Rotation) -> bool:
+    """Whether the VPS has heard the server's new key first three seconds ago."""
+    first = f"read -r _ first _ <{rotation.vps.files}/former.d/homelab"
+    return not rotation.vps.machine.run(
+        f"{first}; ((EPOCHSECONDS > first + 3))", check=False
+    ).status
+
+
+def test_who_has_a_servers_old_key_is_out_soon_however_often_he_comes(
+    last_rotation: Rotation,
+) -> None:
+    vps, server = last_rotation.vps, last_rotation.server
+    keys, private = Keys.new(server.machine), server.machine.read(f"{server.files}/private.key")
+    last_rotation.tell_vps(keys, **FOREVER, RT_CRASH_AT="turned-former")
+    assert last_rotation.change_server(keys).status == 0
+    theft = _THIEF.format(private=private.strip(), vps=last_rotation.vps_key, at=VPS)
+    thief = last_rotation.ends.client.start(theft)
+    try:
+        # He has the addresses now.
+        eventually(partial(nothing_is_handed_over, vps), LONG, "he is not heard")
+        call(vps, "restore", RT_SETTLED="3")
+        eventually(partial(was_heard_a_while_ago, last_rotation), LONG, "it was not heard")
+        restart(server)  # it shakes hands again, which it does every two minutes
+        last_rotation.comes_through()
+    finally:
+        thief.communicate()
 
 
 def test_a_removed_peer_leaves_neither_of_its_keys(last_rotation: Rotation) -> None:
