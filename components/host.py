@@ -41,6 +41,7 @@ class Host(pulumi.ComponentResource):
         lines: Sequence[pulumi.Input[str]],
         drift: Drift,
         depends_on: Sequence[pulumi.Resource] = (),
+        arrival: pulumi.ResourceHookBinding | None = None,
         removal: pulumi.ResourceHookBinding | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class Host(pulumi.ComponentResource):
             lines: the settings of its interface, as the helper reads them.
             drift: what is wrong on the hosts.
             depends_on: what must be there before it, and until it is gone.
+            arrival: what waits for it before anything is done there.
             removal: what removes from it what no stack has.
             opts: of the component.
         """
@@ -70,6 +72,7 @@ class Host(pulumi.ComponentResource):
             update=NOTHING,
             delete=host.as_claimant(name, lambda claimant: texts.release(owner, claimant)),
             depends_on=depends_on,
+            hooks=arrival,
         )
         helper = host.command(
             f"{name}-helper",

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 import pulumi
 
 from components.advice import Wanted
+from components.arrival import arrival
 from components.left_over import removal
 from components.lookup import Closed, Problem, Seen, look_up
 from components.record import Record, read_record
 from components.unexplained import (
+    arriving_later,
     drift_by_record,
     is_unexplained,
     machines_before,
@@ -17,6 +19,7 @@ from components.unexplained import (
     never_let_go,
     never_removed,
     strays,
+    without_vps,
 )
 from reach import Login, logins_to
 from reach.drift import Drift, drift_of_all
@@ -40,6 +43,7 @@ class Inspection:
         ways: by which way each host is to be reached, by name: the one that answered, or the
             first of its list where nobody asked or nobody answered.
         gone: hosts whose machine is another one by now, while the one before can't be cleaned.
+        arrivals: by server, what waits for it where it must dial a new VPS first.
         removals: by host, what removes from it the entries that no stack has.
         blank: hosts that were asked, and have no tunnel of this stack yet.
     """
@@ -47,6 +51,7 @@ class Inspection:
     drift: Drift
     ways: Mapping[str, Way]
     gone: frozenset[str] = frozenset()
+    arrivals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     blank: frozenset[str] = frozenset()
 
@@ -74,8 +79,11 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     logins = {name: ways for name, (ways, _) in known.items()}
     seen = look_up(known) if known else {}
     record = read_record() if is_unexplained(settings, seen, logins) else None
+    later = {} if record is None else arriving_later(settings, seen, record, logins)
+    seen = {**seen, **later}
     found = [problem for each in seen.values() for problem in each.problems]
     found += _cut_off(settings, known, seen)
+    found += without_vps(settings, seen, logins)
     before: Mapping[str, Closed] = {}
     if record is not None:
         before = machines_before(record, logins)
@@ -84,7 +92,10 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         found += never_removed(settings, record, logins)
     _tell(found)
     answered = {name: each.way for name, each in seen.items() if each.way}
+    arrivals = {name: arrival(name, logins[name][each.way or 0]) for name, each in later.items()}
     for name, number in answered.items():
+        if name in later:
+            continue
         pulumi.log.info(
             f"{name} is reached by {logins[name][number]}, since no way before that one leads"
             " there from here. Where the last `pulumi up` took another one, its commands run once"
@@ -93,7 +104,9 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     taken = {name: each[answered.get(name, 0)] for name, each in ways.items()}
     drift = drift_of_all(settings, {name: each.report for name, each in seen.items()})
     blank = frozenset(
-        name for name, each in seen.items() if each.way is not None and each.report is None
+        name
+        for name, each in seen.items()
+        if each.way is not None and each.report is None and name not in later
     )
     inspection = Inspection(drift, taken, blank=blank)
     if record is None:
@@ -101,7 +114,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         return inspection
     gone = {name: machine for name, machine in before.items() if machine.gone}
     _warn_of_gone(gone)
-    so_far = replace(inspection, gone=frozenset(gone))
+    so_far = replace(inspection, gone=frozenset(gone), arrivals=arrivals)
     return _explained(settings, seen, logins, record, so_far)
 
 

@@ -212,6 +212,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 ],
                 drift=self._drift,
                 depends_on=self._on_the_way_to(name),
+                arrival=self._inspection.arrivals.get(name),
                 removal=self._inspection.removals.get(name),
                 opts=self._children,
             )

@@ -9,6 +9,7 @@ from reach import Login, claimant
 from reach.drift import LEFT_OVER, TAKEN_BACK, Drift, Part, is_half_made, left_over, wanted_of
 from settings import Firewall, Settings
 from settings.allow import VPS
+from settings.ssh import as_ip
 
 Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]
 """By host, entries by kind and name; no host without any."""
@@ -77,6 +78,76 @@ def never_let_go(before: Mapping[str, Closed], record: Record) -> list[Problem]:
         )
         for name, machine in before.items()
         if not machine.gone and name not in record.forgotten
+    ]
+
+
+def arriving_later(
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    logins: Mapping[str, Sequence[Login]],
+) -> Mapping[str, Seen]:
+    """Servers that nobody reaches because they have not dialled the new VPS yet.
+
+    They will, if it is found where they dial: by its name, or because the address is the same.
+
+    Returns:
+        By server, the way through that VPS, and a warning instead of an error.
+    """
+    # Without keepalive a server does not notice that its VPS is another one.
+    if VPS not in seen or seen[VPS].way is None or not settings.network.keepalive:
+        return {}
+    return {
+        name: Seen([_will_dial(name, logins[name][way])], way=way)
+        for name, each in seen.items()
+        if name != VPS and each.way is None
+        for way in [_way_through(logins[name])]
+        if way is not None and _has_known_another_vps(settings, record, name, logins)
+    }
+
+
+def _way_through(ways: Sequence[Login]) -> int | None:
+    """The first way that leads through the VPS, counted from 0."""
+    return next((number for number, way in enumerate(ways) if way.through), None)
+
+
+def _has_known_another_vps(
+    settings: Settings, record: Record, server: str, logins: Mapping[str, Sequence[Login]]
+) -> bool:
+    """Whether a server is set up, and dialled a VPS before that can be found where this one is."""
+    claim, *_ = record.machines.get(server, [None])
+    if claim is None or claim.host_key != logins[server][0].host_key:
+        return False
+    by_name = as_ip(settings.endpoint) is None
+    return any(
+        each.host_key != logins[VPS][0].host_key and (by_name or each.host == settings.endpoint)
+        for each in (claim.through, *record.machines.get(VPS, ()))
+        if each is not None
+    )
+
+
+def _will_dial(server: str, login: Login) -> Problem:
+    return Problem(
+        f"{server} ({login}): is not there yet, since the VPS is another machine than before."
+        " `pulumi up` waits for it as soon as it can dial that one; if it dials a name"
+        " (vps.endpoint), that must lead there by now.",
+        uncertain=True,
+    )
+
+
+def without_vps(
+    settings: Settings, seen: Mapping[str, Seen], logins: Mapping[str, Sequence[Login]]
+) -> list[Problem]:
+    """Servers that nobody reaches because all ways lead through a VPS that is forgotten."""
+    return [
+        Problem(
+            f"{name}: its only way leads through the VPS, which is forgotten. Give it another one"
+            " for this `pulumi up`: ssh.host, such as [192.168.1.20, {through: vps}] at home. Or"
+            f" forget it, too, with all that it has: {_path(name)}.forget: true.",
+            unreachable=True,
+        )
+        for name, each in seen.items()
+        if settings.vps.forget and each.way is None and all(way.through for way in logins[name])
     ]
 
 

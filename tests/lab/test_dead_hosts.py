@@ -14,6 +14,7 @@ from tests.support import eventually
 
 NAMES = ("vps", "homelab", "attic")
 NEW_VPS = "203.0.113.11"
+NAME = "vps.example.org"  # of either, which servers dial
 COMMAND = "command:remote:Command"
 LONG = 60.0  # seconds
 ADVICE = "put its entry back with `forget: true`, run `pulumi up`, and then take the entry out"
@@ -102,6 +103,26 @@ def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
     stack.destroy()
     assert traces(empty, vps) == []
     assert traces(before, homelab) == []
+
+
+def test_a_server_behind_the_tunnel_alone_is_told_of_the_new_vps_when_it_has_dialled_that(
+    lab: Lab, stack: Deployment
+) -> None:
+    """It finds the new one by its name; only then can its own commands run."""
+    vps, servers = stack.settings("vps"), stack.settings("servers")
+    stack.configure(vps={**vps, "endpoint": NAME})
+    stack.up()
+    servers["homelab"]["ssh"]["host"] = {"through": "vps"}
+    stack.configure(servers=servers)
+    stack.up()
+    new = replace_vps(lab)
+    for name in NAMES[1:]:
+        lab.host(name).run(f"sed -i 's/^{VPS}\\s/{NEW_VPS} /' /etc/hosts")
+    stack.configure(vps={"endpoint": NAME, "ssh": {"host": NEW_VPS, "hostKey": new.host_key}})
+    assert "`pulumi up` waits for it" in stack.pulumi("preview").stdout
+    stack.up()
+    assert page(lab.host("client"), f"{NEW_VPS}:80")
+    assert stack.preview_steps() == []
 
 
 def test_a_living_machine_is_cleaned_when_another_takes_its_place(
