@@ -222,10 +222,27 @@ def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
     rotation.tell_vps(keys)
     rotation.vps.machine.run("ip link set ens6 down")
     done = rotation.change_server(keys)
-    assert "neither the new key nor the old one" in done.stderr
+    assert (done.status, "neither the new key nor the old one" in done.stderr) == (0, True)
     rotation.vps.machine.run("ip link set ens6 up; ip route add default via 203.0.113.1")
     rotation.comes_through()
     assert rotation.key_of(rotation.server) == keys.public
+
+
+def test_a_server_gets_a_new_key_and_a_new_way_to_the_vps_in_one_run(
+    last_rotation: Rotation,
+) -> None:
+    """Its key comes first, when nobody answers where the VPS was."""
+    keys = Keys.new(last_rotation.server.machine)
+    last_rotation.vps.call("interface", stdin=last_rotation.vps.vps_settings(port=443))
+    last_rotation.tell_vps(keys)
+    assert last_rotation.change_server(keys).status == 0
+    lines = last_rotation.server.server_settings(
+        f"{SERVER}/24", last_rotation.vps_key, f"{VPS}:443"
+    )
+    assert call(last_rotation.server, "interface", lines).status == 0
+    last_rotation.comes_through()
+    assert last_rotation.key_of(last_rotation.server) == keys.public
+    assert wrong(last_rotation.server) == []
 
 
 # Of the verb and of the process that it starts, which dies by the same plan.
