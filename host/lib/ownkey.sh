@@ -85,18 +85,26 @@ verb_key() {
   key=$OWN_KEY shared=$OWN_SHARED
   lock || refuse "the helper is not installed on this host: run 'pulumi up'"
   if load_settings; then finish_interrupted; fi
-  note_given "$key" "$shared"
-  load_own_keys
   if ((${#SETTING[@]})) && tunnel_is_up && ! uses_key "$key"; then
-    if [[ ${SETTING[role]} == server || $STAGED == yes ]]; then
+    if [[ ${SETTING[role]} == server ]] || { [[ $STAGED == yes ]] && ! was_taken "$key" "$shared"; }; then
+      # Before it is noted: what was given and does not wait has been taken.
       write_file "$NEXT_KEY" "$key"$'\n'"${shared:+preshared-key $shared$'\n'}"
       step wrote-next-key
+      note_given "$key" "$shared"
+      step noted-key
       [[ ${SETTING[role]} == vps ]] || await_switch "$key" "$shared"
       return
     fi
   fi
+  note_given "$key" "$shared"
   take_keys "$key" "$shared"
   if ((${#SETTING[@]})) && tunnel_is_up; then sync_wireguard; fi
+}
+
+# was_taken KEY SHARED: whether they held already, and somebody has changed them since: then the other
+# ends know no other.
+was_taken() {
+  [[ ! -s $NEXT_KEY && -s $GIVEN_KEYS && $(<"$GIVEN_KEYS") == "$(keys_digest "$1" "$2")" ]]
 }
 
 # take_keys KEY SHARED: they hold from now on

@@ -538,6 +538,44 @@ def test_the_vps_tells_of_a_key_that_was_changed_by_hand(vps: Tunnel) -> None:
         assert wrong(vps) == []
 
 
+VPS_BY_HAND = {
+    "the interface's key": "wg set wg0 private-key <(wg genkey)",
+    "the file": "wg genkey >{files}/private.key",
+    "both": "wg genkey >{files}/private.key; wg set wg0 private-key {files}/private.key",
+}
+
+
+@pytest.mark.parametrize("harm", VPS_BY_HAND)
+def test_a_vps_key_that_was_changed_by_hand_is_put_back_at_once(
+    rotation: Rotation, harm: str
+) -> None:
+    """What waits for a staged key has no reason to run again."""
+    keys = Keys.new(rotation.vps.machine)
+    rotation.arm_vps(keys)
+    rotation.tell_server(keys)
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
+    rotation.vps.machine.run(VPS_BY_HAND[harm].format(files=rotation.vps.files))
+    assert wrong(rotation.vps) == ["key"]
+    rotation.arm_vps(keys)
+    assert wrong(rotation.vps) == []
+    rotation.comes_through()
+
+
+@pytest.mark.parametrize("step", ["wrote-next-key", "noted-key"])
+def test_a_staged_key_still_waits_where_its_command_was_killed(
+    rotation: Rotation, step: str
+) -> None:
+    keys = Keys.new(rotation.vps.machine)
+    stdin = f"{keys.private}\nstaged\n"
+    assert call(rotation.vps, "key", stdin, RT_CRASH_AT=step).status == KILLED
+    rotation.arm_vps(keys)
+    assert rotation.key_of(rotation.vps) == rotation.vps_key
+    rotation.tell_server(keys)
+    assert rotation.change_vps(keys).status == 0
+    rotation.comes_through()
+
+
 def test_a_host_of_an_older_helper_notes_its_keys_when_it_gets_a_newer_one(vps: Tunnel) -> None:
     vps.machine.run(f"rm {vps.files}/given")
     assert wrong(vps) == []
