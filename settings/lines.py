@@ -82,6 +82,8 @@ def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
         lines.append("egress tunnel")
     if (mtu := settings.mtu_of(name)) != settings.network.mtu:
         lines.append(f"mtu {mtu}")
+    if peer.preshared_key:
+        lines.append("preshared")  # the key itself comes by itself
     if name in settings.managed_servers:
         lines.append("hand-over")  # the old key until the new one is heard
     return tuple(lines)

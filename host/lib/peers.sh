@@ -2,10 +2,10 @@
 # that peer of the running interface alone.
 
 # parse_peer LINE...: into KEY, ALLOWED_IPS (its own address is the first of its family), EGRESS, MTU
-# and HAND_OVER; false with what is wrong in WRONG
+# SHARES (a preshared key, which comes by itself) and HAND_OVER; false with what is wrong in WRONG
 parse_peer() {
   local line ip
-  KEY='' ALLOWED_IPS='' EGRESS=own MTU='' HAND_OVER=no
+  KEY='' ALLOWED_IPS='' EGRESS=own MTU='' SHARES=no HAND_OVER=no
   for line in "$@"; do
     case $line in
       "public-key "*)
@@ -21,6 +21,7 @@ parse_peer() {
         done
         ;;
       "egress tunnel") EGRESS=tunnel ;;
+      "preshared") SHARES=yes ;;
       "hand-over") HAND_OVER=yes ;;
       "mtu "*)
         MTU=${line#* }
@@ -65,12 +66,12 @@ load_peers() {
 }
 
 verb_put_peer() {
-  local name=${1-} file key ips egress hand_over text old=''
+  local name=${1-} file key ips egress shares hand_over text old=''
   DOING="put-peer $name"
   is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
   file=$OWN/peers.d/$name.conf
   parse_peer "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
-  key=$KEY ips=$ALLOWED_IPS egress=$EGRESS hand_over=$HAND_OVER
+  key=$KEY ips=$ALLOWED_IPS egress=$EGRESS shares=$SHARES hand_over=$HAND_OVER
   printf -v text '%s\n' "${GIVEN[@]}"
 
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
@@ -84,6 +85,8 @@ verb_put_peer() {
     write_file "$file" "$text"
     step wrote-peer
   fi
+  # The former key has its own. A new one that has none could not be heard by the one of before.
+  [[ $shares == yes || ! -e $FORMER/$name ]] || rm -f "$PRESHARED/$name"
   write_conf
   step wrote-conf
   if tunnel_is_up; then

@@ -5,7 +5,7 @@ What goes on beside the runs is a plain process here; in the lab it is systemd t
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -73,14 +73,17 @@ class Rotation:
         return set(tunnel.machine.run("wg show wg0 peers").stdout.split())
 
     def tell_vps(self, keys: Keys, **env: str) -> None:
-        """The VPS learns the server's new keys."""
+        """The VPS learns the server's new keys, of which the shared one may be none."""
         lines = f"public-key {keys.public}\nallowed-ips {SERVER}/32\nhand-over\n"
+        lines += "preshared\n" if keys.shared else ""
         assert call(self.vps, "put-peer homelab", lines, **env).status == 0
-        assert call(self.vps, "put-preshared-key homelab", f"{keys.shared}\n").status == 0
+        if keys.shared:
+            assert call(self.vps, "put-preshared-key homelab", f"{keys.shared}\n").status == 0
 
     def change_server(self, keys: Keys, **env: str) -> Result:
         """The server gets its new keys."""
-        return call(self.server, "key", f"{keys.private}\npreshared-key {keys.shared}\n", **env)
+        shared = f"preshared-key {keys.shared}\n" if keys.shared else ""
+        return call(self.server, "key", f"{keys.private}\n{shared}", **env)
 
     def tell_server(self, keys: Keys, **env: str) -> None:
         """The server learns the VPS's new key."""
@@ -188,6 +191,17 @@ def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation
     assert rotation.key_of(rotation.server) == keys.public
     rotation.comes_through()
     assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
+
+
+def test_a_server_gets_a_new_key_pair_and_no_shared_key_any_more(rotation: Rotation) -> None:
+    """What the VPS has of that goes at the end of an `up`, by the delete of its own command."""
+    keys = Keys.new(rotation.server.machine)
+    for each in (keys, replace(Keys.new(rotation.server.machine), shared="")):
+        rotation.tell_vps(each)
+        assert rotation.change_server(each).status == 0
+        assert rotation.visited()
+    rotation.vps.call("remove-preshared-key homelab")
+    rotation.comes_through()
 
 
 def test_a_server_goes_back_to_the_keys_that_it_had_before(rotation: Rotation) -> None:

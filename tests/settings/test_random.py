@@ -48,7 +48,9 @@ FORWARD = re.compile(
     r"(\nlimit-new \d+)?(\nlimit-concurrent \d+)?(\nsource-address tunnel)?"
 )
 OPENING = re.compile(rf"({_PROTOCOL} {_ADDRESS}:{_PORTS}(\npaused)?(\nsource-address tunnel)?)?")
-PEER = re.compile(rf"allowed-ips {_NETWORKS}(\negress tunnel)?(\nmtu \d+)?(\nhand-over)?")
+PEER = re.compile(
+    rf"allowed-ips {_NETWORKS}(\negress tunnel)?(\nmtu \d+)?(\npreshared)?(\nhand-over)?"
+)
 _EITHER = rf"({_ADDRESS}(,{_ADDRESS})* -> {_ADDRESS}|{_ADDRESS6}(,{_ADDRESS6})* -> \[{_ADDRESS6}\])"
 FIREWALL = re.compile(rf"(default-deny(\nallow {_NAME} (any|{_PROTOCOL}) {_EITHER}(:{_PORTS})?)*)?")
 

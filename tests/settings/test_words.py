@@ -138,6 +138,7 @@ def test_peers_in_lines() -> None:
             "servers.homelab.egress": "tunnel",
             "servers.homelab.mtu": 1280,
             "servers.attic.mtu": 1420,
+            "servers.attic.presharedKey": True,
             "clients.phone.egress": "tunnel",
         }
     )
@@ -149,7 +150,7 @@ def test_peers_in_lines() -> None:
             "mtu 1280",
             "hand-over",
         ),
-        "attic": ("allowed-ips 172.16.0.6/32", "hand-over"),
+        "attic": ("allowed-ips 172.16.0.6/32", "preshared", "hand-over"),
         "cabin": ("allowed-ips 172.16.0.7/32",),
         "laptop": ("allowed-ips 172.16.0.10/32",),
         "phone": ("allowed-ips 172.16.0.11/32", "egress tunnel"),
