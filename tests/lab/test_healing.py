@@ -1,7 +1,8 @@
 """Heals by itself: what the lines, carriers, providers and name servers do to a tunnel that is up.
 
-Nobody does anything on a host, and none is told. How long it took is logged
-(`--log-cli-level=info`); the table in docs/operations.md has what it was.
+Nobody does anything on a host, and none is told. That it takes less than a minute is the
+requirement itself; how long it took is logged, too (`--log-cli-level=info`), and the table in
+docs/operations.md has what it was.
 """
 
 import logging
@@ -23,7 +24,8 @@ NAME = "vps.example.org"
 MOVED = "203.0.113.11"
 # Each time other ones, and none that a program gets by itself: those the carrier would keep.
 OTHER_PORTS = (f"{first}-{first + 999}" for first in count(20000, 1000))
-LONG = 150.0  # seconds, for what takes half a minute at most
+HEALED_WITHIN = 60.0  # seconds; half of that is what it takes
+LONG = 150.0  # seconds: later is waited for, too, so that a failure says how long it took
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,13 +51,15 @@ def elsewhere(lab: Lab) -> Iterator[None]:
 
 
 def visit(lab: Lab, after: str, vps: str = VPS) -> None:
-    """A visitor gets through to homelab, and the VPS to attic; how long that took is told."""
+    """A visitor gets through to homelab, and the VPS to attic, within a minute."""
     began = time.monotonic()
     client = lab.host("client")
     eventually(lambda: page(client, f"{vps}:80"), LONG, f"no visitor gets through after {after}")
     visitors = time.monotonic() - began
     eventually(lambda: page(lab.host("vps"), "172.16.0.6:8080"), LONG, f"no attic after {after}")
-    _LOG.info("%s: %.0f s, all %.0f s", after, visitors, time.monotonic() - began)
+    everybody = time.monotonic() - began
+    _LOG.info("%s: %.0f s, all %.0f s", after, visitors, everybody)
+    assert everybody < HEALED_WITHIN, f"all well only {everybody:.0f} s after {after}"
 
 
 def ports_of_servers(lab: Lab) -> set[int]:
