@@ -309,6 +309,35 @@ def test_a_hand_over_that_dies_at_any_step_is_finished_by_the_next(
     rotation.comes_through()
 
 
+# What notes the units that are started; the stand-in for systemctl then takes them for running.
+_NOTING = r"""#!/bin/bash
+mkdir -p /run/standin
+for word in "$@"; do
+  [[ $word == --unit=* ]] || continue
+  echo "${word#*=}" | tee -a /run/units >"/run/standin/${word#*=}"
+done
+"""
+
+
+def test_what_goes_on_beside_is_started_again_only_where_it_has_ended(vps: Tunnel) -> None:
+    """The watcher calls `restore` at every change of the rules."""
+    unit = "reverse-tunnel-wg0-beside-hand-over"
+    vps.machine.write("/usr/local/sbin/systemd-run", _NOTING)
+    vps.machine.run("chmod +x /usr/local/sbin/systemd-run")
+    for _ in range(2):
+        public = Keys.new(vps.machine).public
+        lines = f"public-key {public}\nallowed-ips {SERVER}/32\nhand-over\n"
+        vps.call("put-peer homelab", stdin=lines)
+
+    def started() -> int:
+        vps.call("restore")
+        return vps.machine.read("/run/units").split().count(unit)
+
+    assert [started(), started()] == [1, 1]
+    vps.machine.run(f"rm /run/standin/{unit}")
+    assert started() == 2
+
+
 def test_a_vps_that_starts_again_between_the_two_knows_both_keys(rotation: Rotation) -> None:
     keys = Keys.new(rotation.server.machine)
     rotation.tell_vps(keys)

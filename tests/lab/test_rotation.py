@@ -172,6 +172,6 @@ def test_a_server_that_loses_its_power_while_it_tries_a_key_comes_back_by_the_ot
 
 def tries(host: Host) -> bool:
     """Whether it has a key that it does not keep yet, and a process that tries it."""
-    unit = "reverse-tunnel-wg0-beside-switch-key-*"
+    unit = "reverse-tunnel-wg0-beside-switch-key.service"
     units = host.run(f"systemctl list-units --plain --no-legend '{unit}'", check=False).stdout
     return bool(units) and host.run(f"test -e {FILES}/next.key", check=False).returncode == 0
