@@ -23,6 +23,7 @@ FILES = "/etc/reverse-tunnel/wg0"
 PORTS = {"homelab": 7000, "attic": 7001}
 LONG = 60.0  # seconds
 PACKET = 0.02  # seconds, between two of a stream
+GAP = 5.0  # seconds; a tenth of that is usual, and this is what a handshake in vain costs
 KEYS_DRIFTED = "homelab: its keys: not the ones that it was given"
 
 
@@ -120,7 +121,7 @@ def test_keys_change_under_visitors_who_stay(
     ):
         stack.up()
         gaps = longest_gap(one.end()), longest_gap(other.end())
-    print(f"{place}: gaps of {gaps[0]:.2f} s to homelab, {gaps[1]:.2f} s to attic")  # noqa: T201
+    assert max(gaps) < GAP
     after = stack.output("publicKeys")
     assert {name for name in after if after[name] != before[name]} == changes
     at_rest(stack)
