@@ -29,9 +29,9 @@ verb_wait_handshake() {
   tunnel_is_up || fail "$IFACE is not up on this host: see 'systemctl status $UNIT'"
   ! load_next_keys || next=$(public_half "$OWN_KEY")
   if [[ -n $own && $own == "$next" ]]; then
-    # By the old key first: a server that is away now could not follow.
-    hear_all || explain_silence "$endpoint"
-    lead_to_own_key
+    # By the old key first, to know who is away. One that has just joined knows the new one alone.
+    hear_all || true
+    lead_to_own_key "$endpoint"
   fi
   [[ -z $own || $(wg show "$IFACE" public-key) == "$own" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
@@ -52,15 +52,27 @@ hear_all() {
   done
 }
 
-# lead_to_own_key: to the one that waits in next.key, if all in asked come along, else back
+# lead_to_own_key ENDPOINT: to the one that waits in next.key, if all in asked come along, else back. Those
+# in SILENT were not heard by the old one.
 lead_to_own_key() {
+  local key
+  local -A away=()
+  for key in "${!SILENT[@]}"; do away[$key]=yes; done
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
   exchange_own_key
   unlock
   ! hear_all || return 0
-  name_silent
   lock || return 0
   restore_own_key
+  unlock
+  # Who is heard by neither is away, and could not follow later.
+  for key in "${!away[@]}"; do [[ -n ${SILENT[$key]+silent} ]] || unset -v "away[$key]"; done
+  if ((${#away[@]})); then
+    SILENT=()
+    for key in "${!away[@]}"; do SILENT[$key]=; done
+    explain_silence "$1"
+  fi
+  name_silent
   fail "$NAMES did not come along to this host's new key within $HANDSHAKE_WAIT s, so it is back at" \
     "the old one: run 'pulumi up' again"
 }

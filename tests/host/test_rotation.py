@@ -463,7 +463,7 @@ def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rota
     """One that was told would be lost else, if its turn never came."""
     keys = Keys.new(last_rotation.vps.machine)
     last_rotation.arm_vps(keys)
-    last_rotation.tell_server(keys)
+    last_rotation.tell_server(keys, **FOREVER)
     stranger = Keys.new(last_rotation.vps.machine).public
     lines = f"public-key {stranger}\nallowed-ips 172.16.0.9/32\n"
     last_rotation.vps.call("put-peer away", stdin=lines)
@@ -472,7 +472,22 @@ def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rota
     )
     assert "no handshake from away" in done.stderr
     assert last_rotation.key_of(last_rotation.vps) == last_rotation.vps_key
-    assert last_rotation.visited()
+    eventually(last_rotation.visited, LONG, "the visitor is not served any more")
+
+
+def test_a_server_that_has_just_joined_knows_the_new_key_alone(last_rotation: Rotation) -> None:
+    """It was added, or set up anew, in the same run."""
+    keys = Keys.new(last_rotation.vps.machine)
+    server = last_rotation.server
+    private = server.machine.read(f"{server.files}/private.key")
+    last_rotation.arm_vps(keys)
+    server.call(f"uninstall {server.owner}")
+    server.install()
+    server.call("key", stdin=private)
+    last_rotation.tell_server(keys)
+    done = last_rotation.change_vps(keys, RT_HANDSHAKE_WAIT="20")
+    assert done.status == 0, done.stderr
+    assert last_rotation.key_of(last_rotation.vps) == keys.public
 
 
 def test_a_server_that_came_along_goes_back_with_the_vps(last_rotation: Rotation) -> None:
