@@ -275,7 +275,8 @@ def test_a_server_that_dies_at_any_step_and_starts_again_finds_the_key_that_is_a
     keys = Keys.new(rotation.server.machine)
     if told:
         rotation.tell_vps(keys)
-    assert rotation.change_server(keys, RT_CRASH_AT=step).status != 0
+    # The verb itself, or what it has started and waits for in vain.
+    assert rotation.change_server(keys, RT_CRASH_AT=step).status in {KILLED, 0}
     restart(rotation.server)
     rotation.comes_through()
     wanted = keys.public if told else rotation.server_key
