@@ -179,6 +179,31 @@ def test_a_living_machine_is_cleaned_when_another_takes_its_place(
         assert stack.preview_steps() == []
 
 
+def test_a_living_machine_that_lets_nobody_in_is_let_go_by_a_word_alone(
+    lab: Lab, stack: Deployment
+) -> None:
+    """It would fight its successor; so who changes the one for the other is asked."""
+    homelab = lab.host("homelab")
+    servers = stack.settings("servers")
+    ssh_of_attic = servers.pop("attic")["ssh"]
+    stack.configure(servers=servers, forwards={"http": {"port": 80, "to": "homelab:8080"}})
+    stack.up()
+    homelab.run("mv /root/.ssh /root/ssh")
+    servers["homelab"] = {**servers["homelab"], "ssh": ssh_of_attic}
+    stack.configure(servers=servers)
+    refused = said_by(stack, "up", "--yes", "--skip-preview")
+    assert "homelab was root@192.168.1.20, which still runs, it seems" in refused
+    assert "servers.homelab.forget: true" in refused
+
+    stack.configure(servers={"homelab": {**servers["homelab"], "forget": True}})
+    stack.up()
+    stack.configure(servers=servers)
+    stack.up()
+    assert stack.preview_steps() == []
+    assert "interface: wg0" in lab.host("attic").run("wg show").stdout
+    assert "interface: wg0" in homelab.run("wg show").stdout
+
+
 def test_a_dead_server_is_forgotten_and_leaves_the_stack(lab: Lab, stack: Deployment) -> None:
     """Without a word of that an `up` does nothing by halves, and says what to do."""
     vps, homelab = lab.host("vps"), lab.host("homelab")
