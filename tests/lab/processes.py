@@ -49,6 +49,8 @@ class Watch:
     def __init__(self) -> None:
         self._seen: set[bytes] = set()
         self._end = threading.Event()
+        # Here, not when the thread begins, which may take a moment.
+        self._old = set(Path("/proc").iterdir())
 
     @property
     def seen(self) -> bytes:
@@ -57,9 +59,8 @@ class Watch:
 
     def run(self) -> None:
         """Look again and again."""
-        old = set(Path("/proc").iterdir())
         while not self._end.wait(_PAUSE):
-            for process in set(Path("/proc").iterdir()) - old:
+            for process in set(Path("/proc").iterdir()) - self._old:
                 try:
                     self._seen.add((process / "cmdline").read_bytes())
                 except OSError:
