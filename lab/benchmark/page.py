@@ -35,9 +35,9 @@ def slug(*words: str) -> str:
 
 
 def number(figure: float) -> str:
-    """Three digits that count, as a person writes them."""
+    """Three digits that count, as a person writes them; whole numbers are counts."""
     size = abs(figure)
-    if size >= 100:  # noqa: PLR2004
+    if size >= 100 or figure == int(figure):  # noqa: PLR2004
         return f"{figure:,.0f}"
     decimals = 0 if not size else 1 if size >= 10 else 2 if size >= 1 else 3  # noqa: PLR2004
     return f"{figure:.{decimals}f}"

@@ -131,7 +131,7 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
     assert len(told) == 3
     assert "carries 15% of what the current one does, that of its backports 95%" in told[0]
     assert "hold 400 MB" in told[1]
-    assert "they hold 70.0 MB, and carry 75%" in told[1]
+    assert "they hold 70 MB, and carry 75%" in told[1]
     assert "1.50 times as many" in told[2]
 
 
