@@ -72,7 +72,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     Raises:
         LookUpError: a host can't become part of the tunnel.
     """
-    ways = {name: settings.ways_to(name) for name in (VPS, *settings.managed_servers)}
+    ways = {name: settings.ways_to(name) for name in settings.managed_hosts}
     if not settings.look_up:
         return Inspection(Drift(), {name: first for name, (first, *_) in ways.items()})
     known = _known(settings, owner)

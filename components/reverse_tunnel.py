@@ -83,7 +83,6 @@ class ReverseTunnel(pulumi.ComponentResource):
             super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
             self._settings = settings
             self._owner = owner
-            self._drift = inspection.drift
             self._inspection = inspection
             self._children = pulumi.ResourceOptions(parent=self)
             self._register_parts()
@@ -105,9 +104,8 @@ class ReverseTunnel(pulumi.ComponentResource):
 
     def _forgotten(self) -> dict[str, list[str]]:
         """For the record: the engine tells outputs, not what becomes of a resource's delete."""
-        settings = self._settings
-        names = [name for name in (VPS, *settings.managed_servers) if settings.is_forgotten(name)]
-        return {"forgotten": names} if names else {}
+        names = self._settings.forgotten
+        return {"forgotten": list(names)} if names else {}
 
     def _register_parts(self) -> None:
         settings = self._settings
@@ -181,7 +179,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 f"public-interface {vps.public_interface or 'auto'}",
                 f"mtu {network.mtu}",
             ],
-            drift=self._drift,
+            drift=self._inspection.drift,
             removal=self._inspection.removals.get(VPS),
             opts=self._children,
         )
@@ -210,7 +208,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                     f"keepalive {network.keepalive}",
                     *server_lines(self._settings.servers[name]),
                 ],
-                drift=self._drift,
+                drift=self._inspection.drift,
                 depends_on=self._on_the_way_to(name),
                 arrival=self._inspection.arrivals.get(name),
                 removal=self._inspection.removals.get(name),
@@ -234,8 +232,8 @@ class ReverseTunnel(pulumi.ComponentResource):
                 public_key=self._keys[name],
                 preshared_key=self._preshared_keys.get(name),
                 lines=peer_lines(self._settings, name),
-                drift=self._drift.of(VPS, Part.PEER, name),
-                key_drift=self._drift.of(VPS, Part.PRESHARED_KEY, name),
+                drift=self._inspection.drift.of(VPS, Part.PEER, name),
+                key_drift=self._inspection.drift.of(VPS, Part.PRESHARED_KEY, name),
                 opts=self._children,
             )
             for name in self._settings.peers
@@ -248,7 +246,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 vps=self._vps,
                 host=self._on_vps,
                 lines=lines,
-                drift=self._drift.of(VPS, Part.FIREWALL),
+                drift=self._inspection.drift.of(VPS, Part.FIREWALL),
             )
 
     def _measure_vps(self) -> None:
@@ -258,7 +256,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 vps=self._vps,
                 host=self._on_vps,
                 folder=folder,
-                drift=self._drift.of(VPS, Part.METRICS),
+                drift=self._inspection.drift.of(VPS, Part.METRICS),
             )
 
     def _make_forwards(self) -> None:
@@ -269,7 +267,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 host=self._on_vps,
                 lines=forward_lines(self._settings, name),
                 opening=self._opening(name),
-                drift=self._drift.of(VPS, Part.FORWARD, name),
+                drift=self._inspection.drift.of(VPS, Part.FORWARD, name),
                 opts=self._children,
             )
 
@@ -285,7 +283,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             self._peers[name],
             self._on_servers[name],
             lines,
-            drift=self._drift.of(name, Part.OPENING, forward),
+            drift=self._inspection.drift.of(name, Part.OPENING, forward),
         )
 
     @property

@@ -29,7 +29,7 @@ def is_unexplained(
         any(others)
         or bool(_strangers(settings, seen))
         or _is_unguarded(settings, seen)
-        or bool(_forgotten(settings))
+        or bool(settings.forgotten)
     )
 
 
@@ -153,7 +153,7 @@ def without_vps(
 
 def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
     """Servers that are to leave the tunnel, and can't be cleaned: their deletes would fail."""
-    staying = {VPS, *settings.managed_servers} | record.forgotten
+    staying = {*settings.managed_hosts} | record.forgotten
     leaving = {
         name: machines[0] for name, machines in record.machines.items() if name not in staying
     }
@@ -177,7 +177,7 @@ def never_removed(
     its sshd listens elsewhere, that leads nowhere; an `up` that still has the entry records the
     new one.
     """
-    hosts = (logins.keys() | _forgotten(settings)) - record.forgotten
+    hosts = (logins.keys() | set(settings.forgotten)) - record.forgotten
     wanted = {host: wanted_of(settings, host) for host in hosts}
     leaving = {
         (host, part, name): login
@@ -212,10 +212,6 @@ def _strangers(settings: Settings, seen: Mapping[str, Seen]) -> Entries:
 def _path(name: str) -> str:
     """Where the stack file has a host."""
     return name if name == VPS else f"servers.{name}"
-
-
-def _forgotten(settings: Settings) -> set[str]:
-    return {name for name in (VPS, *settings.managed_servers) if settings.is_forgotten(name)}
 
 
 def _is_unguarded(settings: Settings, seen: Mapping[str, Seen]) -> bool:

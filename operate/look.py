@@ -40,8 +40,7 @@ async def look_at(settings: Settings, *, connect: bool) -> Look:
         settings: of the stack, with the SSH key.
         connect: whether targets and public ports are tried by connections that end at once.
     """
-    names = (VPS, *settings.managed_servers)
-    asked = [name for name in names if not settings.is_forgotten(name)]
+    asked = [name for name in settings.managed_hosts if not settings.is_forgotten(name)]
     interface = settings.network.interface
     ports = ports_to_try(settings) if connect else {}
     reports, answers = await asyncio.gather(
@@ -54,7 +53,7 @@ async def look_at(settings: Settings, *, connect: bool) -> Look:
         _answers(str(settings.endpoint), ports),
     )
     told = dict(zip(asked, reports, strict=True))
-    return Look({name: told.get(name, _FORGOTTEN) for name in names}, answers)
+    return Look({name: told.get(name, _FORGOTTEN) for name in settings.managed_hosts}, answers)
 
 
 def ports_to_try(settings: Settings) -> Mapping[str, int]:

@@ -1,6 +1,6 @@
 """All settings of one stack, and what follows from them: the address plan, who is managed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Self
@@ -114,6 +114,16 @@ class Settings(Model):
     def managed_servers(self) -> Mapping[str, Ssh]:
         """The servers that Pulumi sets up, those with ssh: how to reach them, by name."""
         return {name: server.ssh for name, server in self.servers.items() if server.ssh is not None}
+
+    @property
+    def managed_hosts(self) -> Sequence[str]:
+        """The names of the hosts that Pulumi sets up: `vps`, and the managed servers."""
+        return (VPS, *self.managed_servers)
+
+    @property
+    def forgotten(self) -> Sequence[str]:
+        """Those among them that are gone for good."""
+        return [name for name in self.managed_hosts if self.is_forgotten(name)]
 
     def ways_to(self, name: str) -> tuple[Way, ...]:
         """Return the ways in to the managed server of that name, or to `vps`, in their order."""
