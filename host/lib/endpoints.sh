@@ -34,11 +34,11 @@ call_peers() {
   done < <(wg show "$IFACE" endpoints)
 }
 
-# call_known_peers: those of known endpoint, whose sessions a change of this host's key has ended
-call_known_peers() {
+# call_known KEY...: those of these whose endpoint is known
+call_known() {
   local key endpoint
   while read -r key endpoint; do
-    [[ $endpoint == "(none)" ]] || call_peer "$key"
+    [[ " $* " != *" $key "* || $endpoint == "(none)" ]] || call_peer "$key"
   done < <(wg show "$IFACE" endpoints)
 }
 

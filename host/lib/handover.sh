@@ -25,18 +25,22 @@ load_former() {
   is_key "$FORMER_KEY" && [[ $FIRST$SINCE =~ ^[0-9]*$ ]]
 }
 
-# keep_former NAME KEY PRESHARED-FILE: before its new key is written down
+# keep_former NAME KEY NEW-KEY PRESHARED-FILE: before its new key is written down; there may have been none
 keep_former() {
-  # Of one that is not in use, the former still is.
-  if load_former "$1" && [[ -z $SINCE ]]; then
-    write_file "$FORMER/$1" "$FORMER_KEY"$'\n'
-    return
+  if [[ -n $2 && $2 != "$3" ]]; then
+    if load_former "$1" && [[ -z $SINCE ]]; then
+      # Of one that is not in use, the former still is.
+      write_file "$FORMER/$1" "$FORMER_KEY"$'\n'
+    else
+      make_folder "$FORMER"
+      rm -f "$FORMER/$1.preshared"
+      [[ ! -s $4 ]] || write_file "$FORMER/$1.preshared" "$(<"$4")"$'\n'
+      write_file "$FORMER/$1" "$2"$'\n'
+      step kept-former
+    fi
   fi
-  make_folder "$FORMER"
-  rm -f "$FORMER/$1.preshared"
-  [[ ! -s $3 ]] || write_file "$FORMER/$1.preshared" "$(<"$3")"$'\n'
-  write_file "$FORMER/$1" "$2"$'\n'
-  step kept-former
+  # Back to the one before.
+  ! load_former "$1" || [[ $FORMER_KEY != "$3" ]] || forget_former "$1"
 }
 
 # forget_former NAME

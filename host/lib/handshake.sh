@@ -44,7 +44,8 @@ verb_wait_handshake() {
 hear_all() {
   local deadline=$((SECONDS + HANDSHAKE_WAIT))
   find_silent
-  call_silent
+  # An idle session expires without a word.
+  call_known "${!SILENT[@]}"
   while ((${#SILENT[@]})); do
     ((SECONDS < deadline)) || return 1
     sleep 0.3
@@ -56,8 +57,7 @@ hear_all() {
 # in SILENT were not heard by the old one.
 lead_to_own_key() {
   local key
-  local -A away=()
-  for key in "${!SILENT[@]}"; do away[$key]=yes; done
+  local -a before=("${!SILENT[@]}") away=()
   lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
   exchange_own_key
   unlock
@@ -66,10 +66,10 @@ lead_to_own_key() {
   restore_own_key
   unlock
   # Who is heard by neither is away, and could not follow later.
-  for key in "${!away[@]}"; do [[ -n ${SILENT[$key]+silent} ]] || unset -v "away[$key]"; done
+  for key in "${before[@]}"; do [[ -z ${SILENT[$key]+silent} ]] || away+=("$key"); done
   if ((${#away[@]})); then
     SILENT=()
-    for key in "${!away[@]}"; do SILENT[$key]=; done
+    for key in "${away[@]}"; do SILENT[$key]=; done
     explain_silence "$1"
   fi
   name_silent
@@ -82,14 +82,6 @@ name_silent() {
   local key
   NAMES=
   for key in "${!SILENT[@]}"; do NAMES+="${NAMES:+, }${asked[$key]}"; done
-}
-
-# call_silent: those whose endpoint is known, since an idle session expires without a word
-call_silent() {
-  local key endpoint
-  while read -r key endpoint; do
-    [[ -z ${SILENT[$key]+silent} || $endpoint == "(none)" ]] || call_peer "$key"
-  done < <(wg show "$IFACE" endpoints)
 }
 
 # find_silent: the keys in asked that have no session, into SILENT

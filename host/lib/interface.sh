@@ -29,7 +29,7 @@ verb_interface() {
   [[ -n $old_role ]] || tunnel_is_up || UNDO=forget_interface
   [[ ${SETTING[role]} == vps ]] || choose_mark
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
-  if [[ -n $old_key ]]; then keep_old_vps "$old_key"; fi
+  [[ ${SETTING[role]} == vps ]] || keep_former vps "$old_key" "${SETTING[peer_public_key]}" ""
   settings_text
   write_file "$OWN/settings" "$TEXT"
   step wrote-settings
@@ -45,13 +45,6 @@ verb_interface() {
   unlock
   start_unit
   tell_other_firewalls
-}
-
-# keep_old_vps KEY: beside the one in SETTING, until that is heard
-keep_old_vps() {
-  local key=${SETTING[peer_public_key]}
-  [[ $1 == "$key" ]] || keep_former vps "$1" ""
-  ! load_former vps || [[ $FORMER_KEY != "$key" ]] || forget_former vps
 }
 
 # close_files: to all but root, whoever has opened them

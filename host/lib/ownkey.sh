@@ -221,7 +221,7 @@ exchange_own_key() {
   take_keys "$OWN_KEY" ''
   sync_wireguard
   step exchanged-key
-  call_known_peers
+  call_known "${!PEER[@]}"
 }
 
 # restore_own_key: back to PREVIOUS_KEY; the other one waits for the next run
@@ -232,5 +232,5 @@ restore_own_key() {
   step restored-key
   write_conf
   sync_wireguard
-  call_known_peers
+  call_known "${!PEER[@]}"
 }

@@ -107,9 +107,7 @@ keep_or_forget_former() {
     [[ $old == "$2" ]] || forget_former "$1"
     return
   fi
-  [[ -z $old || $old == "$2" ]] || keep_former "$1" "$old" "$PRESHARED/$1"
-  # Back to the one before.
-  ! load_former "$1" || [[ $FORMER_KEY != "$2" ]] || forget_former "$1"
+  keep_former "$1" "$old" "$2" "$PRESHARED/$1"
 }
 
 verb_remove_peer() {
