@@ -67,7 +67,7 @@ class Told:
         texts: what was printed, logged or given as an argument.
         files: what was written, on the operator's side and at the end on the hosts.
         kept: what was written on each host while the tunnel was up.
-        handed_out: the file that a client device was given.
+        handed_out: the files that were made for a client device and an unmanaged server, by name.
         public_keys: by name; what the stack says, and what `wg pubkey` makes of the private ones.
     """
 
@@ -76,7 +76,7 @@ class Told:
     files: dict[str, File] = field(default_factory=dict)
     kept: dict[str, dict[str, File]] = field(default_factory=dict)
     public_keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    handed_out: File = field(default_factory=lambda: File(b"", "", "", 0))
+    handed_out: dict[str, File] = field(default_factory=dict)
 
 
 class Life:
@@ -114,13 +114,20 @@ class Life:
         self._deployment.configure(network={"keyGeneration": 2})
         self._pulumi("up", "--yes", "--skip-preview", *TALKATIVE)
 
+        self._look()
+        # One that nobody logs in to, and that never comes, which a look would find wrong.
+        self._deployment.configure(servers={**servers, "cabin": {"address": "172.16.0.7"}})
+        self._pulumi("up", "--yes", "--skip-preview", *TALKATIVE)
+
         told = Told(
-            Secrets({**first, **self._secrets()}), self._texts, public_keys=self._public_keys()
+            Secrets({**first, **self._secrets("", "cabin")}),
+            self._texts,
+            public_keys=self._public_keys(),
         )
         told.kept.update(
             {host.name: dict(written(root(host), self._began)) for host in self._hosts}
         )
-        told.handed_out = self._operate()
+        told.handed_out = self._hand_out()
         self._pulumi("stack", "export")
         self._pulumi("stack", "output", "--json")
         self._pulumi("stack", "--show-ids")
@@ -145,17 +152,26 @@ class Life:
             told.files.update({folder + path: file for path, file in found})
         return told
 
-    def _operate(self) -> File:
-        """Every command that shows no secret by its purpose; and the file that is one."""
-        file = self._temporary.parent / "laptop.conf"
+    def _look(self) -> None:
+        """Every command that shows no secret by its purpose."""
         for words in (("status",), ("status", "--json"), ("drift",), ("picture",)):
             self._command(*words)
-        self._command("client", "laptop", "--output", str(file))
+
+    def _hand_out(self) -> dict[str, File]:
+        """Those that make a file of one."""
+        self._command("server", "cabin", "--uninstall")
         self._command("client", "nobody", fails=True)
         self._command("server", "attic", fails=True)
-        seen = file.stat()
-        handed_out = File(file.read_bytes(), stat.filemode(seen.st_mode), "", seen.st_uid)
-        file.unlink()
+        handed_out = {}
+        for command, name in (
+            *(("client", f"laptop.{form}") for form in ("conf", "png", "svg")),
+            ("server", "cabin.sh"),
+        ):
+            file = self._temporary.parent / name
+            self._command(command, file.stem, "--output", str(file))
+            seen = file.stat()
+            handed_out[name] = File(file.read_bytes(), stat.filemode(seen.st_mode), "", seen.st_uid)
+            file.unlink()
         return handed_out
 
     def _command(self, *words: str, fails: bool = False) -> None:
@@ -183,8 +199,13 @@ class Life:
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         self._texts[f"{len(self._texts)} {' '.join(words)}"] = done.stdout + done.stderr
 
-    def _secrets(self, generation: str = "") -> dict[str, str]:
-        """All that there are now, each by its name behind that of its generation."""
+    def _secrets(self, generation: str = "", *more: str) -> dict[str, str]:
+        """All that there are now, each by its name behind that of its generation.
+
+        Args:
+            generation: what their names begin with.
+            more: ends of the tunnel beside those of the example.
+        """
         said = self._deployment.pulumi("stack", "export", "--show-secrets").stdout
         seeds = {
             resource["urn"].rpartition("::")[2]: json.loads(
@@ -195,7 +216,8 @@ class Life:
         }
         shared = {name for name in seeds if name.endswith("-preshared-seed")}
         assert shared == {"homelab-preshared-seed", "laptop-preshared-seed"}
-        assert seeds.keys() - shared == {"vps-seed", "homelab-seed", "attic-seed", "laptop-seed"}
+        ends = ("vps", "homelab", "attic", "laptop", *more)
+        assert seeds.keys() - shared == {f"{name}-seed" for name in ends}
         secrets = {
             **seeds,
             **{
@@ -325,11 +347,20 @@ def test_a_host_has_its_own_key_alone_and_those_that_it_shares(told: Told) -> No
             assert keys, path
 
 
-def test_a_file_that_is_handed_out_is_for_its_owner_alone(told: Told) -> None:
-    file = told.handed_out
-    keys = {words.partition(" in ")[0] for words in told.secrets.found_in(file.content)}
-    assert keys == {"key of laptop", "shared key of laptop"}
-    assert (file.mode, file.owner) == ("-rw-------", 0)
+def test_files_that_are_handed_out_are_for_their_owner_alone(told: Told) -> None:
+    """A picture has no letters to be found."""
+    found = {
+        name: {words.partition(" in ")[0] for words in told.secrets.found_in(file.content)}
+        for name, file in told.handed_out.items()
+    }
+    assert found == {
+        "laptop.conf": {"key of laptop", "shared key of laptop"},
+        "laptop.png": set(),
+        "laptop.svg": set(),
+        "cabin.sh": {"key of cabin"},
+    }
+    for file in told.handed_out.values():
+        assert (file.mode, file.owner) == ("-rw-------", 0)
 
 
 def test_public_keys_are_what_wg_makes_of_the_private_ones(told: Told) -> None:
