@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from operate.look import Look, look_at
+from operate.look import Look, look_at, looking
 from operate.stack import Stack, stack_option
 from reach.drift import drift_of, left_over
 from settings import Settings
@@ -28,7 +28,8 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     Exit status: 0, nothing has drifted; 3, something has.
     """
     settings = stack.settings()
-    look = asyncio.run(look_at(settings, connect=False))
+    with looking(settings):
+        look = asyncio.run(look_at(settings, connect=False))
     for name, report in look.hosts.items():
         if isinstance(report, str):
             click.echo(f"{name} {report}", err=True)

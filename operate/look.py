@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from operate.progress import waiting
 from operate.public_port import answer_of
 from reach import Login, ReachError, helper_call, logins_to, run_as_root
 from reach.host_report import HostReport, parse_report
@@ -31,6 +33,11 @@ class Look:
 
     hosts: Mapping[str, HostReport | str]
     ports: Mapping[str, str]
+
+
+def looking(settings: Settings) -> AbstractContextManager[None]:
+    """What is said while it goes on."""
+    return waiting(f"looking at {', '.join(settings.managed_hosts)}")
 
 
 async def look_at(settings: Settings, *, connect: bool) -> Look:

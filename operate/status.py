@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from operate.judgement import Finding, judge
-from operate.look import Look, look_at
-from operate.progress import waiting
+from operate.look import Look, look_at, looking
 from operate.stack import Stack, stack_option
 from operate.status_view import as_json, as_tables
 
@@ -52,7 +51,7 @@ def status(*, in_json: bool, watch: bool, passive: bool, stack: Stack) -> None:
         with Live(console=Console(), auto_refresh=False) as live:
             seen = _watch(look, lambda seen: live.update(as_tables(settings, *seen), refresh=True))
     else:
-        with waiting(f"looking at {', '.join(['vps', *settings.managed_servers])}"):
+        with looking(settings):
             seen = look()
         Console().print(as_tables(settings, *seen))
     sys.exit(1 if seen[1] else 0)

@@ -37,6 +37,18 @@ def well(**changes: HostReport | str) -> Look:
     return replace(seen(), hosts=hosts | changes)
 
 
+@pytest.mark.parametrize(("terminal", "shown"), [("1", True), ("0", False)])
+def test_who_waits_at_a_terminal_sees_for_what(
+    look: list[Look], monkeypatch: pytest.MonkeyPatch, *, terminal: str, shown: bool
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    look.append(well())
+    done = run("drift")
+    assert ("looking at vps, homelab, attic ..." in done.stderr) == shown
+    assert done.stdout == ""
+
+
 def test_nothing_drifted_is_silence_and_exits_0(look: list[Look]) -> None:
     look.append(well())
     done = run("drift")
