@@ -140,20 +140,24 @@ await_switch() {
 
 # verb_switch_key: on a server, to the key in next.key, if the VPS answers it
 verb_switch_key() {
-  local alone
+  local alone turns=1
   DOING=switch-key
   exec {alone}<"$OWN"
   flock --timeout 60 "$alone" || return 0
   while lock && load_settings && tunnel_is_up && [[ -s $NEXT_KEY ]]; do
-    ! switch_key || return 0
+    ! switch_key "$turns" || return 0
     unlock
     # Others who wait for the lock have their turn.
     sleep 1
+    # The line was dead, and may come back when it is the old key's turn.
+    turns=2
   done
 }
 
-# switch_key: false if neither key is answered
+# switch_key TURNS: false if neither key is answered; the old one holds once it was answered TURNS times
+# after the new one was not
 switch_key() {
+  local turn
   # What nobody can read was not given.
   load_next_keys || {
     rm -f "$NEXT_KEY"
@@ -161,11 +165,13 @@ switch_key() {
   }
   load_own_keys
   load_vps
-  if try_keys "$OWN_KEY" "$OWN_SHARED"; then
-    take_keys "$OWN_KEY" "$OWN_SHARED"
-    return
-  fi
-  try_keys "$NOW_KEY" "$NOW_SHARED" || return 1
+  for ((turn = 0; turn < $1; turn++)); do
+    if try_keys "$OWN_KEY" "$OWN_SHARED"; then
+      take_keys "$OWN_KEY" "$OWN_SHARED"
+      return
+    fi
+    try_keys "$NOW_KEY" "$NOW_SHARED" || return 1
+  done
   rm -f "$NEXT_KEY"
 }
 

@@ -62,6 +62,10 @@ class Rotation:
         """The public key that a host's interface has."""
         return tunnel.machine.run("wg show wg0 public-key").stdout.strip()
 
+    def uses(self, tunnel: Tunnel, key: str) -> bool:
+        """Whether that is the public key of a host's interface."""
+        return self.key_of(tunnel) == key
+
     def networks(self, tunnel: Tunnel) -> dict[str, str]:
         """What a host lets each key of the other end have; without those that have nothing."""
         lines = tunnel.machine.run("wg show wg0 allowed-ips").stdout.splitlines()
@@ -237,6 +241,26 @@ def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
     rotation.vps.machine.run("ip link set ens6 down")
     done = rotation.change_server(keys)
     assert (done.status, "neither the new key nor the old one" in done.stderr) == (0, True)
+    rotation.vps.machine.run("ip link set ens6 up; ip route add default via 203.0.113.1")
+    rotation.comes_through()
+    assert rotation.key_of(rotation.server) == keys.public
+
+
+def test_a_line_that_comes_back_in_the_old_keys_turn_leads_to_the_new_one(
+    rotation: Rotation,
+) -> None:
+    keys = Keys.new(rotation.server.machine)
+    rotation.tell_vps(keys)
+    rotation.vps.machine.run("ip link set ens6 down")
+    # Long enough for WireGuard to call again within one turn; the login that began it ends at once.
+    rotation.server.machine.run(
+        f"timeout 1 {rotation.server.folder}/reverse-tunnel 1 key || true",
+        stdin=f"{keys.private}\npreshared-key {keys.shared}\n",
+        env=WAITS | {"RT_KEY_WAIT": "6"},
+    )
+    for key in (rotation.server_key, keys.public, rotation.server_key):
+        in_use = partial(rotation.uses, rotation.server, key)
+        eventually(in_use, LONG, "it tries no longer")
     rotation.vps.machine.run("ip link set ens6 up; ip route add default via 203.0.113.1")
     rotation.comes_through()
     assert rotation.key_of(rotation.server) == keys.public
