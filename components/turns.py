@@ -16,13 +16,13 @@ import pulumi
 
 T = TypeVar("T")
 
-AT_ONCE = 9
+AT_ONCE = 8
 """About twice as many connections are open at most, since each ends a moment after its command.
 More would gain nothing: on the host one waits for the other."""
 
 
 class Turns:
-    """The commands of one host, of which nine at most are under way."""
+    """The commands of one host, of which eight at most are under way."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -44,6 +44,11 @@ class Turns:
                 await late.future()
         await self._free.acquire()
         return value
+
+    async def ended(self) -> None:
+        """Waits until none is left, of those that have begun or wait by now."""
+        while self._ends:
+            await asyncio.wait(self._ends)
 
     def end_with(self, command: pulumi.Resource) -> None:
         """The command whose turn it is; what waits is next when it is done, or has failed."""

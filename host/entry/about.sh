@@ -33,7 +33,9 @@ readonly RUN=/run/reverse-tunnel           # what must be put back, forgotten wi
 readonly WIREGUARD=/etc/wireguard          # wg-quick's own folder
 
 # The tunnel is known by where this copy lies, so that two tunnels may have two versions.
-IFACE=$(basename "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+IFACE=${BASH_SOURCE[0]}
+[[ $IFACE == "$LIB"/+([!/])/+([!/]) ]] || IFACE=$(realpath "$IFACE")
+IFACE=${IFACE%/*} IFACE=${IFACE##*/}
 readonly IFACE
 readonly OWN=$ETC/$IFACE
 readonly HELPER=$LIB/$IFACE/reverse-tunnel

@@ -20,8 +20,11 @@ src=([^ ]+) dst=([^ ]+) sport=([0-9]+) "
 # ends, "visitor way-back", are whom it serves and as whom.
 declare -A FLOWS=() # way -> ends, one a line
 
-# list_flows OPTION...: of the family in use, added to FLOWS, each once
-list_flows() {
+# list_flows OPTION...: conntrack's lines, of the family in use
+list_flows() { conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true; }
+
+# read_flows: such lines on standard input, added to FLOWS, each once
+read_flows() {
   local line way ends
   local -A seen=()
   while IFS= read -r line; do
@@ -31,7 +34,7 @@ list_flows() {
     [[ -z ${seen["$way $ends"]-} ]] || continue
     seen["$way $ends"]=1
     FLOWS[$way]+=$ends$'\n'
-  done < <(conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true)
+  done
 }
 
 # end_flows OPTION...: those of the way that was read (proto dst port source sport), or some of them
@@ -42,39 +45,71 @@ end_flows() {
     --reply-src "$source" --reply-port-src "$sport" "$@" >/dev/null 2>&1 || true
 }
 
-# retire_flows TEXT: of this forward's ports, those flows that no forward has (any more)
+# retire_flows TEXT...: of these forwards' ports, those flows that no forward has (any more)
 retire_flows() {
-  local protos first last to proto family way
-  local -a narrowed=()
-  parse_text "$1" || return 0
-  protos=$PROTOS first=$PORT last=$PORT_END to=$TARGETS
-  ((first != last)) || narrowed=(--orig-port-dst "$first")
-  # On a server those that came in by the tunnel; others to the same host pass through without us.
-  [[ ${SETTING[role]} != server ]] || narrowed+=(--mark "$MARK/$MARK")
+  local text key family protos first last to proto way
+  local -A ports=() # "family protocol" -> ranges
+  for text in "$@"; do
+    parse_text "$text" || continue
+    for family in 4 6; do
+      use_family "$family"
+      pick "$TARGETS"
+      for proto in ${PICKED[0]:+$PROTOS}; do ports["$family $proto"]+=" $PORT-$PORT_END"; done
+    done
+  done
   FLOWS=()
-  for family in 4 6; do
-    use_family "$family"
-    pick "$to"
-    for proto in ${PICKED[0]:+$protos}; do list_flows -p "$proto" "${narrowed[@]}"; done
+  for key in "${!ports[@]}"; do
+    use_family "${key% *}"
+    read_flows < <(list_flows_to "${key#* }" "${ports[$key]# }")
   done
   use_family 4
   ((${#FLOWS[@]})) || return 0
   # Whom they belong to is asked of all forwards, which takes its time: only now.
   load_forwards
-  for family in 4 6; do
-    use_family "$family"
-    for way in "${!FLOWS[@]}"; do retire_way "$way"; done
+  for text in "$@"; do
+    parse_text "$text" || continue
+    protos=$PROTOS first=$PORT last=$PORT_END to=$TARGETS
+    for family in 4 6; do
+      use_family "$family"
+      for way in "${!FLOWS[@]}"; do retire_way "$way"; done
+    done
   done
   use_family 4
 }
 
-# retire_way WAY: its flows that are nobody's now, if it is of the family in use, of the ports from first
-# to last and of a target in to
+# list_flows_to PROTOCOL RANGES: of the family in use, those that first went to one of these ports
+list_flows_to() {
+  local -a narrowed=(-p "$1")
+  # On a server those that came in by the tunnel; others to the same host pass through without us.
+  [[ ${SETTING[role]} != server ]] || narrowed+=(--mark "$MARK/$MARK")
+  # It knows single ports; and there may be many flows, which a shell reads slowly.
+  [[ $2 == *" "* || ${2%-*} != "${2#*-}" ]] || narrowed+=(--orig-port-dst "${2%-*}")
+  list_flows "${narrowed[@]}" | awk -v ranges="$2" '
+    BEGIN {
+      count = split(ranges, range, " ")
+      for (i = 1; i <= count; i++) {
+        split(range[i], end, "-")
+        first[i] = end[1] + 0
+        last[i] = end[2] + 0
+      }
+    }
+    match($0, / dport=[0-9]+/) {
+      port = substr($0, RSTART + 7, RLENGTH - 7) + 0
+      for (i = 1; i <= count; i++)
+        if (port >= first[i] && port <= last[i]) {
+          print
+          next
+        }
+    }'
+}
+
+# retire_way WAY: its flows that are nobody's now, if it is of the family in use, of one of protos, of the
+# ports from first to last and of a target in to
 retire_way() {
-  local proto dst port source sport
+  local proto dst port source sport ends=${FLOWS[$1]}
   local -a by_tunnel=()
   read -r proto dst port source sport <<<"$1"
-  in_use "$dst" && ((port >= first && port <= last)) || return 0
+  in_use "$dst" && [[ " $protos " == *" $proto "* ]] && ((port >= first && port <= last)) || return 0
   if [[ ${SETTING[role]} == server ]]; then
     [[ ,$to, == *",$dst,"* ]] || return 0
     by_tunnel=(--mark "$MARK/$MARK")
@@ -88,9 +123,11 @@ retire_way() {
     # Translated by us, not by Docker or another tunnel.
     [[ ,$to, == *",$source,"* ]] || is_inside "$source" || return 0
   fi
+  # What becomes of them is the same by every other forward's text.
+  unset -v "FLOWS[$1]"
   find_claimants
   if ((${#MAY_AS[@]})); then
-    retire_visitors "${FLOWS[$1]}"
+    retire_visitors "$ends"
   else
     end_flows "${by_tunnel[@]}"
   fi
@@ -206,8 +243,8 @@ end_strangers_family_flows() {
   done < <(ip "-$FAMILY" -o address show)
   FLOWS=()
   # Answered ones alone: others are no known ones, and a port scan would make a way of every port.
-  list_flows -p tcp --status ASSURED
-  list_flows -p udp --status SEEN_REPLY
+  read_flows < <(list_flows -p tcp --status ASSURED)
+  read_flows < <(list_flows -p udp --status SEEN_REPLY)
   for way in "${!FLOWS[@]}"; do
     is_let_in "$way" || end_way "$way"
   done
@@ -257,7 +294,7 @@ retire_family_flows() {
     return 0
   fi
   FLOWS=()
-  list_flows --dst-nat
+  read_flows < <(list_flows --dst-nat)
   for way in "${!FLOWS[@]}"; do
     read -r proto dst port source sport <<<"$way"
     for network in "$NETWORK" "${!TO_PEERS[@]}"; do
@@ -282,7 +319,7 @@ retire_family_way_out() {
     # Not those that a forward has translated: the answer comes from another one than was asked.
     [[ $line =~ \ dst=([^ ]+)\ .*\ src=([^ ]+)\ dst=([^ ]+)\  ]] || continue
     [[ ${BASH_REMATCH[1]} != "${BASH_REMATCH[2]}" ]] || backs[${BASH_REMATCH[3]}]=1
-  done < <(conntrack -L -f "ipv$FAMILY" --orig-src "$own" --src-nat 2>/dev/null || true)
+  done < <(list_flows --orig-src "$own" --src-nat)
   # These have another way back, too: this host's tunnel address.
   for back in "${!backs[@]}"; do
     conntrack -D -f "ipv$FAMILY" --orig-src "$own" --reply-dst "$back" >/dev/null 2>&1 || true

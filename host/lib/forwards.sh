@@ -252,18 +252,20 @@ has_kind() {
 # bring_forwards NAME...: the kernel to what the files say; then the flows that no forward has now
 bring_forwards() {
   local name was
+  local -a texts=()
   for name in "$@"; do load_forward "$name"; done
   if tunnel_is_up; then
     sync_rules "$@"
     step synced-rules
     keep_forwarding
-    # Rules first: a flow deleted before would come back through the old one.
-    for name in "$@"; do [[ -z ${FORWARD[$name]-} ]] || retire_flows "${FORWARD[$name]}"; done
+    for name in "$@"; do texts+=("${FORWARD[$name]-}"); done
   fi
   for name in "$@"; do
     was=$FOLDER/.$name.was
-    [[ ! -s $was ]] || retire_flows "$(<"$was")"
+    [[ ! -s $was ]] || texts+=("$(<"$was")")
   done
+  # Rules first: a flow deleted before would come back through the old one.
+  retire_flows "${texts[@]}"
   step retired-flows
   for name in "$@"; do
     [[ ! -e $FOLDER/.$name.was ]] || rm -f "$FOLDER/.$name.was"

@@ -10,6 +10,7 @@ join_waiting() {
   local verb=$1 request process name asks
   local -a words lines
   JOINED=()
+  [[ $verb != put-forward ]] || find_listened
   for request in "$QUEUE"/*; do
     process=${request##*/}
     [[ $process =~ ^[0-9]+$ && $process != "$$" ]] || continue

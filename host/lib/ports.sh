@@ -1,7 +1,7 @@
 # Ports: what a forward must not take from others, who would be cut off: this very login, a tunnel
 # of ours, another stack's forward.
 #
-# It is asked at every change, so by files and /proc alone, without a process in the ordinary case.
+# It is asked at every change, so by files, and by one process in the ordinary case.
 
 # check_ports TEXT: of a forward, refused before anything changes
 check_ports() {
@@ -14,18 +14,22 @@ check_ports() {
 # takes PROTOCOL BEGIN END: whether the forward that was parsed has one of these ports
 takes() { [[ " $PROTOS " == *" $1 "* ]] && (($2 <= PORT_END && $3 >= PORT)); }
 
+declare -A LISTENED=() # TCP ports at which anybody on this host listens
+
+# find_listened: into LISTENED, once
+find_listened() {
+  local place
+  ((${#LISTENED[@]} == 0)) || return 0
+  # The kernel picks them out: a busy host has thousands of other sockets.
+  while read -r _ _ _ place _; do LISTENED[${place##*:}]=1; done < <(ss -Hltn)
+}
+
 # has_listener: whether anybody on this host listens at a TCP port of the forward that was parsed
 has_listener() {
-  local file line port
-  local -a lines
-  for file in /proc/net/tcp /proc/net/tcp6; do
-    [[ -r $file ]] || continue
-    mapfile -t lines <"$file"
-    for line in "${lines[@]}"; do
-      [[ $line =~ ^\ *[0-9]+:\ [0-9A-F]+:([0-9A-F]{4})\ [0-9A-F]+:0000\ 0A\  ]] || continue
-      port=$((16#${BASH_REMATCH[1]}))
-      ! takes tcp "$port" "$port" || return 0
-    done
+  local port
+  find_listened
+  for port in "${!LISTENED[@]}"; do
+    ! takes tcp "$port" "$port" || return 0
   done
   return 1
 }

@@ -416,11 +416,20 @@ check_rules() {
 
 takes_family_rules() {
   local name table chain key script=''
+  local -A chains=() by_table=()
   SHALL=()
   for name in "$@"; do want_forward "$name" "${ASKED[$name]}"; done
   for key in "${!SHALL[@]}"; do
     read -r table chain _ <<<"$key"
-    script+="*$table"$'\n'":$chain - [0:0]"$'\n'${SHALL[$key]}COMMIT$'\n'
+    chains[":$chain - [0:0]"]=$table
+    by_table[$table]+=${SHALL[$key]}
+  done
+  for table in "${!by_table[@]}"; do
+    script+="*$table"$'\n'
+    for chain in "${!chains[@]}"; do
+      [[ ${chains[$chain]} != "$table" ]] || script+=$chain$'\n'
+    done
+    script+=${by_table[$table]}COMMIT$'\n'
   done
   printf '%s' "$script" | "$IPTABLES-restore" --test --noflush -w 60 2>/dev/null
 }

@@ -19,7 +19,7 @@ read_family_traffic() {
     TRAFFIC[$name]=${sum[*]}
   done < <({
     tell_targets
-    conntrack -L -f "ipv$FAMILY" --dst-nat 2>/dev/null
+    list_flows --dst-nat
   } | add_up)
 }
 
