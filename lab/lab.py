@@ -21,12 +21,18 @@ DEFAULT_NAME = "lab"
 class Lab:
     """The lab called `name` (letters, digits, `-`). Labs of different names never meet.
 
+    Args:
+        name: of the lab.
+        program: the checkout whose program the operator runs; only where the lab has a project
+            folder of its own, see `project`.
+
     Attributes:
         state: the folder of everything that this lab writes; it goes when the lab ends.
     """
 
-    def __init__(self, name: str = DEFAULT_NAME) -> None:
+    def __init__(self, name: str = DEFAULT_NAME, program: Path = CHECKOUT) -> None:
         self.name = name
+        self._program = program
         self.state = cache_folder() / "labs" / name
         self._sandbox = Sandbox(self.state)
         self._complete = self.state / "complete"
@@ -102,7 +108,7 @@ class Lab:
         (self.state / "passphrase").write_text(secrets.token_hex(16))
         (self.state / "pulumi").mkdir()
         if not self._is_in_checkout:
-            lay_project(self.project)
+            lay_project(self.project, self._program)
 
     # ---- hosts ----
 
@@ -172,7 +178,7 @@ class Lab:
     def project(self) -> Path:
         """The project folder: the checkout, or for a lab of another name a folder of its own.
 
-        The latter shares the program with the checkout, but has other stack files.
+        The latter shares the program with a checkout, but has other stack files.
         """
         return CHECKOUT if self._is_in_checkout else self.state / "project"
 

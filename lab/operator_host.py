@@ -104,10 +104,10 @@ class Operator(Host):
         return [*self.prefix(), *words]  # everything here replaces itself by what it starts
 
 
-def lay_project(folder: Path) -> None:
-    """Make a project folder that shares the program with the checkout, with stacks of its own."""
+def lay_project(folder: Path, checkout: Path) -> None:
+    """Make a project folder that shares the program with a checkout, with stacks of its own."""
     folder.mkdir()
-    for entry in CHECKOUT.iterdir():
+    for entry in checkout.iterdir():
         if entry.name not in _NOT_SHARED:
             (folder / entry.name).symlink_to(entry)
     (folder / "stacks").mkdir()

@@ -2,10 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from lab.benchmark import control_plane, data_path, faults, figures
+from lab.benchmark import before_and_after, control_plane, data_path, faults, figures
 from lab.benchmark.figures import Figures, Section
 from lab.benchmark.page import page
 from lab.benchmark.plots import plot
@@ -41,14 +42,26 @@ def benchmark(lab: Lab, words: Sequence[str]) -> int:
     )
     parser.add_argument("section", nargs="*", help=f"of {', '.join(SECTIONS)}; none: all")
     parser.add_argument("--quick", action="store_true", help="a trial: prints and writes nothing")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="only the section before-and-after: this program beside the one of an older commit",
+    )
     wanted = parser.parse_args(words)
     if unknown := {*wanted.section} - {*SECTIONS}:
         parser.error(f"no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    measures = {name: SECTIONS[name] for name in wanted.section or SECTIONS}
+    if wanted.before:
+        if wanted.section or not (wanted.before / "__main__.py").is_file():
+            parser.error("--before takes a checkout of this project, and no section beside it")
+        before = wanted.before.resolve()
+        measures = {"before-and-after": partial(before_and_after.measure, before=before)}
     prepare()
     known = Figures() if wanted.quick else figures.read(FOLDER / "figures.json")
-    for name in wanted.section or SECTIONS:
+    for name, measure in measures.items():
         say(f"benchmark: {name}")
-        known = known.with_section(name, _measure(name, lab, quick=wanted.quick))
+        known = known.with_section(name, _measured(measure, lab, quick=wanted.quick))
         if not wanted.quick:  # at once: what fails later costs nothing of it
             publish(known, FOLDER)
     if wanted.quick:
@@ -63,10 +76,10 @@ def publish(known: Figures, folder: Path) -> None:
     (folder / "README.md").write_text(page(known, plot(known, folder)))
 
 
-def _measure(name: str, lab: Lab, *, quick: bool) -> Section:
+def _measured(measure: Measure, lab: Lab, *, quick: bool) -> Section:
     own = Lab(f"{lab.name}-bench")
     own.up(survives=False)
     try:
-        return SECTIONS[name](own, quick=quick)
+        return measure(own, quick=quick)
     finally:
         own.down()
