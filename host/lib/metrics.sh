@@ -151,8 +151,7 @@ forward_metrics() {
 
 declare -A CONNECTIONS=() # by name: those that there have been since the forward's rules were made
 
-# count_connections: into CONNECTIONS, of those that came from outside: of each, the nat table's rule
-# has seen the first packet
+# count_connections: into CONNECTIONS: of each, the nat table's rule has seen the first packet
 count_connections() {
   CONNECTIONS=()
   by_family count_family_connections
@@ -161,7 +160,7 @@ count_connections() {
 count_family_connections() {
   local line
   while IFS= read -r line; do
-    [[ $line =~ ^\[([0-9]+):[0-9]+\]\ -A\ "RT-$IFACE-DNAT "-i.*\"rt:$IFACE:([^\"]+)\" ]] || continue
+    [[ $line =~ ^\[([0-9]+):[0-9]+\]\ -A\ "RT-$IFACE-DNAT ".*\"rt:$IFACE:([^\"]+)\" ]] || continue
     CONNECTIONS[${BASH_REMATCH[2]}]=$((${CONNECTIONS[${BASH_REMATCH[2]}]-0} + BASH_REMATCH[1]))
   done < <("$IPTABLES-save" -c -t nat)
 }

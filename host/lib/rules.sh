@@ -19,14 +19,14 @@ declare -A ENDS=()    # "table built-in-chain" -> what its last rule goes to, ot
 declare -A TAGGED=()  # "table chain name" -> the rules of that forward that are there
 declare -A SHALL=()   # "table chain name" -> the rules of that forward that shall be there
 
-# holds_forwards CHAIN: GATE keeps out who may not, DNAT and HAIR lead into the tunnel (from outside
-# and from its own peers), SRC masquerades, OPEN lets pass on to what is behind a server.
-holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|HAIR|SRC|OPEN)$ ]]; }
+# holds_forwards CHAIN: GATE keeps out who may not, DNAT leads into the tunnel, SRC masquerades, OPEN lets
+# pass on to what is behind a server.
+holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|SRC|OPEN)$ ]]; }
 
 # want_chains: what the tunnel needs beside the forwards, from SETTING, into CHAINS and WANTED
 want_chains() {
   local dnat=RT-$IFACE-DNAT pre=RT-$IFACE-PRE out=RT-$IFACE-OUT mss=RT-$IFACE-MSS
-  local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE hair=RT-$IFACE-HAIR
+  local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE in=RT-$IFACE-IN
   local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY own=RT-$IFACE-OWN
   local here="-m addrtype --dst-type LOCAL -m conntrack --ctstate NEW -j $gate"
   local ips name network
@@ -40,7 +40,7 @@ want_chains() {
     # What keeps others out comes into force first, what lets them in last.
     CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
       "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
-      "nat PREROUTING $hair first" "nat PREROUTING $dnat first")
+      "nat - $dnat within" "nat PREROUTING $in first")
     load_peers
     # Into the tunnel only what a forward has translated, else the provider's neighbours could route
     # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
@@ -65,6 +65,11 @@ want_chains() {
 -m addrtype ! --src-type LOCAL -j DROP" \
       "-i $PUBLIC $here" \
       "! -d $INSIDE/$WHOLE -i $IFACE $here"
+    # Visitors from outside, and peers; who calls the VPS's tunnel address means its own services. Asked
+    # here, once, and not by each forward: there may be a thousand.
+    want "nat $in" \
+      "-i $PUBLIC -m addrtype --dst-type LOCAL -j $dnat" \
+      "! -d $INSIDE/$WHOLE -i $IFACE -m addrtype --dst-type LOCAL -j $dnat"
     # Both directions: a lower MTU alone does not tell the far ends.
     want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu" "-i $IFACE $syn --clamp-mss-to-pmtu"
     rules=()
@@ -147,8 +152,8 @@ want() {
 # want_forward NAME TEXT: its rules into SHALL, if it takes visitors of the family in use
 #
 # By interface and local address, not by the public address: a VPS behind 1:1 NAT never sees that.
-# A new connection may be asked by a thousand rules of others: so each asks for the port first, which
-# costs least, and for what takes a search only then.
+# A new connection may be asked by a thousand rules of others: so what is the same for all is asked on
+# the way to them, and each asks for the port first, which costs least.
 want_forward() {
   parse_text "$2"
   pick "$TARGETS"
@@ -212,11 +217,8 @@ want_dnat() {
   fi
   for proto in $PROTOS; do
     as_dport "$PORT" "$PORT_END"
-    match="-p $proto -m $proto --dport $DPORT -m addrtype --dst-type LOCAL"
-    match+=" -m comment --comment \"rt:$IFACE:$name\" -j DNAT --to-destination $to"
-    want_rule DNAT nat "$name" "-i $PUBLIC $match"
-    # The VPS's tunnel address is its own: who calls that means its own services.
-    want_rule HAIR nat "$name" "! -d $INSIDE/$WHOLE -i $IFACE $match"
+    match="-p $proto -m $proto --dport $DPORT -m comment --comment \"rt:$IFACE:$name\""
+    want_rule DNAT nat "$name" "$match -j DNAT --to-destination $to"
     [[ $SOURCE_ADDRESS == tunnel ]] || continue
     match="-m conntrack --ctstate DNAT --ctorigdstport $DPORT"
     as_dport "$TPORT" "$TPORT_END"
@@ -342,6 +344,15 @@ changes_of() {
       jumps+="-A $builtin -j $chain"$'\n'
     fi
   done
+  # Where another version of this helper has hung them.
+  for place in "${!JUMPS[@]}"; do
+    [[ $place == "$table "* ]] || continue
+    # Chains that are none of ours any more go as a whole.
+    is_wanted "$table" "${place##* }" || continue
+    ! hangs_there "$place" || continue
+    read -r _ builtin chain <<<"$place"
+    for _ in ${JUMPS[$place]}; do jumps+="-D $builtin -j $chain"$'\n'; done
+  done
   for key in "${!TAGGED[@]}"; do
     [[ $key == "$table "* ]] || continue
     ((${#only[@]} == 0)) || [[ -n ${only[${key##* }]-} ]] || continue
@@ -378,6 +389,15 @@ is_wanted() {
   local entry
   for entry in "${CHAINS[@]}"; do
     [[ $entry != "$1 "*" $2 "* ]] || return 0
+  done
+  return 1
+}
+
+# hangs_there "TABLE BUILT-IN-CHAIN CHAIN": whether that is where it shall hang
+hangs_there() {
+  local entry
+  for entry in "${CHAINS[@]}"; do
+    [[ $entry != "$1 "* ]] || return 0
   done
   return 1
 }

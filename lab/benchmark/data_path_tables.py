@@ -76,7 +76,7 @@ ALGORITHMS = Table(
 PROGRAMS = Table(
     title="Where the kernel has no WireGuard: which wireguard-go",
     label="wireguard-go",
-    columns=(DOWN, UP, MEMORY),
+    columns=(DOWN, UP, NEW, MEMORY),
     plot="bars",
     about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
 )

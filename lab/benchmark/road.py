@@ -11,6 +11,7 @@ from lab.lab import Lab
 from lab.stack import set_forwards, write_stack
 
 _ENDS = ("client", "vps", "homelab")
+_REMEMBER = ("vps", "homelab", "router", "carrier")  # who was connected with whom
 _UNIT = ["systemd-run", "--quiet", "--collect"]
 
 _PAGES = f"""\
@@ -51,6 +52,9 @@ class Road:
         system = (*layers, *systems.contenders())
         self.lab.reset(**dict.fromkeys(_ENDS, system))
         for name in _ENDS:
+            # Connections that have ended would stay for a minute, and one visitor has no more ports
+            # than there come about in ten seconds of a load.
+            self.lab.host(name).run("sysctl -qw net.ipv4.tcp_max_tw_buckets=0")
             # By the route, since a container may not choose the default of all.
             changed = f"ip route replace $(ip route show default) congctl {algorithm}"
             self.lab.host(name).run(changed)
@@ -85,7 +89,14 @@ class Road:
         return match[1] if match else "of unknown version"
 
     def settle(self) -> None:
-        """Wait until VPS and home rest: what they do to come up is not what is compared."""
+        """Forget who came before, and wait until VPS and home rest.
+
+        What they do to come up is not what is compared; nor is what they do where a visitor's port
+        still belongs to an earlier connection, for real visitors are many.
+        """
+        for name in _REMEMBER:
+            forget = "conntrack -D -p tcp --state TIME_WAIT >/dev/null 2>&1 || true"
+            self.lab.host(name).run(forget)
         for _ in range(_LOOKS):
             before = [self.cpu_seconds(name) for name in ("vps", "homelab")]
             time.sleep(_LOOK)
@@ -129,7 +140,7 @@ class Road:
         """Let the forwards' rules be as they once were, until the tunnel comes up anew."""
         chain = "RT-wg0-DNAT"
         rules = self.lab.host("vps").run(["iptables", "-t", "nat", "-S", chain]).stdout
-        turned = re.sub(r"(-m \w+ --dport \S+) (-m addrtype --dst-type LOCAL) ", r"\2 \1 ", rules)
+        turned = re.sub(r"(-m \w+ --dport \S+) ", r"-m addrtype --dst-type LOCAL \1 ", rules)
         kept = turned.partition("\n")[2]  # behind the line that names the chain
         # This chain alone, which the tunnel's watcher leaves to whoever changes it.
         text = f"*nat\n:{chain} - [0:0]\n{kept}COMMIT\n"

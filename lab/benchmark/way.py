@@ -30,6 +30,7 @@ class Way:
         udp: whether it carries UDP.
         program: of WireGuard by hand, where the kernel has none.
         memory: that the program may take, such as `85MiB`; `off` is no limit.
+        processors: that the program may use; None is no limit.
         hosts: where it has something to do, in the order of going up.
     """
 
@@ -41,6 +42,7 @@ class Way:
     udp: bool = True
     program: str = "wireguard-go"
     memory: str = "off"
+    processors: int | None = None
     hosts: tuple[str, ...] = ("vps", "homelab")
 
     @property
@@ -93,6 +95,7 @@ class Way:
             "HOME_BULK": HOME_BULK,
             "PROGRAM": self.program,
             "MEMORY": self.memory,
+            "PROCESSORS": self.processors or "",
             "TUNNEL": self.talks[1] if self.talks else 0,
         }
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in facts.items())

@@ -117,10 +117,11 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
     programs = table(
         tables.PROGRAMS,
         {
-            "new": {tables.DOWN: 2000.0, tables.MEMORY: 400.0},
+            "new": {tables.DOWN: 2000.0, tables.NEW: 1000.0, tables.MEMORY: 400.0},
             "old": {tables.DOWN: 300.0, tables.MEMORY: 20.0},
             "backport": {tables.DOWN: 1900.0, tables.MEMORY: 350.0},
             "new, limited": {tables.DOWN: 1500.0, tables.MEMORY: 70.0},
+            "new, alone": {tables.DOWN: 2500.0, tables.NEW: 1600.0},
         },
     )
     rules = table(
@@ -128,11 +129,12 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
     )
     told = [*findings({one.title: one for one in (programs, rules)})]
 
-    assert len(told) == 3
+    assert len(told) == 4
     assert "carries 15% of what the current one does, that of its backports 95%" in told[0]
     assert "hold 400 MB" in told[1]
     assert "they hold 70 MB, and carry 75%" in told[1]
-    assert "1.50 times as many" in told[2]
+    assert "carries 125%, and opens 160% of the connections" in told[2]
+    assert "1.50 times as many" in told[3]
 
 
 def test_of_what_was_not_measured_nothing_is_told() -> None:

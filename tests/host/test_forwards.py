@@ -231,6 +231,25 @@ def test_what_somebody_did_to_our_rules_is_mended_by_the_next_put(vps: Tunnel) -
     assert "missing" not in facts
 
 
+def test_what_an_older_version_has_hung_elsewhere_goes(vps: Tunnel) -> None:
+    """Its forwards asked for the interface each, in two chains that PREROUTING led to."""
+    vps.put("http", "tcp 80 -> 172.16.0.4:8080")
+    vps.put("https", HTTPS)
+    now = rules_of(vps.machine.run("iptables-save").stdout)
+    older = [
+        vps.rule(name, line).replace("RT-wg0-DNAT", chain)
+        for name, line in vps.forwards()
+        for chain in ("RT-wg0-DNAT -i ens6", "RT-wg0-HAIR ! -d 172.16.0.1/32 -i wg0")
+    ]
+    hung = [f"-I PREROUTING 1 -j RT-wg0-{chain}" for chain in ("DNAT", "HAIR")]
+    lines = ["-D PREROUTING -j RT-wg0-IN", "-F RT-wg0-IN", "-X RT-wg0-IN", *older, *hung]
+    text = "\n".join(["*nat", ":RT-wg0-DNAT -", ":RT-wg0-HAIR -", *lines, "COMMIT\n"])
+    vps.machine.run("iptables-restore --noflush", stdin=text)
+    assert rules_of(vps.machine.run("iptables-save").stdout) != now
+    vps.call("restore")
+    assert rules_of(vps.machine.run("iptables-save").stdout) == now
+
+
 def test_the_legacy_backend_of_iptables_serves_as_well(machine: Machine) -> None:
     """An older host may have chosen it; its iptables-save must read the same."""
     machine.run("update-alternatives --set iptables /usr/sbin/iptables-legacy")

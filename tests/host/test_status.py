@@ -203,11 +203,12 @@ def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None
 
 
 def test_a_rule_that_is_gone_is_told(ends: World) -> None:
-    with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
+    with forwards(ends, web=f"tcp+udp 80 -> {SERVER}:8081"):
         assert of(ends.vps, "forward", "web")[0] == "ok"
-        rule = ends.vps.rule("web", f"tcp 80 -> {SERVER}:8081").removeprefix("-A ")
-        ends.vps.machine.run(f"iptables -t nat -D {rule}")
-        assert of(ends.vps, "forward", "web")[0] == "differs"
+        for protocol, told in (("tcp", "differs"), ("udp", "missing")):
+            rule = ends.vps.rule("web", f"{protocol} 80 -> {SERVER}:8081").removeprefix("-A ")
+            ends.vps.machine.run(f"iptables -t nat -D {rule}")
+            assert of(ends.vps, "forward", "web")[0] == told
         assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
         ends.vps.machine.run("iptables -F RT-wg0-FWD")
         assert of(ends.vps, "chain", "RT-wg0-FWD") == ["differs"]

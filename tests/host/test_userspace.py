@@ -1,4 +1,6 @@
-"""The program that is WireGuard where the kernel has none gets a limit for its memory."""
+"""The program that is WireGuard where the kernel has none gets limits."""
+
+import pytest
 
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
@@ -15,6 +17,17 @@ def without_the_kernels(machine: Machine) -> None:
     """What the kernel shows of its modules is none, and so it stays until `wireguard` is made."""
     machine.run("mount -t tmpfs none /sys/module")
     assert not has_wireguard(machine)
+
+
+@pytest.mark.parametrize(("processors", "its"), [(1, 1), (2, 1), (3, 2), (8, 4)])
+def test_half_of_the_hosts_processors_are_its_own(
+    machine: Machine, processors: int, its: int
+) -> None:
+    without_the_kernels(machine)
+    machine.write("/usr/local/bin/nproc", f"#!/bin/sh\necho {processors}\n")
+    machine.run("chmod +x /usr/local/bin/nproc")
+    Tunnel(machine).set_up_vps()
+    assert f"\nEnvironment=GOMAXPROCS={its}\n" in machine.read(LIMITS)
 
 
 def test_a_sixth_of_the_hosts_memory_is_the_limit(machine: Machine) -> None:

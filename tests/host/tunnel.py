@@ -119,8 +119,8 @@ class Tunnel:
         assert match, line
         protocol, port, target = match.groups()
         return (
-            f"-A RT-{self.name}-DNAT -i ens6 -p {protocol} -m {protocol} --dport {port} "
-            f'-m addrtype --dst-type LOCAL -m comment --comment "rt:{self.name}:{name}" '
+            f"-A RT-{self.name}-DNAT -p {protocol} -m {protocol} --dport {port} "
+            f'-m comment --comment "rt:{self.name}:{name}" '
             f"-j DNAT --to-destination {target}"
         )
 
@@ -128,7 +128,7 @@ class Tunnel:
 def forwards_in(saved: str, tunnel: str) -> list[tuple[str, str]]:
     """The forwards of a tunnel in what iptables-save printed."""
     pattern = (
-        rf"-A RT-{tunnel}-DNAT -i \S+ -p (\w+) -m \w+ --dport (\d+) -m addrtype --dst-type LOCAL "
+        rf"-A RT-{tunnel}-DNAT -p (\w+) -m \w+ --dport (\d+) "
         rf'-m comment --comment "rt:{tunnel}:([^"]+)" -j DNAT --to-destination (\S+)'
     )
     found = [

@@ -188,7 +188,8 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
         if kind == "userspace":
             host = joined.lab.host(name)
             environment = "tr '\\0' '\\n' </proc/$(pgrep -x wireguard-go)/environ"
-            assert "GOMEMLIMIT=" in host.run(environment).stdout
+            told = host.run(environment).stdout
+            assert ("GOMEMLIMIT=" in told, "GOMAXPROCS=" in told) == (True, True)
     peers = told["hosts"]["vps"]["peers"]
     assert peers.keys() == {"homelab", "cabin", "laptop", "phone"}
     assert peers["homelab"]["endpoint"].startswith("192.0.2.2:")
