@@ -105,7 +105,7 @@ def counters(host: Host) -> dict[str, Counter]:
 
 def forward_rules(host: Host) -> list[ForwardRule]:
     """The rules of the forwards on the VPS, sorted; one that is there twice stands here twice."""
-    found = (_FORWARD.search(line) for line in rules(host) if "-DNAT -p " in line)
+    found = (_FORWARD.search(line) for line in rules(host) if "-DNAT -" in line)
     return sorted(
         ForwardRule(match["name"], match["protocol"], match["port"], match["to"])
         for match in found
