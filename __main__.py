@@ -5,7 +5,7 @@ import sys
 
 import pulumi
 
-from components import LookUpError, ReverseTunnel
+from components import LookUpError, ReverseTunnel, all_begun
 from settings import Settings, SettingsError, load
 
 # The engine takes this status to mean that the user has been told everything already.
@@ -36,4 +36,4 @@ pulumi.export("publicKeys", tunnel.public_keys)
 pulumi.export("forwards", tunnel.forwards)
 pulumi.export("clientConfigs", tunnel.client_configs)
 pulumi.export("serverConfigs", tunnel.server_configs)
-pulumi.run(tunnel.made)
+pulumi.run(all_begun)

@@ -19,6 +19,7 @@ from components.args import (
     ThroughArgs,
     VpsArgs,
 )
+from components.begun import all_begun
 from components.inspection import LookUpError
 from components.refusal import ArgumentsError
 from components.reverse_tunnel import ReverseTunnel
@@ -37,4 +38,5 @@ __all__ = [
     "SshArgs",
     "ThroughArgs",
     "VpsArgs",
+    "all_begun",
 ]

@@ -102,17 +102,6 @@ class ReverseTunnel(pulumi.ComponentResource):
             }
         )
 
-    async def made(self) -> None:
-        """Waits until every command has run, or has failed; a program may do without.
-
-        What the SDK waits for at the end of a program it goes through as often as one of it is
-        there, which makes it slow with hundreds of forwards. This goes first:
-
-            pulumi.run(tunnel.made)
-        """
-        for host in (self._on_vps, *self._on_servers.values()):
-            await host.turns.ended()
-
     def _forgotten(self) -> dict[str, list[str]]:
         """For the record: the engine tells outputs, not what becomes of a resource's delete."""
         names = self._settings.forgotten

@@ -45,11 +45,6 @@ class Turns:
         await self._free.acquire()
         return value
 
-    async def ended(self) -> None:
-        """Waits until none is left, of those that have begun or wait by now."""
-        while self._ends:
-            await asyncio.wait(self._ends)
-
     def end_with(self, command: pulumi.Resource) -> None:
         """The command whose turn it is; what waits is next when it is done, or has failed."""
         end = asyncio.ensure_future(self._end_with(command))

@@ -108,8 +108,11 @@ list_flows_to() {
 retire_way() {
   local proto dst port source sport ends=${FLOWS[$1]}
   local -a by_tunnel=()
+  # First, since there may be thousands, and each is asked for each forward.
+  [[ $1 =~ ^([a-z]+)\ [^\ ]+\ ([0-9]+)\  && " $protos " == *" ${BASH_REMATCH[1]} "* ]] || return 0
+  ((BASH_REMATCH[2] >= first && BASH_REMATCH[2] <= last)) || return 0
   read -r proto dst port source sport <<<"$1"
-  in_use "$dst" && [[ " $protos " == *" $proto "* ]] && ((port >= first && port <= last)) || return 0
+  in_use "$dst" || return 0
   if [[ ${SETTING[role]} == server ]]; then
     [[ ,$to, == *",$dst,"* ]] || return 0
     by_tunnel=(--mark "$MARK/$MARK")

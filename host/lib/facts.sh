@@ -51,6 +51,10 @@ judge_family_rules() {
     [[ ${PRESENT["$table $chain"]-missing} == "${WANTED["$table $chain"]-}" ]] || state=differs
     [[ ${CHAIN_STATES[$chain]-ok} != ok ]] || CHAIN_STATES[$chain]=$state
   done
+  # Somewhere else it would get what is not for it.
+  for key in "${!JUMPS[@]}"; do
+    hangs_there "$key" || CHAIN_STATES[${key##* }]=unhung
+  done
   # Of all its rules, in several chains.
   for key in "${!SHALL[@]}"; do states[${key##* }]=missing; done
   for key in "${!TAGGED[@]}"; do

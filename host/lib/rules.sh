@@ -26,7 +26,7 @@ holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|SRC|OPEN)$ ]]; }
 # want_chains: what the tunnel needs beside the forwards, from SETTING, into CHAINS and WANTED
 want_chains() {
   local dnat=RT-$IFACE-DNAT pre=RT-$IFACE-PRE out=RT-$IFACE-OUT mss=RT-$IFACE-MSS
-  local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE in=RT-$IFACE-IN
+  local fwd=RT-$IFACE-FWD udp=RT-$IFACE-UDP gate=RT-$IFACE-GATE visit=RT-$IFACE-VISIT
   local src=RT-$IFACE-SRC open=RT-$IFACE-OPEN way=RT-$IFACE-WAY own=RT-$IFACE-OWN
   local here="-m addrtype --dst-type LOCAL -m conntrack --ctstate NEW -j $gate"
   local ips name network
@@ -40,7 +40,7 @@ want_chains() {
     # What keeps others out comes into force first, what lets them in last.
     CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
       "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
-      "nat - $dnat within" "nat PREROUTING $in first")
+      "nat - $dnat within" "nat PREROUTING $visit first")
     load_peers
     # Into the tunnel only what a forward has translated, else the provider's neighbours could route
     # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
@@ -67,7 +67,7 @@ want_chains() {
       "! -d $INSIDE/$WHOLE -i $IFACE $here"
     # Visitors from outside, and peers; who calls the VPS's tunnel address means its own services. Asked
     # here, once, and not by each forward: there may be a thousand.
-    want "nat $in" \
+    want "nat $visit" \
       "-i $PUBLIC -m addrtype --dst-type LOCAL -j $dnat" \
       "! -d $INSIDE/$WHOLE -i $IFACE -m addrtype --dst-type LOCAL -j $dnat"
     # Both directions: a lower MTU alone does not tell the far ends.

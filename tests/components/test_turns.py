@@ -118,27 +118,3 @@ def test_what_fails_before_its_turn_gives_back_no_more_than_it_takes() -> None:
         assert not done
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize("fails", [True, False], ids=["fails", "is made"])
-def test_it_has_ended_when_every_command_is_made_or_has_failed_and_not_before(
-    *, fails: bool
-) -> None:
-    async def run() -> None:
-        turns, urns = Turns(), [_Urn() for _ in range(AT_ONCE)]
-        for urn in urns:
-            await turns.wait(value=0, after=[])
-            turns.end_with(cast("pulumi.Resource", SimpleNamespace(urn=urn)))
-        first, *others = urns
-        for urn in others:
-            urn.made.set_result("urn")
-        ended = asyncio.ensure_future(turns.ended())
-        done, _ = await asyncio.wait([ended], timeout=A_MOMENT)
-        assert not done
-        if fails:
-            first.made.set_exception(ConnectionError("failed"))
-        else:
-            first.made.set_result("urn")
-        await asyncio.wait_for(ended, LONG)
-
-    asyncio.run(run())

@@ -3,6 +3,8 @@
 Real iptables; no traffic (test_traffic.py), no crashes (test_crashes.py).
 """
 
+import re
+
 import pytest
 
 from tests.host.machine import Machine
@@ -231,23 +233,49 @@ def test_what_somebody_did_to_our_rules_is_mended_by_the_next_put(vps: Tunnel) -
     assert "missing" not in facts
 
 
-def test_what_an_older_version_has_hung_elsewhere_goes(vps: Tunnel) -> None:
+def test_visitors_are_those_from_outside_and_peers_who_call_this_host(vps: Tunnel) -> None:
+    """Forwards ask for the port alone: what only passes through must not get to them."""
+    saved = vps.machine.run("iptables-save -t nat").stdout.splitlines()
+    assert [line for line in saved if re.search("^-A .*RT-wg0-(VISIT|DNAT)$", line)] == [
+        "-A PREROUTING -j RT-wg0-VISIT",
+        "-A RT-wg0-VISIT -i ens6 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
+        "-A RT-wg0-VISIT ! -d 172.16.0.1/32 -i wg0 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
+    ]
+
+
+def test_another_way_to_the_forwards_is_told_and_goes_with_the_next_put(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    assert "chain RT-wg0-DNAT ok" in vps.call("status").stdout
+    vps.machine.run("iptables -t nat -I PREROUTING -j RT-wg0-DNAT")
+    assert "chain RT-wg0-DNAT unhung" in vps.call("status").stdout
+    vps.put("https", HTTPS)
+    assert "chain RT-wg0-DNAT ok" in vps.call("status").stdout
+
+
+@pytest.mark.parametrize("call", ["restore", "put-forward https"])
+def test_what_an_older_version_has_hung_elsewhere_goes(vps: Tunnel, call: str) -> None:
     """Its forwards asked for the interface each, in two chains that PREROUTING led to."""
     vps.put("http", "tcp 80 -> 172.16.0.4:8080")
     vps.put("https", HTTPS)
     now = rules_of(vps.machine.run("iptables-save").stdout)
     older = [
-        vps.rule(name, line).replace("RT-wg0-DNAT", chain)
+        vps.rule(name, line)
+        .replace("RT-wg0-DNAT", chain)
+        .replace(" -m comment", " -m addrtype --dst-type LOCAL -m comment")
         for name, line in vps.forwards()
         for chain in ("RT-wg0-DNAT -i ens6", "RT-wg0-HAIR ! -d 172.16.0.1/32 -i wg0")
     ]
     hung = [f"-I PREROUTING 1 -j RT-wg0-{chain}" for chain in ("DNAT", "HAIR")]
-    lines = ["-D PREROUTING -j RT-wg0-IN", "-F RT-wg0-IN", "-X RT-wg0-IN", *older, *hung]
+    lines = ["-D PREROUTING -j RT-wg0-VISIT", "-F RT-wg0-VISIT", "-X RT-wg0-VISIT", *older, *hung]
     text = "\n".join(["*nat", ":RT-wg0-DNAT -", ":RT-wg0-HAIR -", *lines, "COMMIT\n"])
     vps.machine.run("iptables-restore --noflush", stdin=text)
     assert rules_of(vps.machine.run("iptables-save").stdout) != now
-    vps.call("restore")
-    assert rules_of(vps.machine.run("iptables-save").stdout) == now
+    vps.call(call, stdin=HTTPS)
+    if call != "restore":
+        assert "HAIR" not in vps.machine.run("iptables-save").stdout
+        vps.call("restore")
+    # Forwards in whatever order.
+    assert sorted(rules_of(vps.machine.run("iptables-save").stdout)) == sorted(now)
 
 
 def test_the_legacy_backend_of_iptables_serves_as_well(machine: Machine) -> None:

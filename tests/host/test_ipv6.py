@@ -405,7 +405,11 @@ def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine, router: Machine
     tunnel.call("interface", stdin=tunnel.vps_settings() + WITH_IPV6)
     tunnel.put("https", f"tcp 443 -> {SERVER}:8081\nipv6 {SERVER6}\nfrom 2001:db8::/32")
     assert advertised_route(advertised)
-    assert "RT-wg0-DNAT" in advertised.run("ip6tables-save").stdout
+    saved = advertised.run("ip6tables-save -t nat").stdout
+    assert [line for line in saved.splitlines() if line.endswith("-j RT-wg0-DNAT")] == [
+        "-A RT-wg0-VISIT -i ens6 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
+        f"-A RT-wg0-VISIT ! -d {INSIDE6}/128 -i wg0 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
+    ]
     assert "forward.https=ok" in tunnel.call("facts").stdout
     advertised.run("ip6tables -t mangle -F RT-wg0-GATE")
     assert "forward.https=differs" in tunnel.call("facts").stdout

@@ -330,7 +330,7 @@ def test_a_server_reaches_its_own_forward_by_the_public_address(ends: World, pro
         ends.internet.run(f"iptables -D {translate}")
         with way_out(ends):
             assert call(ends.server.machine, protocol, VPS, 1011) == "172.16.0.1"
-            ends.vps.machine.run("iptables -t nat -D RT-wg0-IN 2")
+            ends.vps.machine.run("iptables -t nat -D RT-wg0-VISIT 2")
             assert call(ends.server.machine, protocol, VPS, 1011) in SHUT
 
 

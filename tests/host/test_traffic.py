@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.host.machine import Machine
+from tests.host.waiting import Waiting
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
 
 
@@ -259,3 +260,24 @@ def test_the_largest_segment_fits_the_tunnel_in_both_directions(ends: World) -> 
     assert "mss 1380" in answer.communicate()[0]
     assert "mss 1380" in question.communicate()[0]
     ends.vps.remove("web")
+
+
+def test_forwards_that_go_together_take_their_own_flows_along(ends: World) -> None:
+    """One port by either protocol, to two services; a third forward has another port."""
+    lines = {
+        "one": f"tcp 1090 -> {SERVER}:8080",
+        "other": f"udp 1090 -> {SERVER}:8081",
+        "stays": f"tcp+udp 1091 -> {SERVER}:8080",
+    }
+    for name, line in lines.items():
+        ends.vps.put(name, line)
+    gone = [Call(ends.client, protocol, VPS, 1090) for protocol in ("tcp", "udp")]
+    stay = [Call(ends.client, protocol, VPS, 1091) for protocol in ("tcp", "udp")]
+    assert [flow.ask() for flow in gone + stay] == [CLIENT] * 4
+    waiting = Waiting(ends.vps)
+    for name in ("one", "other"):
+        waiting.call("remove-forward", name)
+    assert {*waiting.go().values()} == {(0, "")}
+    assert [flow.ask() for flow in stay] == [CLIENT] * 2
+    assert CLIENT not in [flow.ask() for flow in gone]
+    ends.vps.remove("stays")

@@ -32,6 +32,9 @@ def test_a_blocked_port_is_said_with_its_likely_causes_and_up_goes_on_when_it_is
     with provider_blocks(lab, 51820):
         up = fresh.up(check=False)
         assert up.returncode != 0
+        # What is known is there, such as a client's file, whatever has failed.
+        assert fresh.output("publicKeys")["homelab"]
+        assert fresh.output("clientConfigs")["laptop"]
         said = " ".join((up.stdout + up.stderr).split())
         places = [said.find(words) for words in CAUSES]
         assert -1 not in places, dict(zip(CAUSES, places, strict=True))

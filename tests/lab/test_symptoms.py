@@ -216,7 +216,7 @@ def test_the_wrong_client_address(lab: Lab, example: Deployment) -> None:
 @symptom(DOUBLED)
 def test_rules_doubled(lab: Lab, example: Deployment) -> None:
     vps = lab.host("vps")
-    count = "iptables-save | grep -c -- '-A PREROUTING -j RT-wg0-IN'"
+    count = "iptables-save | grep -c -- '-A PREROUTING -j RT-wg0-VISIT'"
 
     def jumps() -> int:
         return int(shown(vps, DOUBLED, count))

@@ -1,0 +1,52 @@
+"""Runs of the helper that wait for each other on a host."""
+
+from typing import TYPE_CHECKING
+
+from tests.host.tunnel import Tunnel
+from tests.support import eventually
+
+if TYPE_CHECKING:
+    import subprocess
+
+LIB = "/usr/local/lib/reverse-tunnel"
+LONG = 30.0  # seconds
+
+# How far the waiting runs have read their script, one number a line.
+HOW_FAR = r"""
+for run in $(pgrep -f 'reverse-tunnel 1 [a-z]*-forward'); do
+  ! pgrep -P "$run" -x flock >/dev/null || sed -n 's/^pos:[[:space:]]*//p' /proc/$run/fdinfo/255
+done
+"""
+
+
+class Waiting:
+    """Runs that wait for the lock, which is held until `go`."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+        self._machine = tunnel.machine
+        self._runs: dict[str, subprocess.Popen[str]] = {}
+        self._holder = self._machine.start(f"exec flock --no-fork {LIB} sleep 60")
+        eventually(
+            lambda: self._machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
+            LONG,
+            "no lock",
+        )
+
+    def call(self, verb: str, name: str, line: str = "", crash_at: str = "") -> None:
+        """Start a run, and wait until it waits."""
+        helper = f"{self._tunnel.folder}/reverse-tunnel"
+        self._runs[name] = self._machine.start(
+            f"RT_CRASH_AT={crash_at} exec {helper} 1 {verb} {name} <<<'{line}' 2>&1"
+        )
+        eventually(lambda: len(self.read_so_far()) == len(self._runs), LONG, "it does not wait")
+
+    def read_so_far(self) -> list[int]:
+        return [int(far) for far in self._machine.run(HOW_FAR).stdout.split()]
+
+    def go(self) -> dict[str, tuple[int, str]]:
+        """Let go; how each run ended and what it said, by its forward."""
+        self._holder.kill()
+        self._holder.communicate()
+        said = {name: run.communicate()[0] for name, run in self._runs.items()}
+        return {name: (run.returncode, said[name]) for name, run in self._runs.items()}
