@@ -20,6 +20,10 @@ _NOT_SHARED = {".git", "stacks"}  # what a project folder outside of the checkou
 # Joins the lab's control group, so that nothing the operator has started outlives the lab.
 _JOIN = ["sh", "-euc", 'echo 0 >"$0"; exec "$@"']
 
+# What a shell runs in the background ignores SIGINT, and so would all that it starts. But by that
+# the engine ends its language host, and would wait five seconds for it in each run.
+_HEAR = ["env", "--default-signal=INT"]
+
 # The engine's place is known by a script for shells; `env -0` turns what it says into data.
 _ENSURE = """
 lab/environment >/dev/null
@@ -50,7 +54,7 @@ class Operator(Host):
     def prefix(self) -> list[str]:
         """The words before a command that make it run on the host."""
         join = [*_JOIN, f"{self._commands}/cgroup.procs"]
-        return [*join, "nsenter", f"--net=/proc/{self._leader()}/ns/net", "--"]
+        return [*join, *_HEAR, "nsenter", f"--net=/proc/{self._leader()}/ns/net", "--"]
 
     def environment(self) -> dict[str, str]:
         """What the user's shell has, with the engine, the lab's backend and its stack selected.

@@ -6,7 +6,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 # By the profile (tests/conftest.py). The last is the benchmark's: there are two kinds of sequences.
-_SEQUENCES = {"fast": 10, "full": 20, "counted": 250}
+_SEQUENCES = {"fast": 10, "full": 20, "counted": 500}
 
 
 def run_sequences(kind: type[RuleBasedStateMachine], steps: int) -> int:

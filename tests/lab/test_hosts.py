@@ -1,5 +1,6 @@
 """Hosts of the lab boot, reboot and are made anew as real ones are, and let the right people in."""
 
+import signal
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -206,3 +207,13 @@ def test_the_tree_of_the_image_is_never_written(lab: Lab) -> None:
     lab.host("nas").run("echo changed >/etc/debian_version")
     assert "changed" not in Path(lab.state / "tree/etc/debian_version").read_text()
     assert "changed" not in lab.host("client").read("/etc/debian_version")
+
+
+def test_what_the_operator_runs_hears_an_interrupt_even_where_nobody_else_does(lab: Lab) -> None:
+    """As in the background of a shell: the engine would wait for who does not hear it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        told = lab.operator.run("grep SigIgn: /proc/self/status").stdout
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert int(told.split()[1], 16) & 1 << (signal.SIGINT - 1) == 0
