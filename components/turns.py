@@ -16,13 +16,13 @@ import pulumi
 
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""About twice as many connections are open at most, since each ends a moment after its command.
+AT_ONCE = 7
+"""Up to three times as many connections are open, since each ends a moment after its command.
 More would gain nothing: on the host one waits for the other."""
 
 
 class Turns:
-    """The commands of one host, of which eight at most are under way."""
+    """The commands of one host, of which seven at most are under way."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(AT_ONCE)
