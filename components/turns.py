@@ -17,7 +17,7 @@ import pulumi
 T = TypeVar("T")
 
 AT_ONCE = 7
-"""Up to three times as many connections are open, since each ends a moment after its command.
+"""A dozen more connections are open at most, since each ends a moment after its command.
 More would gain nothing: on the host one waits for the other."""
 
 
