@@ -22,7 +22,7 @@ More would gain nothing: on the host one waits for the other."""
 
 
 class Turns:
-    """The commands of one host, of which seven at most are under way."""
+    """The commands of one host, of which few are under way at the same time."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(AT_ONCE)

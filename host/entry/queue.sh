@@ -19,7 +19,8 @@ wait_turn() {
   case $1 in
     # Where it can't be left, it waits and does it itself.
     *-forward | *-opening)
-      { { [[ -d $QUEUE ]] || mkdir -p "$QUEUE"; } && printf '%s\n' "$1 $2" "${GIVEN[@]}" . >"$QUEUE/$$"; } 2>/dev/null || true
+      [[ -d $QUEUE ]] || mkdir -p "$QUEUE" 2>/dev/null || true
+      { printf '%s\n' "$1 $2" "${GIVEN[@]}" . >"$QUEUE/$$"; } 2>/dev/null || true
       ;;
   esac
   lock || true # where there is nothing to lock, the verb says so

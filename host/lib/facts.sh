@@ -53,7 +53,7 @@ judge_family_rules() {
   done
   # Somewhere else it would get what is not for it.
   for key in "${!JUMPS[@]}"; do
-    hangs_there "$key" || CHAIN_STATES[${key##* }]=unhung
+    ! is_stray "$key" || CHAIN_STATES[${key##* }]=unhung
   done
   # Of all its rules, in several chains.
   for key in "${!SHALL[@]}"; do states[${key##* }]=missing; done

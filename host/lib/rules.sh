@@ -334,9 +334,8 @@ changes_of() {
       CHANGES+=":$chain - [0:0]"$'\n'${WANTED[$place]-}
     fi
     ! hangs_well "$table" "$builtin" "$chain" "$position" || continue
-    for _ in ${JUMPS["$table $builtin $chain"]-}; do
-      jumps+="-D $builtin -j $chain"$'\n'
-    done
+    unhang "$table $builtin $chain"
+    jumps+=$UNHUNG
     if [[ $position == first ]]; then
       # Before what a neighbour may end with (a REJECT of all that is left).
       jumps+="-I $builtin 1 -j $chain"$'\n'
@@ -344,14 +343,12 @@ changes_of() {
       jumps+="-A $builtin -j $chain"$'\n'
     fi
   done
-  # Where another version of this helper has hung them.
+  # Where another version of this helper has hung them, or somebody.
   for place in "${!JUMPS[@]}"; do
     [[ $place == "$table "* ]] || continue
-    # Chains that are none of ours any more go as a whole.
-    is_wanted "$table" "${place##* }" || continue
-    ! hangs_there "$place" || continue
-    read -r _ builtin chain <<<"$place"
-    for _ in ${JUMPS[$place]}; do jumps+="-D $builtin -j $chain"$'\n'; done
+    is_stray "$place" || continue
+    unhang "$place"
+    jumps+=$UNHUNG
   done
   for key in "${!TAGGED[@]}"; do
     [[ $key == "$table "* ]] || continue
@@ -367,19 +364,14 @@ changes_of() {
   CHANGES+=$jumps$DROPPED
 }
 
-# drop_chains TABLE: the lines that remove chains that another version of this helper has made, into
-# DROPPED
+# drop_chains TABLE: the lines that remove chains that another version of this helper has made and that
+# hang nowhere any more, into DROPPED
 drop_chains() {
-  local place entry builtin chain
+  local place
   DROPPED=
   for place in "${!PRESENT[@]}"; do
     [[ $place == "$1 "* ]] || continue
     ! is_wanted "$1" "${place#* }" || continue
-    for entry in "${!JUMPS[@]}"; do
-      [[ $entry == "$1 "*" ${place#* }" ]] || continue
-      read -r _ builtin chain <<<"$entry"
-      for _ in ${JUMPS[$entry]}; do DROPPED+="-D $builtin -j $chain"$'\n'; done
-    done
     DROPPED+="-F ${place#* }"$'\n'"-X ${place#* }"$'\n'
   done
 }
@@ -393,13 +385,20 @@ is_wanted() {
   return 1
 }
 
-# hangs_there "TABLE BUILT-IN-CHAIN CHAIN": whether that is where it shall hang
-hangs_there() {
+# is_stray "TABLE BUILT-IN-CHAIN CHAIN": whether that is a place where no chain of ours shall hang
+is_stray() {
   local entry
   for entry in "${CHAINS[@]}"; do
-    [[ $entry != "$1 "* ]] || return 0
+    [[ $entry != "$1 "* ]] || return 1
   done
-  return 1
+}
+
+# unhang "TABLE BUILT-IN-CHAIN CHAIN": the lines that delete its jumps, into UNHUNG
+unhang() {
+  local builtin chain
+  read -r _ builtin chain <<<"$1"
+  UNHUNG=
+  for _ in ${JUMPS[$1]-}; do UNHUNG+="-D $builtin -j $chain"$'\n'; done
 }
 
 # hangs_well TABLE BUILT-IN-CHAIN CHAIN POSITION: by one jump, in its place
@@ -436,20 +435,16 @@ check_rules() {
 
 takes_family_rules() {
   local name table chain key script=''
-  local -A chains=() by_table=()
+  local -A of_table=()
   SHALL=()
   for name in "$@"; do want_forward "$name" "${ASKED[$name]}"; done
   for key in "${!SHALL[@]}"; do
     read -r table chain _ <<<"$key"
-    chains[":$chain - [0:0]"]=$table
-    by_table[$table]+=${SHALL[$key]}
+    [[ ${of_table[$table]-} == *":$chain "* ]] || of_table[$table]+=":$chain - [0:0]"$'\n'
+    of_table[$table]+=${SHALL[$key]}
   done
-  for table in "${!by_table[@]}"; do
-    script+="*$table"$'\n'
-    for chain in "${!chains[@]}"; do
-      [[ ${chains[$chain]} != "$table" ]] || script+=$chain$'\n'
-    done
-    script+=${by_table[$table]}COMMIT$'\n'
+  for table in "${!of_table[@]}"; do
+    script+="*$table"$'\n'${of_table[$table]}COMMIT$'\n'
   done
   printf '%s' "$script" | "$IPTABLES-restore" --test --noflush -w 60 2>/dev/null
 }
@@ -471,16 +466,14 @@ remove_rules() {
 }
 
 remove_family_rules() {
-  local table place entry builtin chain script='' lines
+  local table place entry script='' lines
   read_rules
   for table in nat mangle filter; do
     lines=
     for entry in "${!JUMPS[@]}"; do
       [[ $entry == "$table "* ]] || continue
-      read -r _ builtin chain <<<"$entry"
-      for _ in ${JUMPS[$entry]}; do
-        lines+="-D $builtin -j $chain"$'\n'
-      done
+      unhang "$entry"
+      lines+=$UNHUNG
     done
     for place in "${!PRESENT[@]}"; do
       [[ $place != "$table "* ]] || lines+="-F ${place#* }"$'\n'

@@ -1,10 +1,12 @@
 """This program beside an older one, in alternation: what has been mended, and by how much."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from lab.benchmark.figures import Column, Row, Section, Table
+from lab.benchmark.figures import Column, Section, Table
 from lab.benchmark.machine import machine, today
+from lab.benchmark.sheet import Sheet
 from lab.benchmark.stack_run import StackRun
 from lab.lab import Lab
 from lab.operator_host import CHECKOUT
@@ -12,6 +14,11 @@ from lab.progress import say
 
 _SIZES = {100: 3, 300: 1}  # forwards: rounds, of which each takes one or three minutes
 _QUICK = {10: 1}
+
+_COLUMNS = tuple(
+    Column(name=name, unit="s", better="less")
+    for name in ("create", "preview", "one more", "none left")
+)
 
 _ABOUT = """\
 What measuring the control plane has led to is told by the decisions
@@ -53,36 +60,27 @@ def measure(lab: Lab, before: Path, *, quick: bool) -> Section:
 
 
 def _at(size: int, rounds: int, programs: dict[str, StackRun]) -> Table:
-    samples: dict[str, dict[str, list[float]]] = {name: {} for name in programs}
+    first = next(iter(programs))
+    sheet = Sheet(
+        Table(title=f"{size} forwards", label="program", columns=_COLUMNS, reference=first)
+    )
     for _ in range(rounds):
         for name, stack in programs.items():
             say(f"{size} forwards, {name}")
-            for what, seconds in _waits(stack, size).items():
-                samples[name].setdefault(what, []).append(seconds)
-    names = [*programs]
-    return Table(
-        title=f"{size} forwards",
-        label="program",
-        columns=tuple(Column(name=what, unit="s", better="less") for what in samples[names[0]]),
-        rows=tuple(
-            Row(name=name, cells={what: (*found,) for what, found in samples[name].items()})
-            for name in names
-        ),
-        reference=names[0],
-    )
+            for column, seconds in zip(_COLUMNS, _waits(stack, size), strict=True):
+                sheet.add(name, column, seconds)
+    return sheet.table()
 
 
-def _waits(stack: StackRun, size: int) -> dict[str, float]:
-    """From no forwards to none."""
-    waits = {}
+def _waits(stack: StackRun, size: int) -> Iterator[float]:
+    """From no forwards to none, one for each column."""
     stack.configure(size)
-    waits["create"] = stack.time("up")
-    waits["preview"] = stack.time("preview")
+    yield stack.time("up")
+    yield stack.time("preview")
     stack.configure(size + 1)
-    waits["one more"] = stack.time("up")
+    yield stack.time("up")
     stack.configure(0)
-    waits["none left"] = stack.time("up")
-    return waits
+    yield stack.time("up")
 
 
 def _commit(checkout: Path) -> str:

@@ -204,8 +204,8 @@ class Rounds:
         before = self._road.memory()
         with self._at_rest(way, way.web):
             self._measure_flows(self._by_program, row, way)
-            connect = partial(self._visitor.new_connections, way.web)
-            self._by_program.take(row, (tables.NEW,), lambda: (connect(),))
+            connect = self._visitor.new_connections
+            self._by_program.take(row, (tables.NEW,), lambda: (connect(way.web),))
             self._by_program.add(row, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_count(self, count: int) -> None:
