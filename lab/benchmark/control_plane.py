@@ -1,12 +1,12 @@
 """What a user waits for, by the number of forwards, and what it costs; beside it, Ansible."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lab.benchmark.ansible import Ansible
-from lab.benchmark.figures import Cell, Column, Goal, Row, Section, Table, median
+from lab.benchmark.figures import Cell, Column, Goal, Row, Samples, Section, Table, median
 from lab.benchmark.machine import machine, today
 from lab.benchmark.spending import watched
-from lab.benchmark.stack_run import StackRun
+from lab.benchmark.stack_run import BareRun, StackRun
 from lab.lab import Lab
 from lab.progress import say
 
@@ -14,8 +14,11 @@ _SIZES = (1, 10, 100, 300, 1000)
 _BESIDE_ANSIBLE = (50, 200)
 _SLOW = 200  # from here on each run of Ansible takes more than a minute: two are enough
 _QUICK = (1, 10)
+_BARE = (100, 300, 1000)
 _RUNS = 3  # of everything that leaves things as they were, where that takes seconds
 _LARGE = 300
+
+Bare = Mapping[int, Mapping[str, Samples]]  # by size, what the engine alone takes
 
 _WAITS = ("create", "create, no checkpoints", "preview", "one more", "one changed", "one less")
 
@@ -30,6 +33,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
         for size in (_QUICK if quick else _SIZES)
     ]
     stack.time("destroy")
+    bare = {size: _bare(lab, size) for size in (_QUICK[1:] if quick else _BARE)}
     ansible = [
         _row(str(size), _beside_ansible(lab, stack, size))
         for size in (_QUICK if quick else _BESIDE_ANSIBLE)
@@ -42,8 +46,8 @@ def measure(lab: Lab, *, quick: bool) -> Section:
             f"With {stack.plugins()}; a file backend.",
             f"The first `up` of the example, packages installed: {first:.1f} s.",
         ),
-        goals=(*_goals({int(row.name): row for row in (*rows, *ansible)}),),
-        tables=(_waits(rows), _costs(rows), _ansible(ansible)),
+        goals=(*goals({int(row.name): row for row in (*rows, *ansible)}, bare),),
+        tables=(_waits(rows), _costs(rows), engine_alone(rows, bare), _ansible(ansible)),
     )
 
 
@@ -82,6 +86,22 @@ def _at(stack: StackRun, size: int, runs: int) -> dict[str, Cell]:
     stack.configure(0)
     stack.time("up")
     return cells
+
+
+def _bare(lab: Lab, size: int) -> dict[str, Samples]:
+    """What the engine takes for as many components and commands that do nothing."""
+    say(f"{size} components and commands that do nothing")
+    stack = BareRun(lab, f"bare-{size}")
+    stack.configure(size)
+    created = stack.watched_up()
+    preview = stack.time("preview")
+    stack.configure(size + 1)
+    return {
+        "create": (created.seconds,),
+        "engine": (created.megabytes,),
+        "preview": (preview,),
+        "one more": (stack.time("up"),),
+    }
 
 
 def _beside_ansible(lab: Lab, stack: StackRun, size: int) -> dict[str, Cell]:
@@ -148,6 +168,30 @@ def _costs(rows: list[Row]) -> Table:
     )
 
 
+def engine_alone(rows: Sequence[Row], bare: Bare) -> Table:
+    """What was measured at the sizes of which it is known what the engine alone takes."""
+    units = {"create": "s", "preview": "s", "one more": "s", "engine": "MB"}
+    columns = tuple(
+        Column(name=f"{who}{name}", unit=unit, better="less")
+        for name, unit in units.items()
+        for who in ("", "alone: ")
+    )
+    beside = []
+    for row in rows:
+        if alone := bare.get(int(row.name)):
+            ours: dict[str, Cell] = {name: row.samples(name) for name in units}
+            beside.append(_row(row.name, ours | {f"alone: {name}": alone[name] for name in units}))
+    return Table(
+        title="Beside the engine alone",
+        label="forwards",
+        columns=columns,
+        rows=(*beside,),
+        about="`alone`: a program that is nothing but as many components with one command each,"
+        " which logs in to the VPS and does nothing. Faster than that is no program that has these"
+        " two for each forward.",
+    )
+
+
 def _ansible(rows: list[Row]) -> Table:
     columns = tuple(
         Column(name=name, unit="s", better="less")
@@ -167,8 +211,8 @@ def _ansible(rows: list[Row]) -> Table:
     )
 
 
-def _goals(rows: Mapping[int, Row]) -> list[Goal]:
-    """The goals for the sizes that were measured."""
+def goals(rows: Mapping[int, Row], bare: Bare) -> list[Goal]:
+    """The goals for the sizes that were measured; beside each, what the engine alone takes."""
     limits = (
         (100, "create", 8, "s"),
         (300, "create", 25, "s"),
@@ -181,20 +225,23 @@ def _goals(rows: Mapping[int, Row]) -> list[Goal]:
         (1000, "connections", 20, "connections"),
         (1000, "VPS", 100, "MB"),
     )
-    goals = []
+    found = []
     for size, column, limit, unit in limits:
         if size in rows and (samples := rows[size].samples(column)):
-            found = median(samples)
+            figure = median(samples)
             text = f"{size} forwards, {column}: at most {limit} {unit}"
-            goals.append(Goal(text=text, found=f"{found:.1f} {unit}", met=found <= limit))
+            words = f"{figure:.1f} {unit}"
+            if alone := bare.get(size, {}).get(column):
+                words += f"; the engine alone {median(alone):.1f} {unit}"
+            found.append(Goal(text=text, found=words, met=figure <= limit))
     if 200 in rows:  # noqa: PLR2004 - the size that the goal names
         ours, theirs = (rows[200].samples(name) for name in ("one more", "Ansible: one more"))
         ratio = median(theirs) / median(ours)
-        goals.append(
+        found.append(
             Goal(
                 text="one more at 200: ahead of Ansible by at least thirty times",
                 found=f"{ratio:.0f} times",
                 met=ratio >= 30,  # noqa: PLR2004
             )
         )
-    return goals
+    return found

@@ -1,15 +1,19 @@
-"""The example's stack, with as many forwards as one likes, and how long Pulumi takes with it."""
+"""Stacks with as many forwards as one likes, and how long Pulumi takes with them."""
 
 import json
+import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.lab import Lab
 from lab.stack import set_forwards, write_stack
 
 _FIRST_PORT = 10000
 _WITHOUT = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+_BARE = Path(__file__).parent / "bare"
 
 # Runs a command, and prints the most memory that one process of it had, in KiB, at the end.
 _WEIGHED = """\
@@ -28,8 +32,8 @@ class Up:
     megabytes: float
 
 
-class StackRun:
-    """The stack `lab` of a lab that is up, made anew, without forwards.
+class Run(ABC):
+    """A stack in a lab that is up, as it is run.
 
     Attributes:
         lab: where it is.
@@ -37,6 +41,39 @@ class StackRun:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+
+    @abstractmethod
+    def configure(self, forwards: int) -> None:
+        """Let it have so many forwards from the next `up` on."""
+
+    @abstractmethod
+    def _pulumi(self) -> list[str]:
+        """The words before a verb of Pulumi's."""
+
+    def time(self, verb: str) -> float:
+        """How long `up`, `preview` or `destroy` takes, in seconds."""
+        began = time.monotonic()
+        self.lab.operator.run(self._words(verb), timeout=None)
+        return time.monotonic() - began
+
+    def watched_up(self, *options: str, checkpoints: bool = True) -> Up:
+        """An `up`, with its memory; without checkpoints it writes its state once, at the end."""
+        switches = () if checkpoints else (f"{name}={value}" for name, value in _WITHOUT.items())
+        words = ["env", *switches, sys.executable, "-c", _WEIGHED, *self._words("up"), *options]
+        began = time.monotonic()
+        done = self.lab.operator.run(words, timeout=None)
+        return Up(time.monotonic() - began, int(done.stdout) * 1024 / 1e6)
+
+    def _words(self, verb: str) -> list[str]:
+        options = {"preview": [], "up": ["--yes", "--skip-preview"]}.get(verb, ["--yes"])
+        return [*self._pulumi(), "--non-interactive", verb, *options]
+
+
+class StackRun(Run):
+    """The example's stack `lab`, made anew, without forwards."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
         write_stack(lab)
         self.configure(0)
 
@@ -49,20 +86,6 @@ class StackRun:
             written[f"f{forwards - 1}"]["to"] = f"homelab:{target}"
         set_forwards(self.lab, written)
 
-    def time(self, verb: str) -> float:
-        """How long `up`, `preview` or `destroy` takes, in seconds."""
-        began = time.monotonic()
-        self.lab.operator.run(_words(verb), timeout=None)
-        return time.monotonic() - began
-
-    def watched_up(self, *options: str, checkpoints: bool = True) -> Up:
-        """An `up`, with its memory; without checkpoints it writes its state once, at the end."""
-        switches = () if checkpoints else (f"{name}={value}" for name, value in _WITHOUT.items())
-        words = ["env", *switches, sys.executable, "-c", _WEIGHED, *_words("up"), *options]
-        began = time.monotonic()
-        done = self.lab.operator.run(words, timeout=None)
-        return Up(time.monotonic() - began, int(done.stdout) * 1024 / 1e6)
-
     def state_size(self) -> int:
         """The state's size, in bytes, as the backend has it."""
         exported = self.lab.operator.run(["pulumi", "stack", "export"]).stdout
@@ -73,7 +96,35 @@ class StackRun:
         listed = self.lab.operator.run(["pulumi", "plugin", "ls"]).stdout.splitlines()
         return ", ".join(" ".join(line.split()[:3:2]) for line in listed[1:] if "resource" in line)
 
+    def _pulumi(self) -> list[str]:
+        return ["pulumi"]
 
-def _words(verb: str) -> list[str]:
-    options = {"preview": [], "up": ["--yes", "--skip-preview"]}.get(verb, ["--yes"])
-    return ["pulumi", "--non-interactive", verb, *options]
+
+class BareRun(Run):
+    """A stack of a program that is nothing but the resources: what the engine takes by itself.
+
+    It has its own name, so that it is new however many there were before.
+    """
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        super().__init__(lab)
+        folder = lab.state / name
+        shutil.copytree(_BARE, folder)
+        vps = lab.host("vps")
+        self._given = {
+            "PULUMI_STACK": name,
+            "BARE_HOST": vps.address,
+            "BARE_HOST_KEY": vps.host_key,
+            "BARE_KEY_FILE": str(lab.ssh_key),
+        }
+        self._folder = folder
+        self.configure(0)
+        lab.operator.run([*self._pulumi(), "stack", "init", name])
+
+    def configure(self, forwards: int) -> None:
+        """Let it have so many forwards from the next `up` on."""
+        self._given["BARE_FORWARDS"] = str(forwards)
+
+    def _pulumi(self) -> list[str]:
+        given = (f"{name}={value}" for name, value in self._given.items())
+        return ["env", *given, "pulumi", "-C", str(self._folder)]
