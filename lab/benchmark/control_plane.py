@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from lab.benchmark.ansible import Ansible
 from lab.benchmark.figures import Cell, Column, Goal, Row, Samples, Section, Table, median
-from lab.benchmark.machine import machine, today
+from lab.benchmark.machine import engine, machine, today
 from lab.benchmark.spending import watched
 from lab.benchmark.stack_run import BareRun, StackRun
 from lab.lab import Lab
@@ -43,7 +43,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
         taken=taken,
         machine=on,
         about=(
-            f"With {stack.plugins()}; a file backend.",
+            f"With {engine()}; a file backend.",
             f"The first `up` of the example, packages installed: {first:.1f} s.",
         ),
         goals=(*goals({int(row.name): row for row in (*rows, *ansible)}, bare),),

@@ -4,7 +4,10 @@ import datetime as dt
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
+
+from lab.operator_host import CHECKOUT
 
 
 def today() -> str:
@@ -20,3 +23,10 @@ def machine() -> str:
     name = f" of {model[1].strip()}" if model else ""
     busy = os.getloadavg()[0]
     return f"{cores} cores{name}, Linux {kernel}, load {busy:.1f} when it began"
+
+
+def engine() -> str:
+    """The engine and its plugins, and where each comes from: one of them may be a stand-in."""
+    ensure = [str(CHECKOUT / "lab/engine/ensure")]
+    said = subprocess.run(ensure, check=True, capture_output=True, text=True).stderr
+    return said.splitlines()[-1].removeprefix("engine: ")

@@ -91,11 +91,6 @@ class StackRun(Run):
         exported = self.lab.operator.run(["pulumi", "stack", "export"]).stdout
         return len(json.dumps(json.loads(exported), separators=(",", ":")))
 
-    def plugins(self) -> str:
-        """The plugins in use, since the command plugin may be the stand-in."""
-        listed = self.lab.operator.run(["pulumi", "plugin", "ls"]).stdout.splitlines()
-        return ", ".join(" ".join(line.split()[:3:2]) for line in listed[1:] if "resource" in line)
-
     def _pulumi(self) -> list[str]:
         return ["pulumi"]
 
