@@ -6,6 +6,8 @@ Each is a stack of folders under a host's own layers, the lowest last, see `Host
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.cache import made_once
@@ -62,17 +64,33 @@ def wireguard_go(suite: str) -> Path:
     """A layer with the wireguard-go of that suite of Debian, as /opt/wireguard-go-SUITE."""
 
     def build(folder: Path) -> None:
-        workshop = folder / "workshop"
-        apt = machines_apt(workshop, suite)
-        fetch = [*apt, "download", "wireguard-go"]
-        run_step(f"fetching {suite}'s wireguard-go", fetch, cwd=str(workshop))
-        (archive,) = workshop.glob("*.deb")
-        subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
-        (folder / "opt").mkdir()
-        shutil.copy2(workshop / "usr/bin/wireguard-go", folder / f"opt/wireguard-go-{suite}")
-        shutil.rmtree(workshop)
+        with _unpacked("wireguard-go", suite, folder / "workshop") as package:
+            (folder / "opt").mkdir()
+            shutil.copy2(package / "usr/bin/wireguard-go", folder / f"opt/wireguard-go-{suite}")
 
     return made_once("debians-wireguard-go", (suite, platform.machine()), build)
+
+
+def faketime() -> Path:
+    """The library that gives a program another clock, which may be set while it runs."""
+
+    def build(folder: Path) -> None:
+        with _unpacked("libfaketime", SUITE, folder / "workshop") as package:
+            (library,) = package.glob("usr/lib/*/faketime/libfaketime.so.1")
+            shutil.copy2(library, folder)
+
+    return made_once("faketime", (SUITE, platform.machine()), build) / "libfaketime.so.1"
+
+
+@contextmanager
+def _unpacked(package: str, suite: str, workshop: Path) -> Iterator[Path]:
+    """A folder with what a package of that suite of Debian holds; it goes with the block."""
+    fetch = [*machines_apt(workshop, suite), "download", package]
+    run_step(f"fetching {suite}'s {package}", fetch, cwd=str(workshop))
+    (archive,) = workshop.glob("*.deb")
+    subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
+    yield workshop
+    shutil.rmtree(workshop)
 
 
 def _with_packages(

@@ -22,13 +22,15 @@ readonly ANSWERS_WITHIN=2 # seconds
 watch() {
   local source began quick=0 listeners='' addresses heard=''
   while :; do
-    began=$SECONDS
+    find_uptime
+    began=$UPTIME
     exec {source}< <(events)
     addresses=$(addresses)
     "$HELPER" "$PROTOCOL" restore || true
     follow <&"$source"
     exec {source}<&-
-    quick=$((SECONDS - began > 10 ? 0 : quick + 1))
+    find_uptime
+    quick=$((UPTIME - began > 10 ? 0 : quick + 1))
     # Where listening is not possible at all, it is tried now and then.
     if ((quick < 5)); then sleep 0.2; else sleep 30; fi
   done
@@ -36,14 +38,15 @@ watch() {
 
 # follow: the events on standard input, until they end
 follow() {
-  local event status next=$SECONDS
+  local event status next=0
   while :; do
     status=0
     IFS= read -r -t "$LOOK_EVERY" event || status=$?
     ((status == 0 || status > 128)) || return 0
     if ((status > 0)) || ! concerns_us "$event"; then
-      ((SECONDS >= next)) || continue
-      next=$((SECONDS + ${LOOK_EVERY%.*}))
+      find_uptime
+      ((UPTIME >= next)) || continue
+      next=$((UPTIME + ${LOOK_EVERY%.*}))
       ask_vps
       find_listeners
       [[ $LISTENERS != "$listeners" ]] || continue

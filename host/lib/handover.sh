@@ -97,12 +97,14 @@ sync_end() {
 
 # verb_hand_over: runs as long as there is something to hand over
 verb_hand_over() {
-  local alone file name quick=$((SECONDS + 300))
+  local alone file name quick
   DOING=hand-over
   [[ -d $FORMER ]] || return 0
   exec {alone}<"$FORMER"
   flock --nonblock "$alone" || return 0
   finish_turns
+  find_uptime
+  quick=$((UPTIME + 300))
   while [[ -d $FORMER ]] && load_settings && tunnel_is_up; do
     find_heard
     for file in "$FORMER"/*; do
@@ -110,7 +112,8 @@ verb_hand_over() {
       [[ $name == *.preshared ]] || ! find_turn "$name" || turn_over "$name"
     done
     # A far end that is off may come back next year.
-    if ((SECONDS < quick)); then sleep 0.1; else sleep 2; fi
+    find_uptime
+    if ((UPTIME < quick)); then sleep 0.1; else sleep 2; fi
   done
 }
 
@@ -135,6 +138,9 @@ find_turn() {
     ((new == 0 || new < former)) || TURN=new
   elif ((new < former)); then
     TURN=former
+  elif ((EPOCHSECONDS < SINCE)); then
+    # The clock was set back: it begins anew.
+    TURN=new
   elif ((EPOCHSECONDS >= SINCE + SETTLED)); then
     TURN=over
   fi

@@ -42,12 +42,15 @@ verb_wait_handshake() {
 
 # hear_all: whether each one in asked has a session, or gets one in time
 hear_all() {
-  local deadline=$((SECONDS + HANDSHAKE_WAIT))
+  local deadline
+  find_uptime
+  deadline=$((UPTIME + HANDSHAKE_WAIT))
   find_silent
   # An idle session expires without a word.
   call_known "${!SILENT[@]}"
   while ((${#SILENT[@]})); do
-    ((SECONDS < deadline)) || return 1
+    find_uptime
+    ((UPTIME < deadline)) || return 1
     sleep 0.3
     find_silent
   done

@@ -121,12 +121,15 @@ take_keys() {
 
 # await_switch KEY SHARED: on a server, until it is decided
 await_switch() {
-  local deadline=$((SECONDS + 4 * KEY_WAIT))
+  local deadline
+  find_uptime
+  deadline=$((UPTIME + 4 * KEY_WAIT))
   start_beside switch-key
   unlock
   while [[ -s $NEXT_KEY ]]; do
     # What comes next may be the VPS's new endpoint. Whether the tunnel works is for the VPS to say.
-    ((SECONDS < deadline)) || {
+    find_uptime
+    ((UPTIME < deadline)) || {
       say "the VPS answers neither the new key nor the old one yet: this server goes on trying both"
       return 0
     }
@@ -195,9 +198,11 @@ try_keys() {
     call_peer "$key" "$VALUE"
   done
   step called-vps
-  deadline=$((SECONDS + KEY_WAIT))
+  find_uptime
+  deadline=$((UPTIME + KEY_WAIT))
   while ! heard_since "$since"; do
-    ((SECONDS < deadline)) || return 1
+    find_uptime
+    ((UPTIME < deadline)) || return 1
     sleep 0.05
   done
 }

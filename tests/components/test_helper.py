@@ -1,6 +1,8 @@
 """The shell that goes to the hosts is read whole and in the order that `host/build` has it."""
 
+import re
 import subprocess
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +21,13 @@ def test_the_helper_is_a_program_with_a_version() -> None:
     first, second, *_ = helper_text().splitlines()
     assert first.startswith("#!")
     assert second.startswith("HELPER_VERSION=")
+
+
+def test_no_function_of_the_helper_takes_the_place_of_another_file_s() -> None:
+    """It is one text, in which the last of a name is the one that is called."""
+    names = Counter(re.findall(r"^(\w+)\(\) ", helper_text(), re.MULTILINE))
+    assert len(names) > 200
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_a_packed_helper_is_the_same_on_each_colleagues_machine() -> None:
