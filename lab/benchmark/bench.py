@@ -46,7 +46,7 @@ def benchmark(lab: Lab, words: Sequence[str]) -> int:
         "--before",
         type=Path,
         metavar="CHECKOUT",
-        help="only the section before-and-after: this program beside the one of an older commit",
+        help="nothing but this program beside the one of an older commit",
     )
     wanted = parser.parse_args(words)
     if unknown := {*wanted.section} - {*SECTIONS}:
@@ -56,7 +56,7 @@ def benchmark(lab: Lab, words: Sequence[str]) -> int:
         if wanted.section or not (wanted.before / "__main__.py").is_file():
             parser.error("--before takes a checkout of this project, and no section beside it")
         before = wanted.before.resolve()
-        measures = {"before-and-after": partial(before_and_after.measure, before=before)}
+        measures = {"--before CHECKOUT": partial(before_and_after.measure, before=before)}
     prepare()
     known = Figures() if wanted.quick else figures.read(FOLDER / "figures.json")
     for name, measure in measures.items():
