@@ -29,6 +29,12 @@ _REPLIES_ALONE = (
     " -j REJECT --reject-with icmp6-no-route"
 )
 
+# Where all goes through the tunnel, the question for the time does not: with a clock that is behind
+# no tunnel comes up.
+_ASKS_FOR_TIME = "iif lo ipproto udp dport 123 lookup main"
+_FULL_TUNNEL_UP = (f"{{ip}} rule add {_ASKS_FOR_TIME}",)
+_FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME}",)
+
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
 _SPLIT_TUNNEL_RULES = (
     f"mangle PREROUTING -i %i ! -s {{network}} -m conntrack --ctstate NEW {_SET_CONNMARK}",
@@ -175,8 +181,8 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
 
     It carries the split tunnel itself: visitors keep their own address, so replies to any address
     must go back through the tunnel, and nothing else may. Where the tunnel is its way out, too,
-    everything goes there, which `wg-quick` sees to. As long as it is up, it asks whether the VPS
-    answers, unless it shall be silent.
+    everything but the question for the time goes there, which `wg-quick` sees to. As long as it is
+    up, it asks whether the VPS answers, unless it shall be silent.
     """
     split = machine.egress is Egress.OWN
     extra = ["Table = off"] if split else []
@@ -204,12 +210,14 @@ def _watch(gateway: Gateway) -> str:
 def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
     rules = (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules) if split else _SERVER_RULES
     if split:
-        yield from (f"PostUp = {line}" for line in (*_SPLIT_TUNNEL_UP, *family.up, *_UDP_UP))
+        up = [*_SPLIT_TUNNEL_UP, *family.up, *_UDP_UP]
+        down = [*_UDP_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN]
+    else:
+        up, down = [*_FULL_TUNNEL_UP], [*_FULL_TUNNEL_DOWN]
+    yield from (f"PostUp = {line}" for line in up)
     yield from (f"PostUp = {_iptables('-A', rule)}" for rule in rules)
     yield from (f"PreDown = {_iptables('-D', rule)}" for rule in reversed(rules))
-    if split:
-        down = (*_UDP_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN)
-        yield from (f"PreDown = {line}" for line in down)
+    yield from (f"PreDown = {line}" for line in down)
 
 
 def _iptables(action: str, rule: str) -> str:

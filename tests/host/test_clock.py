@@ -6,11 +6,15 @@ set: for the VPS it is set back by a handshake with a later time.
 
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
+from components.client_config import Gateway, server_config
+from components.client_config import Machine as WireGuardMachine
 from lab.systems import faketime
+from settings import Egress
 from tests.host.initiation import initiation
 from tests.host.machine import Machine
 from tests.host.test_redial import answers, asked
@@ -24,6 +28,7 @@ from tests.support import eventually
 SET = pytest.mark.parametrize("by", ["-1d", "+1d"], ids=["back", "forward"])
 NOBODY = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="  # snake oil
 BEHIND = 25  # seconds
+LINE = "192.0.2.20"  # the server's own
 
 
 class Clock:
@@ -135,22 +140,52 @@ def is_set_back(ends: World) -> None:
     machine.run("wg-quick up wg0")
 
 
-def test_a_server_whose_clock_was_behind_comes_back_once_it_is_right(ends: World) -> None:
-    """And asks for the time by its own line, since by the tunnel it could not."""
-    server = ends.server
-    lines = server.machine.read(f"{server.files}/settings")
+def send_all_by_the_tunnel(ends: World) -> None:
+    """What the VPS needs for it, and somebody at the ports 123 and 124 of the internet."""
     public = ends.server.machine.run("wg show wg0 public-key").stdout.strip()
     peer = f"public-key {public}\nallowed-ips {SERVER}/32\negress tunnel\n"
     ends.vps.call("put-peer homelab", stdin=peer)
-    server.call("interface", stdin=f"{lines}egress tunnel\n")
     serve(ends.client, 123)
     serve(ends.client, 124)
-    eventually(lambda: visit(server.machine, "udp", CLIENT, 124) == VPS, LONG, "no way out")
-    assert visit(server.machine, "udp", CLIENT, 123) == "192.0.2.20"
+
+
+def asks_for_the_time_alone_beside_the_tunnel(ends: World) -> None:
+    server = ends.server.machine
+    eventually(lambda: visit(server, "udp", CLIENT, 124) == VPS, LONG, "no way out")
+    assert visit(server, "udp", CLIENT, 123) == LINE
+    assert visit(server, "tcp", CLIENT, 123) == VPS
+
+
+def test_a_server_whose_clock_was_behind_comes_back_once_it_is_right(ends: World) -> None:
+    """And asks for the time by its own line, since by the tunnel it could not."""
+    server = ends.server
+    send_all_by_the_tunnel(ends)
+    lines = server.machine.read(f"{server.files}/settings")
+    server.call("interface", stdin=f"{lines}egress tunnel\n")
+    asks_for_the_time_alone_beside_the_tunnel(ends)
     with watched(server):
         is_set_back(ends)
         assert not answers(server.machine)
         assert visit(server.machine, "udp", CLIENT, 124) == "-"
-        assert visit(server.machine, "udp", CLIENT, 123) == "192.0.2.20"
+        assert visit(server.machine, "udp", CLIENT, 123) == LINE
         eventually(lambda: answers(server.machine), LONG + BEHIND, "the tunnel did not come back")
-    assert visit(server.machine, "udp", CLIENT, 124) == VPS
+    asks_for_the_time_alone_beside_the_tunnel(ends)
+
+
+def test_a_server_by_its_file_alone_asks_for_the_time_as_well(ends: World) -> None:
+    """One that nobody logs in to; and nothing of it is left."""
+    machine = ends.server.machine
+    send_all_by_the_tunnel(ends)
+    private = machine.read(f"{ends.server.files}/private.key").strip()
+    key = ends.vps.machine.run("wg show wg0 public-key").stdout.strip()
+    file = server_config(
+        WireGuardMachine("homelab", IPv4Address(SERVER), private, 1420, egress=Egress.TUNNEL),
+        Gateway(key, f"{VPS}:51820", IPv4Address("172.16.0.1"), IPv4Network("172.16.0.0/24"), 0),
+    )
+    ends.server.call("uninstall reverse-tunnel/home")
+    before = machine.run("ip rule").stdout
+    machine.write("/etc/wireguard/wg0.conf", file)
+    machine.run("wg-quick up wg0 >/dev/null 2>&1")
+    asks_for_the_time_alone_beside_the_tunnel(ends)
+    machine.run("wg-quick down wg0 >/dev/null 2>&1")
+    assert machine.run("ip rule").stdout == before
