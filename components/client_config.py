@@ -30,10 +30,11 @@ _REPLIES_ALONE = (
 )
 
 # Where all goes through the tunnel, the question for the time does not: with a clock that is behind
-# no tunnel comes up.
-_ASKS_FOR_TIME = "iif lo ipproto udp dport 123 lookup main"
+# no tunnel comes up. A time server's answers go to that port as well, but come from a low one. When
+# the file of before had no such rule, the tunnel must go down all the same.
+_ASKS_FOR_TIME = "iif lo ipproto udp sport 1024-65534 dport 123 lookup main"
 _FULL_TUNNEL_UP = (f"{{ip}} rule add {_ASKS_FOR_TIME}",)
-_FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME}",)
+_FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME} 2>/dev/null || true",)
 
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
 _SPLIT_TUNNEL_RULES = (

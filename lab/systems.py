@@ -89,8 +89,10 @@ def _unpacked(package: str, suite: str, workshop: Path) -> Iterator[Path]:
     run_step(f"fetching {suite}'s {package}", fetch, cwd=str(workshop))
     (archive,) = workshop.glob("*.deb")
     subprocess.run(["dpkg", "-x", str(archive), str(workshop)], check=True)
-    yield workshop
-    shutil.rmtree(workshop)
+    try:
+        yield workshop
+    finally:
+        shutil.rmtree(workshop)
 
 
 def _with_packages(

@@ -1,7 +1,7 @@
 # The clock by which waiting is measured: one that nobody sets.
 #
 # bash's SECONDS follows the host's own. That is set while somebody waits: a small computer without a
-# battery comes up with an hour of before its power cut, until the network tells it better.
+# battery comes up with the time at which it lost power, until the network tells it better.
 
 UPTIME= # whole seconds since the host was started
 

@@ -1,10 +1,10 @@
 # Hand-over: the far end gets another key, and its former one stays until the new one is heard.
 #
 # The former key lies in former.d/NAME, and behind it the second in which the new one was heard first,
-# and since when it is in use, once it is; its preshared key in former.d/NAME.preshared. WireGuard knows
-# both meanwhile, and the networks belong to one of them: to the one that was heard last, since the far
-# end may go back. A process of its own sees to that, and takes the former one away once the new one is
-# in use for a while.
+# and that in which it came into use, while it is; its preshared key in former.d/NAME.preshared.
+# WireGuard knows both meanwhile, and the networks belong to one of them: to the one that was heard
+# last, since the far end may go back. A process of its own sees to that, and takes the former one away
+# once it has seen the new one in use for a while.
 #
 # Somebody else may have the former key, and be heard with it for ever. But a server that the VPS has
 # heard with its new key has taken it, and shakes hands again every two minutes: that ends the former
@@ -106,13 +106,13 @@ verb_hand_over() {
   find_uptime
   quick=$((UPTIME + 300))
   while [[ -d $FORMER ]] && load_settings && tunnel_is_up; do
+    find_uptime
     find_heard
     for file in "$FORMER"/*; do
       name=${file##*/}
       [[ $name == *.preshared ]] || ! find_turn "$name" || turn_over "$name"
     done
     # A far end that is off may come back next year.
-    find_uptime
     if ((UPTIME < quick)); then sleep 0.1; else sleep 2; fi
   done
 }
@@ -122,26 +122,33 @@ declare -A HEARD=()
 find_heard() {
   local key time
   HEARD=()
-  while read -r key time; do HEARD[$key]=$time; done < <(wg show "$IFACE" latest-handshakes)
+  while read -r key time; do
+    # By a clock that was set back since: when it was is not known.
+    ((time <= EPOCHSECONDS)) || time=0
+    HEARD[$key]=$time
+  done < <(wg show "$IFACE" latest-handshakes)
 }
 
-# find_turn NAME: into TURN, what its handshakes ask for: new, former, or over; false for nothing
+declare -A IN_USE=() # by name: the UPTIME at which this run saw first that the new key is in use
+
+# find_turn NAME: into TURN, what its handshakes ask for: new, former, or over; or "again", where it was
+# written down by a clock that was ahead; false for nothing
 find_turn() {
   local new former
   TURN=
   load_former "$1" || return 1
   find_key "$1" || return 1
   new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
-  if [[ ${SETTING[role]} == vps && -n $FIRST ]] && ((new >= FIRST + SETTLED)); then
+  if [[ -z $SINCE ]]; then unset -v "IN_USE[$1]"; else : "${IN_USE[$1]:=$UPTIME}"; fi
+  if ((FIRST > EPOCHSECONDS)); then
+    TURN=again
+  elif [[ ${SETTING[role]} == vps && -n $FIRST ]] && ((new >= FIRST + SETTLED)); then
     TURN=over
   elif [[ -z $SINCE ]]; then
     ((new == 0 || new < former)) || TURN=new
   elif ((new < former)); then
     TURN=former
-  elif ((EPOCHSECONDS < SINCE)); then
-    # The clock was set back: it begins anew.
-    TURN=new
-  elif ((EPOCHSECONDS >= SINCE + SETTLED)); then
+  elif ((UPTIME >= IN_USE[$1] + SETTLED)); then
     TURN=over
   fi
   [[ -n $TURN ]]
@@ -163,6 +170,7 @@ turn_over() {
   if load_settings && tunnel_is_up && find_turn "$1"; then
     case $TURN in
       new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
+      again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${SINCE:+ $EPOCHSECONDS}"$'\n' ;;
       former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST"$'\n' ;;
       over) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
     esac

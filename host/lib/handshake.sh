@@ -92,11 +92,13 @@ find_silent() {
   local key time since=$((EPOCHSECONDS - HANDSHAKE_AGE)) changed=0
   # Sessions live on after a change of this host's key or port, and come to nothing.
   [[ ! -s $OWN/changed ]] || read -r changed <"$OWN/changed"
+  # Of a time to come, nothing is known: the clock was set back since.
+  ((changed <= EPOCHSECONDS)) || changed=0
   ((since > changed)) || since=$changed
   SILENT=()
   for key in "${!asked[@]}"; do SILENT["$key"]=; done
   while read -r key time; do
-    if ((time >= since)); then unset -v "SILENT[$key]"; fi
+    if ((time >= since && time <= EPOCHSECONDS)); then unset -v "SILENT[$key]"; fi
   done < <(wg show "$IFACE" latest-handshakes)
 }
 

@@ -180,9 +180,8 @@ switch_key() {
 
 # try_keys KEY SHARED: whether the VPS answers them
 try_keys() {
-  local key since deadline
+  local key deadline
   next_second
-  since=$EPOCHSECONDS
   # One that is in use already would not shake hands anew.
   ! uses_key "$1" || wg set "$IFACE" private-key <(wg genkey)
   # All at once: the next packet shakes hands, and with the wrong one of two would do so in vain.
@@ -191,6 +190,7 @@ try_keys() {
     TEXT+="[Peer]"$'\n'"PublicKey = $key"$'\n'"PresharedKey = ${2:-$NO_KEY}"$'\n'
     [[ -z ${PEER[$key]} ]] || TEXT+="AllowedIPs = ${PEER[$key]}"$'\n'
   done
+  note_stamps
   wg addconf "$IFACE" <(printf '%s' "$TEXT")
   step set-key
   for key in "${!PEER[@]}"; do
@@ -200,18 +200,26 @@ try_keys() {
   step called-vps
   find_uptime
   deadline=$((UPTIME + KEY_WAIT))
-  while ! heard_since "$since"; do
+  while ! heard_anew; do
     find_uptime
     ((UPTIME < deadline)) || return 1
     sleep 0.05
   done
 }
 
-# heard_since TIME: whether anybody was
-heard_since() {
-  local time
-  while read -r _ time; do
-    ((time < $1)) || return 0
+declare -A STAMPS=() # by key: when it was heard last, as WireGuard says it
+
+note_stamps() {
+  local key time
+  STAMPS=()
+  while read -r key time; do STAMPS[$key]=$time; done < <(wg show "$IFACE" latest-handshakes)
+}
+
+# heard_anew: whether anybody was since then. By another time, not by a later one: the clock may be set.
+heard_anew() {
+  local key time
+  while read -r key time; do
+    [[ $time == 0 || $time == "${STAMPS[$key]-0}" ]] || return 0
   done < <(wg show "$IFACE" latest-handshakes)
   return 1
 }

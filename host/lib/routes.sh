@@ -62,12 +62,14 @@ has_rule() { [[ -n $(ip "-$FAMILY" rule show priority "$1") ]]; }
 # Its own alone (iif lo), not what it passes on. Not to where it has a route of its own, and not the
 # tunnel's own packets, which WireGuard marks with the number of the table; nor what is bound to the
 # address of its own line, which is how it answers those who come by that. Nor what asks for the time:
-# with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for repeated ones.
+# with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for repeated ones. A
+# time server's answers go to that port as well, but come from a low one.
 sync_way_out() {
   local priority=$((TABLE + WAY_OUT)) wanted='' rule
   local -a rules=()
   if [[ ${SETTING[egress]-} == tunnel ]]; then
-    rules=("from all lookup main suppress_prefixlength 0" "from all iif lo ipproto udp dport 123 lookup main")
+    rules=("from all lookup main suppress_prefixlength 0")
+    rules+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
     [[ -z ${LINE[FAMILY]-} ]] || rules+=("from ${LINE[FAMILY]} lookup main")
     # What leads away comes last, and goes first.
     printf -v rule 'not from all fwmark 0x%x iif lo lookup %s' "$TABLE" "$TABLE"

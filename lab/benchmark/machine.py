@@ -29,4 +29,7 @@ def engine() -> str:
     """The engine and its plugins, and where each comes from: one of them may be a stand-in."""
     ensure = [str(CHECKOUT / "lab/engine/ensure")]
     said = subprocess.run(ensure, check=True, capture_output=True, text=True).stderr
-    return said.splitlines()[-1].removeprefix("engine: ")
+    words = said.splitlines()[-1].removeprefix("engine: ")
+    return words.replace(
+        "(REVERSE_TUNNEL_COMMAND_PLUGIN)", "(one that was given, not the stand-in)"
+    )

@@ -120,6 +120,13 @@ class BareRun(Run):
         """Let it have so many forwards from the next `up` on."""
         self._given["BARE_FORWARDS"] = str(forwards)
 
+    def remove(self) -> None:
+        """The stack and the program; on the hosts there is nothing of it."""
+        self.lab.operator.run(
+            [*self._pulumi(), "stack", "rm", "--yes", "--force", self._folder.name]
+        )
+        shutil.rmtree(self._folder)
+
     def _pulumi(self) -> list[str]:
         given = (f"{name}={value}" for name, value in self._given.items())
         return ["env", *given, "pulumi", "-C", str(self._folder)]

@@ -94,7 +94,7 @@ def test_a_server_whose_way_out_is_the_tunnel_leaves_the_routes_to_wg_quick() ->
         assert word not in text
     rules = [line for line in text.splitlines() if "ip rule" in line]
     assert len(rules) == 2  # added and taken back
-    assert all("udp dport 123" in rule for rule in rules)
+    assert all(" dport 123 " in rule for rule in rules)
     assert text.count("TCPMSS") == 4
     assert text.count(" FORWARD -i %i -m conntrack ! --ctstate DNAT,") == 2
 

@@ -12,7 +12,6 @@ def test_it_has_a_component_and_a_command_for_each_and_leaves_nothing(example: D
         "iptables-save | grep -v '^[#:]'; ls -A /etc/reverse-tunnel/wg0/forwards.d"
     ).stdout
     bare = BareRun(lab, "bare-test")
-
     bare.configure(3)
     bare.time("up")
 
@@ -21,8 +20,11 @@ def test_it_has_a_component_and_a_command_for_each_and_leaves_nothing(example: D
     types = [each["type"] for each in state["deployment"]["resources"]]
     assert types.count("bare:index:PortForward") == 3
     assert types.count("command:remote:Command") == 3
-    assert lab.ssh_key.read_text().strip() not in json.dumps(state)
+    assert lab.ssh_key.read_text().splitlines()[1] not in json.dumps(state)
     after = vps.run(
         "iptables-save | grep -v '^[#:]'; ls -A /etc/reverse-tunnel/wg0/forwards.d"
     ).stdout
     assert after == before
+    bare.remove()
+    assert not (lab.state / "bare-test").exists()
+    assert "bare-test" not in lab.operator.run(["pulumi", "stack", "ls", "--all"]).stdout

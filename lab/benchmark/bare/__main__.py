@@ -1,7 +1,7 @@
 """As many components with one command each as there would be forwards, and nothing else.
 
-The commands log in to the VPS and do nothing. No program that has a component and a command for
-each forward can take the engine less than this one does.
+The commands log in to the VPS and do nothing. What a program that has a component and a command for
+each forward takes more time than this one is its own.
 """
 
 import os
