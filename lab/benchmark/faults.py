@@ -25,6 +25,8 @@ _ABOUT = """\
 After each fault in the lab the next `up` is run to its end, and looked at: the VPS's rules are
 those of the final forwards, a visitor gets through, and a preview has nothing to do."""
 
+_LOCKED = "the stack is currently locked"  # the engine's words
+
 # The sessions of sshd, not sshd itself, by their parent.
 _CUT = "kill -KILL $(pgrep --parent $(systemctl show --property MainPID --value ssh)) 2>&1 || true"
 _TAG = re.compile(
@@ -130,12 +132,15 @@ class _Ups:
         return self._is_right_after_an_up()
 
     def two_at_once(self) -> bool:
-        """One of them has to wait or to give up, whatever they find."""
+        """One gives up, or both: each looks for the other's lock once more when it has its own."""
         self._change()
         ups = [self._start_up() for _ in range(2)]
-        for up in ups:
-            up.communicate()
-        return any(up.returncode == 0 for up in ups) and self._is_right_after_an_up()
+        said = [up.communicate()[0] for up in ups]
+        for up, text in zip(ups, said, strict=True):
+            if up.returncode and _LOCKED not in text:
+                say(f"an `up` of two failed: {text}")
+                return False
+        return self._is_right_after_an_up()
 
     def _disturbed(self, disturb: Callable[["Popen[str]"], object]) -> None:
         self._change()
@@ -146,7 +151,7 @@ class _Ups:
 
     def _start_up(self) -> "Popen[str]":
         # The shell becomes the engine, so that it is the one that is killed.
-        words = "exec pulumi --non-interactive up --yes --skip-preview >/dev/null 2>&1"
+        words = "exec pulumi --non-interactive up --yes --skip-preview 2>&1"
         return self._lab.operator.popen(words)
 
     def _change(self) -> None:
