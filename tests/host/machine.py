@@ -141,10 +141,10 @@ class Machine:
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return Result(status, done.stdout, done.stderr)
 
-    def start(self, command: str) -> subprocess.Popen[str]:
+    def start(self, command: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Run a line of bash beside the test, which ends it."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(self.command(command), stdin=pipe, stdout=pipe, text=True)
+        return subprocess.Popen(self.command(command, env), stdin=pipe, stdout=pipe, text=True)
 
     def write(self, path: str, text: str) -> None:
         """Write a file as root would, 0644 at most."""

@@ -19,6 +19,7 @@ from lab.systems import faketime
 from settings import Egress
 from tests.host.initiation import initiation
 from tests.host.machine import Machine
+from tests.host.test_kind_traffic import peer_of, way_out
 from tests.host.test_redial import answers, asked
 from tests.host.test_rotation import FOREVER, LONG, WAITS, Keys, Rotation, call, nothing_waits
 from tests.host.tunnel import Tunnel
@@ -52,10 +53,6 @@ class Clock:
         """Set it to so much before or after the machine's."""
         self._machine.run(f"echo {by} >/run/clock.new; mv /run/clock.new /run/clock")
 
-    def words(self) -> str:
-        """What stands before a command of a shell."""
-        return " ".join(f"{name}={value}" for name, value in self.env.items())
-
 
 @pytest.fixture
 def ends() -> Iterator[World]:
@@ -67,7 +64,7 @@ def test_the_clock_is_one_that_can_be_set(machine: Machine) -> None:
     """Else nothing here would say anything."""
     clock = Clock(machine)
     loop = "while read -r; do echo $EPOCHSECONDS $SECONDS; done"
-    program = machine.start(f"{clock.words()} exec bash -c '{loop}'")
+    program = machine.start(f"exec bash -c '{loop}'", clock.env)
 
     def ask() -> list[int]:
         assert program.stdin is not None
@@ -87,7 +84,7 @@ def test_the_clock_is_one_that_can_be_set(machine: Machine) -> None:
 def test_a_server_goes_on_asking_whether_its_vps_is_there(ends: World, by: str) -> None:
     """Else a line that dies would stay dead, as would a VPS that has moved."""
     clock, vps = Clock(ends.server.machine), ends.vps.machine
-    with watched(ends.server, env=clock.words()):
+    with watched(ends.server, env=clock.env):
         before = asked(vps)
         eventually(lambda: asked(vps) > before, LONG, "nobody asks")
         clock.set(by)
@@ -99,9 +96,8 @@ def test_a_server_goes_on_asking_whether_its_vps_is_there(ends: World, by: str) 
 def test_a_wait_for_handshakes_ends_in_time(vps: Tunnel) -> None:
     clock = Clock(vps.machine)
     vps.call("put-peer homelab", stdin=f"public-key {NOBODY}\nallowed-ips {SERVER}/32\n")
-    words = " ".join(f"{name}={value}" for name, value in WAITS.items())
     waiting = vps.machine.start(
-        f"{clock.words()} {words} exec {vps.folder}/reverse-tunnel 1 wait-handshake 2>&1"
+        f"exec {vps.folder}/reverse-tunnel 1 wait-handshake 2>&1", clock.env | WAITS
     )
     assert waiting.stdin is not None
     waiting.stdin.write(f"peer homelab {NOBODY}\n")
@@ -172,8 +168,7 @@ def handed_over(ends: World) -> HandedOver:
 @contextmanager
 def looking_on(vps: Tunnel, env: dict[str, str]) -> Iterator[None]:
     """Somebody hands over, and has looked once by now."""
-    words = " ".join(f"{name}={value}" for name, value in env.items())
-    process = vps.machine.start(f"{words} exec {vps.folder}/reverse-tunnel 1 hand-over")
+    process = vps.machine.start(f"exec {vps.folder}/reverse-tunnel 1 hand-over", env)
     try:
         eventually(lambda: naps(vps.machine, "hand-over"), LONG, "nobody looks")
         yield
@@ -229,16 +224,8 @@ def is_set_back(ends: World) -> None:
     machine.run("wg-quick up wg0")
 
 
-def send_all_by_the_tunnel(ends: World) -> None:
-    """What the VPS needs for it, and somebody at the ports 123 and 124 of the internet."""
-    public = ends.server.machine.run("wg show wg0 public-key").stdout.strip()
-    peer = f"public-key {public}\nallowed-ips {SERVER}/32\negress tunnel\n"
-    ends.vps.call("put-peer homelab", stdin=peer)
-    serve(ends.client, 123)
-    serve(ends.client, 124)
-
-
 def asks_for_the_time_alone_beside_the_tunnel(ends: World) -> None:
+    """What the server asks at two ports of the internet, at each of which somebody answers."""
     server = ends.server.machine
     eventually(lambda: visit(server, "udp", CLIENT, 124) == VPS, LONG, "no way out")
     assert visit(server, "udp", CLIENT, 123) == LINE
@@ -248,28 +235,31 @@ def asks_for_the_time_alone_beside_the_tunnel(ends: World) -> None:
 def test_a_server_whose_clock_was_behind_comes_back_once_it_is_right(ends: World) -> None:
     """And asks for the time by its own line, since by the tunnel it could not."""
     server = ends.server
-    send_all_by_the_tunnel(ends)
-    lines = server.machine.read(f"{server.files}/settings")
-    server.call("interface", stdin=f"{lines}egress tunnel\n")
-    asks_for_the_time_alone_beside_the_tunnel(ends)
-    # Whoever changes these rules ends the flows of UDP.
-    changes = server.machine.start("ip monitor rule")
-    server.call("restore")
-    changes.kill()
-    assert changes.communicate()[0] == ""
-    with watched(server):
-        is_set_back(ends)
-        assert not answers(server.machine)
-        assert visit(server.machine, "udp", CLIENT, 124) == "-"
-        assert visit(server.machine, "udp", CLIENT, 123) == LINE
-        eventually(lambda: answers(server.machine), LONG + BEHIND, "the tunnel did not come back")
-    asks_for_the_time_alone_beside_the_tunnel(ends)
+    serve(ends.client, 123)
+    serve(ends.client, 124)
+    with way_out(ends):
+        asks_for_the_time_alone_beside_the_tunnel(ends)
+        # Whoever changes these rules ends the flows of UDP.
+        changes = server.machine.start("ip monitor rule")
+        server.call("restore")
+        changes.kill()
+        assert changes.communicate()[0] == ""
+        with watched(server):
+            is_set_back(ends)
+            assert not answers(server.machine)
+            assert visit(server.machine, "udp", CLIENT, 124) == "-"
+            assert visit(server.machine, "udp", CLIENT, 123) == LINE
+            back = LONG + BEHIND
+            eventually(lambda: answers(server.machine), back, "the tunnel did not come back")
+        asks_for_the_time_alone_beside_the_tunnel(ends)
 
 
 def test_a_server_by_its_file_alone_asks_for_the_time_as_well(ends: World) -> None:
     """One that nobody logs in to; and nothing of it is left."""
     machine = ends.server.machine
-    send_all_by_the_tunnel(ends)
+    serve(ends.client, 123)
+    serve(ends.client, 124)
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
     private = machine.read(f"{ends.server.files}/private.key").strip()
     key = ends.vps.machine.run("wg show wg0 public-key").stdout.strip()
     file = server_config(
@@ -287,10 +277,6 @@ def test_a_server_by_its_file_alone_asks_for_the_time_as_well(ends: World) -> No
 
 def test_a_time_server_that_is_forwarded_to_answers_by_the_tunnel(ends: World) -> None:
     """Many who ask do so from port 123, to which its answers go."""
-    server = ends.server
-    send_all_by_the_tunnel(ends)
-    lines = server.machine.read(f"{server.files}/settings")
-    server.call("interface", stdin=f"{lines}egress tunnel\n")
     ends.serve(123)
     ends.vps.put("time", f"udp 123 -> {SERVER}:123")
     ask = f"""
@@ -302,6 +288,6 @@ asks.connect(("{VPS}", 123))
 asks.send(b"?")
 print(asks.recv(100).decode())
 """
-    ends.client.run("pkill -f ' 12[3]'")
     ends.client.write("/run/ask.py", ask)
-    assert ends.client.run("python3 /run/ask.py").stdout.strip() == CLIENT
+    with way_out(ends):
+        assert ends.client.run("python3 /run/ask.py").stdout.strip() == CLIENT

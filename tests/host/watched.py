@@ -16,11 +16,13 @@ _OF_ROUTES = r"""awk -v pid="$(pgrep -x ip)" '$3 == pid && $4 != "00000000"' /pr
 
 
 @contextmanager
-def watched(tunnel: Tunnel, look_every: float = 0.2, env: str = "") -> Iterator[None]:
+def watched(
+    tunnel: Tunnel, look_every: float = 0.2, env: dict[str, str] | None = None
+) -> Iterator[None]:
     """The tunnel with its watcher, which systemd would start, and which looks every 10 s there."""
     machine = tunnel.machine
     process = machine.start(
-        f"{env} RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch"
+        f"RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch", env
     )
     try:
         for waiting in (_OF_NETFILTER, _OF_ROUTES):
