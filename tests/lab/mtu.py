@@ -17,6 +17,15 @@ _ENDS = ("client", "vps", "homelab")
 _CLAMP = "RT-wg0-MSS"
 
 
+def forget_paths(lab: Lab) -> None:
+    """What was said of a path is remembered for ten minutes, and may be of another test's.
+
+    Such a word may come late: TCP sends again what a visitor who gave up has left.
+    """
+    for name in _ENDS:
+        lab.host(name).run("ip route flush cache; ip -6 route flush cache")
+
+
 @contextmanager
 def icmp_blocked(lab: Lab) -> Iterator[None]:
     """No router on the way says, or lets pass, that a packet is too large."""
@@ -30,8 +39,7 @@ def icmp_blocked(lab: Lab) -> Iterator[None]:
     ]
     for name in _ROUTERS:
         lab.host(name).run("; ".join(rule % "-I" for rule in rules))
-    for name in _ENDS:  # what was said before is remembered for ten minutes
-        lab.host(name).run("ip route flush cache; ip -6 route flush cache")
+    forget_paths(lab)
     try:
         yield
     finally:

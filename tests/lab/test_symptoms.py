@@ -12,7 +12,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
-from tests.lab.mtu import TLS_PORT, tls_greets, tls_service
+from tests.lab.mtu import TLS_PORT, forget_paths, tls_greets, tls_service
 from tests.lab.probes import VPS, greeting, page
 from tests.lab.provider import provider_blocks
 from tests.support import eventually
@@ -168,6 +168,7 @@ def narrow_line(lab: Lab) -> Iterator[None]:
             f" nft add chain netdev narrow in '{{ {hook} }}';"
             " nft add rule netdev narrow in 'ip frag-off & 0x3fff != 0 drop'"
         )
+    forget_paths(lab)
     try:
         yield
     finally:
