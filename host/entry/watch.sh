@@ -7,13 +7,16 @@
 # - Another address of a server's own line, to which visitors' UDP is sent: many a provider gives
 #   another network of IPv6 every day.
 # - Another port of sshd's, which the VPS's firewall must let in.
+# - The rules by which a server's answers find back to the tunnel: systemd-networkd takes those of others
+#   away whenever it is restarted, as by an upgrade of systemd's.
+# - An interface that is gone: where WireGuard is a program, that may have been killed, for want of memory.
 # - On a server, a VPS that answers no more: the packet that asks it is what makes WireGuard notice and
 #   shake hands anew, within seconds. If it is a name that leads there, it may lead elsewhere by now.
 #
-# By the kernel's events, whoever caused them; only of who listens or answers there are none. It runs as
+# By the kernel's events, whoever caused them; only what is looked at in turn has none. It runs as
 # long as the tunnel does, so it stands here, where bash has not read the rest.
 
-LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at who listens or answers; 10 but in tests
+LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at what has no events; 10 but in tests
 readonly LOOK_EVERY
 readonly ANSWERS_WITHIN=2 # seconds
 
@@ -47,6 +50,7 @@ follow() {
       find_uptime
       ((UPTIME >= next)) || continue
       next=$((UPTIME + ${LOOK_EVERY%.*}))
+      is_there || start_anew
       ask_vps
       find_listeners
       [[ $LISTENERS != "$listeners" ]] || continue
@@ -59,24 +63,25 @@ follow() {
   done
 }
 
-# events: of the firewall, of addresses and of routes, a line each; none of any, if there are none of
+# events: of the firewall, of addresses, routes and rules, a line each; none of any, if there are none of
 # one. The legacy backend of iptables has none.
 events() {
   if [[ $(iptables --version) == *nf_tables* ]]; then stdbuf -oL xtables-monitor --event & fi
-  stdbuf -oL ip -o monitor address route &
+  stdbuf -oL ip -o monitor address route rule &
   wait -n || true
   # shellcheck disable=SC2046 # numbers
   kill $(jobs -p)
 }
 
 # concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
-# server has other addresses than before, or there is another way to somewhere
+# server has other addresses than before or a rule less, or there is another way to somewhere
 concerns_us() {
   case ${1#Deleted } in
     *EVENT:*)
       [[ $1 =~ \ -D\ [A-Z]+\ -j\ RT-$IFACE-([A-Z]+|in|through)$ ]] ||
         [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]]
       ;;
+    [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark && $1 == "Deleted "* ]] ;;
     # Many of these only renew one that is there.
     *" inet "* | *" inet6 "*) [[ -e $OWN/mark && $(addresses) != "$addresses" ]] ;;
     # What comes with every interface, such as that of a container
@@ -102,6 +107,13 @@ find_listeners() {
       [[ $state != 0A ]] || LISTENERS+=" ${where##*:}"
     done <"$file"
   done
+}
+
+is_there() { [[ -e /proc/sys/net/ipv4/conf/$IFACE ]]; }
+
+# start_anew: this watch ends when the unit is stopped
+start_anew() {
+  if systemctl is-enabled --quiet "$UNIT"; then systemctl restart --no-block "$UNIT"; fi
 }
 
 # ask_vps: whether it answers through the tunnel, on a server; if nothing at all has come from it twice,

@@ -36,7 +36,7 @@ verb_install() {
   load_settings || return 0
   note_old_keys
   write_conf
-  limit_userspace
+  write_drop_in
   tunnel_is_up || return 0
   # What watches has read the older one.
   stop_watcher

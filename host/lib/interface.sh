@@ -41,7 +41,7 @@ verb_interface() {
     sync_link
     bring_up
   fi
-  limit_userspace
+  write_drop_in
   unlock
   start_unit
   tell_other_firewalls
@@ -87,5 +87,5 @@ forget_interface() {
   systemctl reset-failed --quiet "$UNIT" 2>/dev/null || true
   rm -f "$OWN"/{settings,mark,public-interface,line-address,line-address-ipv6,socket-match,changed,endpoints}
   [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
-  remove_limits
+  remove_drop_in
 }

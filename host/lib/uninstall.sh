@@ -67,7 +67,7 @@ remove_files() {
   [[ ! -e $CONF ]] || ! conf_is_ours || rm -f "$CONF"
   rm -f "$WIREGUARD/.$IFACE.conf.new"
   step removed-conf
-  remove_limits
+  remove_drop_in
   rm -rf "${OWN:?}"
   rmdir "$ETC" 2>/dev/null || true
   step removed-settings

@@ -1,5 +1,6 @@
 # The watcher: the process that watches (see entry/watch.sh) is a unit of its own, which comes and goes
-# with the tunnel and of which no file stays.
+# with the tunnel and of which no file stays. When the tunnel's unit is stopped it ends, too, also where
+# wg-quick does not come to say so.
 
 readonly WATCHER=reverse-tunnel-$IFACE-watch.service
 
@@ -8,6 +9,7 @@ start_watcher() {
   # Nothing is wrong yet without it, so nothing is said; and a busy boot is not waited for.
   timeout 30 systemd-run --quiet --no-block --collect --unit="$WATCHER" --property=Restart=always \
     --property=RestartSec=1 --property=StartLimitIntervalSec=0 --property=KillSignal=SIGKILL \
+    --property=PartOf="$UNIT" \
     --description="Tunnel $IFACE: puts back rules that others flush" \
     "$HELPER" "$PROTOCOL" watch >/dev/null 2>&1 || true
 }

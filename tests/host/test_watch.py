@@ -3,6 +3,8 @@
 Here by plain iptables, nft and ip; firewalld and Docker themselves do it in the lab.
 """
 
+from functools import partial
+
 import pytest
 
 from tests.host.dual import CLIENT6, SERVER6, dual
@@ -14,6 +16,8 @@ from tests.support import eventually
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 LONG = 30.0  # seconds
+A_MOMENT = 2.0  # seconds in which the watcher looks several times
+LAST_WAY = 26000  # added to the table's number
 DOCKER = "PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"
 
 
@@ -67,6 +71,41 @@ def test_a_tunnel_that_is_down_is_not_brought_up(vps: Tunnel) -> None:
     vps.machine.run("wg-quick down wg0")
     vps.call("restore")
     assert rules(vps.machine) == []
+
+
+def test_rules_by_which_answers_find_back_come_back_too() -> None:
+    """systemd-networkd takes away what is not its own, whenever it is restarted."""
+    with dual() as ends, watched(ends.world.server):
+        table = int(ends.server.read("/etc/reverse-tunnel/wg0/mark").split()[1])
+        before = by_rule(ends.server)
+        assert f"lookup {table}" in before
+        for rule in (f"-4 rule del priority {table}", f"-6 rule del priority {table + LAST_WAY}"):
+            ends.server.run(f"ip {rule}")
+            eventually(lambda: by_rule(ends.server) == before, LONG, "it did not come back")
+
+
+def by_rule(machine: Machine) -> str:
+    """The rules by which the kernel looks for a way."""
+    return machine.run("ip rule; ip -6 rule").stdout
+
+
+def test_an_interface_that_is_gone_comes_back(vps: Tunnel) -> None:
+    """Where WireGuard is a program, it may be killed for want of memory."""
+    vps.put("https", HTTPS)
+    before = rules(vps.machine)
+    with watched(vps):
+        vps.machine.run("ip link del wg0")
+        there = partial(vps.machine.run, "test -e /sys/class/net/wg0", check=False)
+        eventually(lambda: there().status == 0, LONG, "no tunnel any more")
+        eventually(lambda: rules(vps.machine) == before, LONG, "it has no rules")
+
+
+def test_one_that_shall_not_start_with_the_host_does_not(vps: Tunnel) -> None:
+    with watched(vps):
+        vps.machine.run("systemctl disable wg-quick@wg0; ip link del wg0")
+        there = partial(vps.machine.run, "test -e /sys/class/net/wg0", check=False)
+        with pytest.raises(AssertionError, match="not there"):
+            eventually(lambda: there().status == 0, A_MOMENT, "not there")
 
 
 def test_docker_that_starts_again_still_gets_its_containers_visitors() -> None:

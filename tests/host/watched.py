@@ -10,9 +10,10 @@ from tests.support import eventually
 
 _LONG = 30.0  # seconds
 
-# The sockets that wait for events of the kernel: of netfilter, and the watcher's own of routes
+# The sockets that wait for events of the kernel: of netfilter; and of addresses and routes of both
+# families, which nobody else does there, by the groups that they have joined.
 _OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
-_OF_ROUTES = r"""awk -v pid="$(pgrep -x ip)" '$3 == pid && $4 != "00000000"' /proc/net/netlink"""
+_OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
 
 
 @contextmanager

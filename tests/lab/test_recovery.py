@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 from lab.host import Host
 from lab.lab import Lab
 from tests.lab.crashes import planned_crashes
@@ -43,6 +45,11 @@ def every_tunnel(lab: Lab) -> dict[str, list[str]]:
     return {name: tunnel(lab.host(name)) for name in MANAGED}
 
 
+def all_is(before: dict[str, list[str]], lab: Lab) -> None:
+    """As it was; for a moment after a start its watcher tries out what the kernel can."""
+    eventually(lambda: every_tunnel(lab) == before, SOON, "it is not as it was")
+
+
 def visit(lab: Lab) -> None:
     """A visitor gets through to homelab; and the VPS to attic, by its own peer."""
     client, vps = lab.host("client"), lab.host("vps")
@@ -59,7 +66,7 @@ def test_the_tunnel_survives_reboots_and_power_cuts(lab: Lab, example: Deploymen
         for orderly in (True, False):
             lab.host(name).reboot(orderly=orderly)
             visit(lab)
-            assert every_tunnel(lab) == before
+            all_is(before, lab)
     assert example.preview_steps() == []
 
 
@@ -72,7 +79,39 @@ def test_without_its_unit_the_tunnel_does_not_come_back(lab: Lab, example: Deplo
     assert page(lab.host("client"), f"{VPS}:80") is None
     homelab.run("systemctl enable --now wg-quick@wg0")
     visit(lab)
-    assert every_tunnel(lab) == before
+    all_is(before, lab)
+    assert example.preview_steps() == []
+
+
+@pytest.mark.parametrize("name", ["vps", "homelab"])
+def test_a_tunnel_whose_program_is_killed_comes_back(
+    lab: Lab, example: Deployment, name: str
+) -> None:
+    """Where WireGuard is a program, the kernel may end it for want of memory."""
+    host, before = lab.host(name), every_tunnel(lab)
+    killed = "systemctl kill -s KILL wg-quick@wg0; ip link del wg0 2>/dev/null"
+    gone = "! wg show wg0 2>/dev/null"
+    host.run(f"{killed}; timeout 5 bash -c 'until {gone}; do :; done'")
+    visit(lab)
+    all_is(before, lab)
+    assert example.preview_steps() == []
+
+
+def test_a_tunnel_whose_start_failed_at_boot_is_started_again(
+    lab: Lab, example: Deployment
+) -> None:
+    """As where a home router's name server says, so early, that there is no such name."""
+    homelab, before = lab.host("homelab"), every_tunnel(lab)
+    folder = "/etc/systemd/system/wg-quick@wg0.service.d"
+    fails_once = "ExecStartPre=/bin/sh -c 'test -e /run/again || { touch /run/again; exit 1; }'"
+    homelab.run(f"cat >{folder}/fails.conf", input=f"[Service]\n{fails_once}\n")
+    try:
+        homelab.reboot()
+        visit(lab)
+        all_is(before, lab)
+        assert homelab.run("systemctl show -P NRestarts wg-quick@wg0").stdout == "1\n"
+    finally:
+        homelab.run(f"rm {folder}/fails.conf; systemctl daemon-reload")
     assert example.preview_steps() == []
 
 
@@ -87,7 +126,7 @@ def test_rules_come_and_go_with_the_tunnel(lab: Lab, example: Deployment) -> Non
         assert page(lab.host("client"), f"{VPS}:80") is None
         host.run("wg-quick up wg0")
         visit(lab)
-        assert every_tunnel(lab) == before
+        all_is(before, lab)
     assert example.preview_steps() == []
 
 

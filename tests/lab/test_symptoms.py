@@ -144,7 +144,7 @@ def test_a_handshake_but_a_provider_that_lets_no_visitor_in(lab: Lab, example: D
 def test_a_handshake_but_somebody_has_changed_the_way_back(lab: Lab, example: Deployment) -> None:
     """Nothing else tells of it: the server answers, and by its own line."""
     homelab, client = lab.host("homelab"), lab.host("client")
-    homelab.run("ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)")
+    homelab.run("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)")
     assert page(client, f"{VPS}:80") is None
     said = findings(example)["homelab"]
     assert advised(NO_ANSWER, "is not as the last `pulumi up` made it") in said

@@ -1,4 +1,4 @@
-"""The program that is WireGuard where the kernel has none gets limits."""
+"""What the tunnel's unit is told: to try again, and limits where WireGuard is a program."""
 
 import pytest
 
@@ -6,11 +6,30 @@ from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
 from tests.host.userspace import has_wireguard
 
-LIMITS = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
+DROP_IN = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
 
 
 def there_are_limits(machine: Machine) -> bool:
-    return machine.run(f"test -e {LIMITS}", check=False).status == 0
+    return "Environment=" in machine.run(f"cat {DROP_IN}", check=False).stdout
+
+
+def test_a_start_that_failed_is_tried_again_and_again(machine: Machine) -> None:
+    """At boot a home router's name server may say that there is no such name."""
+    Tunnel(machine).set_up_vps()
+    lines = machine.read(DROP_IN).splitlines()
+    assert {"StartLimitIntervalSec=0", "Restart=on-failure", "RestartSec=15"} <= {*lines}
+    assert lines.index("[Unit]") < lines.index("StartLimitIntervalSec=0")
+    assert lines.index("[Service]") < lines.index("Restart=on-failure")
+
+
+@pytest.mark.parametrize(("version", "again"), [(243, False), (244, True)])
+def test_an_older_systemd_is_not_told_what_it_would_refuse_the_unit_for(
+    machine: Machine, version: int, *, again: bool
+) -> None:
+    standin = "/usr/local/sbin/systemctl"
+    machine.run(f"sed -i 's/STANDIN_SYSTEMD-252/STANDIN_SYSTEMD-{version}/' {standin}")
+    Tunnel(machine).set_up_vps()
+    assert ("Restart=" in machine.read(DROP_IN)) == again
 
 
 def without_the_kernels(machine: Machine) -> None:
@@ -27,15 +46,15 @@ def test_half_of_the_hosts_processors_are_its_own(
     machine.write("/usr/local/bin/nproc", f"#!/bin/sh\necho {processors}\n")
     machine.run("chmod +x /usr/local/bin/nproc")
     Tunnel(machine).set_up_vps()
-    assert f"\nEnvironment=GOMAXPROCS={its}\n" in machine.read(LIMITS)
+    assert f"\nEnvironment=GOMAXPROCS={its}\n" in machine.read(DROP_IN)
 
 
 def test_a_sixth_of_the_hosts_memory_is_the_limit(machine: Machine) -> None:
     without_the_kernels(machine)
     Tunnel(machine).set_up_vps()
     total = int(machine.run("awk '/^MemTotal:/ { print $2 }' /proc/meminfo").stdout)
-    assert f"Environment=GOMEMLIMIT={total // 6}KiB\n" in machine.read(LIMITS)
-    assert machine.run(f"stat -c %a {LIMITS} $(dirname {LIMITS})").stdout == "644\n755\n"
+    assert f"Environment=GOMEMLIMIT={total // 6}KiB\n" in machine.read(DROP_IN)
+    assert machine.run(f"stat -c %a {DROP_IN} $(dirname {DROP_IN})").stdout == "644\n755\n"
 
 
 def test_where_the_kernel_has_wireguard_there_is_none_or_it_goes(machine: Machine) -> None:
@@ -47,14 +66,15 @@ def test_where_the_kernel_has_wireguard_there_is_none_or_it_goes(machine: Machin
     machine.run("mkdir /sys/module/wireguard")
     tunnel.install()
     assert not there_are_limits(machine)
-    assert machine.run(f"ls -d $(dirname {LIMITS})", check=False).status != 0
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert machine.run(f"ls -d $(dirname {DROP_IN})", check=False).status != 0
 
 
 def test_a_tunnel_from_before_gets_its_limit_with_a_newer_helper(machine: Machine) -> None:
     without_the_kernels(machine)
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()
-    machine.run(f"rm -r $(dirname {LIMITS})")
+    machine.run(f"rm -r $(dirname {DROP_IN})")
     tunnel.install()
     assert there_are_limits(machine)
 
@@ -63,8 +83,8 @@ def test_a_drop_in_of_somebody_elses_stays(machine: Machine) -> None:
     without_the_kernels(machine)
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()
-    mine = LIMITS.replace("reverse-tunnel.conf", "mine.conf")
+    mine = DROP_IN.replace("reverse-tunnel.conf", "mine.conf")
     machine.write(mine, "[Service]\n")
     tunnel.call("uninstall reverse-tunnel/home")
-    assert not there_are_limits(machine)
+    assert machine.run(f"test -e {DROP_IN}", check=False).status != 0
     assert machine.read(mine) == "[Service]\n"

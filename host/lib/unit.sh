@@ -1,0 +1,52 @@
+# Unit: what the tunnel's unit is told beside its distribution's file, from its next start on.
+#
+# It tries again where its start has failed, as at boot, when a home router's name server may say that
+# there is no such name.
+#
+# Where the kernel has no WireGuard, a program is the tunnel, and gets limits. It holds packets in
+# large buffers, by the hundred, and under load grows to hundreds of megabytes before it tidies up:
+# more than a small VPS has. So it gets a limit by the host's memory, which it keeps to by tidying up
+# earlier, and which no larger host ever meets. And it hands each packet from thread to thread. Where
+# these wake each other on all processors, that costs more than they gain, and takes them from everybody
+# else: so it gets half of them.
+
+readonly MEMORY_SHARE=6 # of the host's memory: 85 of 512 MB
+readonly AGAIN_AFTER=15 # seconds
+readonly DROP_IN=/etc/systemd/system/$UNIT.d/reverse-tunnel.conf
+
+write_drop_in() {
+  local text now='' kib processors
+  text="# Written by reverse-tunnel; changes here are overwritten."$'\n'"[Unit]"$'\n'
+  text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'
+  if may_start_again; then text+="Restart=on-failure"$'\n'"RestartSec=$AGAIN_AFTER"$'\n'; fi
+  if ! kernel_has_wireguard; then
+    kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+    processors=$(nproc)
+    text+="Environment=GOMEMLIMIT=$((kib / MEMORY_SHARE))KiB"$'\n'
+    text+="Environment=GOMAXPROCS=$(((processors + 1) / 2))"$'\n'
+  fi
+  [[ ! -e $DROP_IN ]] || IFS= read -r -d '' now <"$DROP_IN" || true
+  [[ $text != "$now" ]] || return 0
+  make_folder "${DROP_IN%/*}"
+  write_file "$DROP_IN" "$text"
+  step wrote-drop-in
+  chmod 0755 "${DROP_IN%/*}"
+  chmod 0644 "$DROP_IN"
+  systemctl daemon-reload
+}
+
+# may_start_again: before version 244 systemd takes no unit like wg-quick's that shall
+may_start_again() {
+  local version
+  version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+  ((${version:-0} >= 244))
+}
+
+# remove_drop_in: with what a killed run may have staged
+remove_drop_in() {
+  [[ -e ${DROP_IN%/*} ]] || return 0
+  rm -f "$DROP_IN" "${DROP_IN%/*}/.${DROP_IN##*/}.new"
+  rmdir "${DROP_IN%/*}" 2>/dev/null || true
+  step removed-drop-in
+  systemctl daemon-reload
+}
