@@ -45,11 +45,12 @@ want_guards() {
     done
     guard "$GUARD_IN" "-s fe80::/10 ! -i $IFACE -p udp -m udp --dport 546 -j RETURN"
   fi
+  # By what a forward has translated: from outside, and from peers by the public address. Another
+  # tunnel may have a family that this one has not.
+  for name in "$IFACE" "${OTHER_TUNNELS[@]}"; do
+    guard "$GUARD_THROUGH" "-o $name $forwarded"
+  done
   if [[ -n $NETWORK ]]; then
-    # By what a forward has translated: from outside, and from peers by the public address.
-    for name in "$IFACE" "${OTHER_TUNNELS[@]}"; do
-      guard "$GUARD_THROUGH" "-o $name $forwarded"
-    done
     guard_allowed
     # What of the peers may leave, and as whom, is judged by the tunnel's own rules.
     guard "$GUARD_THROUGH" "-i $IFACE -o $PUBLIC -j RETURN"
