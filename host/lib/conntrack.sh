@@ -77,6 +77,33 @@ retire_flows() {
   use_family 4
 }
 
+# retire_untranslated: of UDP, flows that came before our rules were there, and that would go on without
+# them for as long as their visitors keep asking. Those of TCP were refused, or have ended.
+retire_untranslated() { by_family retire_family_untranslated; }
+
+retire_family_untranslated() {
+  local claim proto=udp dst port source sport way ranges=''
+  if [[ ${SETTING[role]} == server ]]; then
+    [[ -z $INSIDE ]] || conntrack -D -f "ipv$FAMILY" -p udp --orig-dst "$INSIDE" \
+      --reply-src "$INSIDE" --mark "0/$MARK" >/dev/null 2>&1 || true
+    return
+  fi
+  for claim in "${CLAIMS[@]}"; do
+    read -r way port sport _ <<<"$claim"
+    [[ $way != udp ]] || ranges+=" $port-$sport"
+  done
+  [[ -n $ranges ]] || return 0
+  FLOWS=()
+  read_flows < <(list_flows_to udp "${ranges# }")
+  for way in "${!FLOWS[@]}"; do
+    read -r proto dst port source sport <<<"$way"
+    [[ $dst != "$source" ]] || ! is_visited "$dst" || end_flows
+  done
+}
+
+# is_visited ADDRESS: whether visitors come to it: one of this host's, but not loopback or the tunnel's
+is_visited() { [[ $1 != 127.* && $1 != ::1 ]] && ! is_own "$1" && is_local "$1"; }
+
 # list_flows_to PROTOCOL RANGES: of the family in use, those that first went to one of these ports
 list_flows_to() {
   local -a narrowed=(-p "$1")
@@ -117,10 +144,8 @@ retire_way() {
     [[ ,$to, == *",$dst,"* ]] || return 0
     by_tunnel=(--mark "$MARK/$MARK")
   elif [[ $dst == "$source" ]]; then
-    # Not translated: answered by this host itself, until a forward took the port. Its tunnel address
-    # and its loopback are its own in any case.
-    [[ $dst != 127.* && $dst != ::1 ]] && ! is_own "$dst" || return 0
-    ! is_taken || ! is_local "$dst" || end_flows
+    # Not translated: answered by this host itself, until a forward took the port.
+    ! is_taken || ! is_visited "$dst" || end_flows
     return 0
   else
     # Translated by us, not by Docker or another tunnel.

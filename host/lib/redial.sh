@@ -18,6 +18,15 @@ verb_redial() {
   say "the VPS did not answer at $now: it is dialled at $ENDPOINT now"
 }
 
+# dial_by_ipv4: where the name has an address of IPv6 as well, for visitors, wg may have taken that one
+dial_by_ipv4() {
+  local key now
+  while read -r key now; do
+    [[ $now == "["* ]] || continue
+    ! find_endpoint "${SETTING[peer_endpoint]}" "$now" || wg set "$IFACE" peer "$key" endpoint "$ENDPOINT"
+  done < <(wg show "$IFACE" endpoints)
+}
+
 # find_endpoint NAME:PORT ADDRESS:PORT: where the name leads, into ENDPOINT; of several addresses the
 # one behind the given one. False if it leads nowhere just now.
 find_endpoint() {

@@ -33,7 +33,8 @@ want_chains() {
   local syn="-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS"
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   local marked="-m connmark --mark $MARK/$MARK"
-  local -a rules=() begun=()
+  local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
+  local -a rules=() begun=() stray=()
   local restore="-j CONNMARK --restore-mark --nfmask $MARK --ctmask $MARK"
   WANTED=()
   if [[ ${SETTING[role]} == vps ]]; then
@@ -59,12 +60,18 @@ want_chains() {
       "${rules[@]}" \
       "-i $IFACE ! -o $PUBLIC -m conntrack --ctstate DNAT -j RETURN" \
       "-i $IFACE -j DROP"
+    # What comes so late or so far ahead that it counts for no connection is translated by nobody, and
+    # this host would answer it with a reset, of a visitor's connection that is well.
+    if [[ $SOCKET_MATCH == yes ]]; then
+      stray=("$astray -m socket -j RETURN" "$astray -j DROP")
+    fi
     # This host's own tunnel address, too, is reached through the tunnel only.
     want "mangle $pre" \
       "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
 -m addrtype ! --src-type LOCAL -j DROP" \
       "-i $PUBLIC $here" \
-      "! -d $INSIDE/$WHOLE -i $IFACE $here"
+      "! -d $INSIDE/$WHOLE -i $IFACE $here" \
+      "${stray[@]}"
     # Visitors from outside, and peers; who calls the VPS's tunnel address means its own services. Asked
     # here, once, and not by each forward: there may be a thousand.
     want "nat $visit" \

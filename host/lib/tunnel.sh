@@ -7,7 +7,12 @@ verb_up() {
   UNDO=take_down
   use_own_key
   bring_up
-  [[ ${SETTING[role]} != vps ]] || call_peers
+  retire_untranslated
+  if [[ ${SETTING[role]} == vps ]]; then
+    call_peers
+  else
+    dial_by_ipv4
+  fi
 }
 
 # bring_up: the kernel to what the files say. Nothing changes where it is so already.
@@ -18,8 +23,8 @@ bring_up() {
     load_line_address
     line=${LINE[*]}
     by_family find_line_address
-    find_socket_match
   fi
+  find_socket_match
   load_forwards
   # The rules keep others out: before anything is passed on.
   sync_rules

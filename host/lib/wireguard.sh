@@ -78,6 +78,7 @@ sync_wireguard() {
   # A preshared key that the file has no more would stay.
   if [[ ${SETTING[role]} == server ]]; then
     for key in "${!PEER[@]}"; do share_key "$key" "$OWN/preshared.key"; done
+    dial_by_ipv4
   fi
   step synced-wireguard
   [[ $(wg show "$IFACE" public-key) == "$wanted" ]] ||

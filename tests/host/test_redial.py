@@ -54,6 +54,19 @@ def ends() -> Iterator[World]:
         yield ends
 
 
+def test_a_name_that_has_an_address_of_ipv6_as_well_is_dialled_by_ipv4(ends: World) -> None:
+    """That one is for visitors: the provider's panel may let the tunnel's port in by IPv4 alone."""
+    server = ends.server.machine
+    server.run("ip -6 address add 2001:db8:3::20/64 dev eth0 nodad")
+    server.run("ip -6 route add default via 2001:db8:3::1 dev eth0")
+    name_leads_to(server, "2001:db8:2::10", VPS)
+    assert server.run(f"getent ahosts {NAME}").stdout.startswith("2001:db8:2::10")
+    set_endpoint(ends, NAME, keepalive=24)
+    assert endpoint(server) == f"{VPS}:51820"
+    server.run("wg-quick down wg0; wg-quick up wg0")
+    assert endpoint(server) == f"{VPS}:51820"
+
+
 def move(vps: Machine) -> None:
     vps.run(f"ip address add {MOVED}/24 dev ens6; ip address del {VPS}/24 dev ens6")
     vps.run(f"ip address replace {MOVED}/24 dev ens6; ip route replace default via 203.0.113.1")

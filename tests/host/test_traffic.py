@@ -36,6 +36,86 @@ def test_a_udp_service_that_is_bound_to_the_tunnels_address_answers_too(ends: Wo
     ends.vps.remove("bound")
 
 
+def test_udp_that_came_before_the_rules_is_led_on_when_they_are_there(ends: World) -> None:
+    """At the VPS's start. A player's computer asks again and again, by the same port."""
+    vps = ends.vps.machine
+    ends.vps.put("game", f"udp 84 -> {SERVER}:8080")
+    flow = Call(ends.client, "udp", VPS, 84)
+    assert flow.ask() == CLIENT
+    vps.run("iptables -t nat -F RT-wg0-VISIT; conntrack -F")
+    assert flow.ask() in {"-", "closed"}
+    serve(vps, 85)
+    own = Call(ends.client, "udp", VPS, 85)
+    assert own.ask() == CLIENT
+    known = "conntrack -L -p udp --orig-port-dst 85 2>/dev/null | grep -c src"
+    assert vps.run(known).stdout == "1\n"
+    ends.vps.call("up")
+    assert flow.ask() == CLIENT
+    assert vps.run(known).stdout == "1\n", "it is no forward's"
+    for each in (flow, own):
+        each.end()
+    ends.vps.remove("game")
+
+
+def test_so_it_is_at_a_server(ends: World) -> None:
+    server = ends.server.machine
+    ends.vps.put("game", f"udp 86 -> {SERVER}:8080")
+    flow = Call(ends.client, "udp", VPS, 86)
+    assert flow.ask() == CLIENT
+    server.run("iptables -t nat -F; iptables -t mangle -F; conntrack -F")
+    assert flow.ask() == "-"
+    ends.server.call("up")
+    assert flow.ask() == CLIENT
+    flow.end()
+    ends.vps.remove("game")
+
+
+# A segment of a connection that is far from where it is by now: SOURCE PORT DESTINATION PORT.
+_ASTRAY = """
+import socket, struct, sys
+source, port, to, to_port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+header = [port, to_port, 1 << 30, 1 << 30, 5 << 4, 0x10, 1024, 0, 0]
+addresses = socket.inet_aton(source) + socket.inet_aton(to)
+pack = lambda: struct.pack("!HHIIBBHHH", *header)
+total = sum(struct.unpack("!16H", addresses + struct.pack("!HH", 6, 20) + pack()))
+total = (total >> 16) + (total & 0xFFFF)
+header[7] = ~(total + (total >> 16)) & 0xFFFF
+socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).sendto(pack(), (to, 0))
+"""
+
+
+def test_what_counts_for_no_connection_is_not_answered_with_a_reset(ends: World) -> None:
+    """Older kernels take a packet so that was sent again and comes late; then uploads break."""
+    vps, client = ends.vps.machine, ends.client
+
+    def stray(port: int) -> None:
+        own = client.run(f"ss -Htn dst {VPS}:{port} | awk '{{ print $4 }}'").stdout.strip()
+        words = own.replace(":", " ")
+        client.run(f"python3 - {words} {VPS} {port}", stdin=_ASTRAY)
+
+    def count(rules: str, what: str) -> int:
+        return int(vps.run(f"iptables -nvxL {rules} | awk '/{what}/ {{ print $1 }}'").stdout)
+
+    ends.vps.put("web", f"tcp 87 -> {SERVER}:8080")
+    serve(vps, 88)
+    flow, own = (Call(client, "tcp", VPS, port) for port in (87, 88))
+    vps.run("iptables -t raw -A OUTPUT -p tcp --tcp-flags RST RST")
+    for port in (87, 88):
+        stray(port)
+        assert [flow.ask(), own.ask()] == [CLIENT, CLIENT]
+        assert count("RT-wg0-PRE -t mangle", "INVALID.*DROP|DROP.*INVALID") == 1  # of the forward
+        assert count("OUTPUT -t raw", "tcp flags") == 0
+    vps.run("iptables -t mangle -F RT-wg0-PRE")
+    stray(87)
+    assert own.ask() == CLIENT
+    assert count("OUTPUT -t raw", "tcp flags") == 1
+    ends.vps.call("up")
+    vps.run("iptables -t raw -F")
+    for each in (flow, own):
+        each.end()
+    ends.vps.remove("web")
+
+
 def give_line(ends: World, address: str) -> None:
     """The server's own line gets an address, as by DHCP; the tunnel goes on by it."""
     words = f"ip addr flush dev eth0; ip addr add {address}/24 dev eth0"

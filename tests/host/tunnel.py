@@ -63,12 +63,18 @@ class Tunnel:
         return self.machine.run(line, stdin=text or helper_text(), env=env, check=check)
 
     def call(
-        self, words: str, *, stdin: str = "", crash_at: str | int = "", check: bool = True
+        self,
+        words: str,
+        *,
+        stdin: str = "",
+        crash_at: str | int = "",
+        env: dict[str, str] | None = None,
+        check: bool = True,
     ) -> Result:
         """Call a verb, with its arguments; killed at a step by its name or number."""
-        env = {"RT_CRASH_AT": str(crash_at)}
+        given = {"RT_CRASH_AT": str(crash_at), **(env or {})}
         line = f"{self.folder}/reverse-tunnel 1 {words}"
-        return self.machine.run(line, stdin=stdin, env=env, check=check)
+        return self.machine.run(line, stdin=stdin, env=given, check=check)
 
     def set_key(self) -> str:
         """Give the host a fresh private key; its public key."""
