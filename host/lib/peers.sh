@@ -41,11 +41,12 @@ parse_peer() {
 # load_peers: PEER[public key] = its networks, NAMED[public key] = its name; while a key is handed over
 # its name has two, of which BESIDE has the one without networks. WAYS_OUT = the
 # networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
-# needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key
-declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=()
+# needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key, where
+# there is one; SHALL_SHARE[public key], where there shall be
+declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
 load_peers() {
   local file name ip
-  PEER=() NAMED=() BESIDE=() TO_PEERS=() WAYS_OUT=() SHARED=()
+  PEER=() NAMED=() BESIDE=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
   for file in "$OWN"/peers.d/*.conf; do
     [[ -e $file ]] || continue
     name=${file##*/} name=${name%.conf}
@@ -57,6 +58,7 @@ load_peers() {
     fi
     PEER[$KEY]=$ALLOWED_IPS NAMED[$KEY]=$name
     [[ ! -s $PRESHARED/$name ]] || SHARED[$KEY]=$PRESHARED/$name
+    [[ $SHARES == no ]] || SHALL_SHARE[$KEY]=$name
     add_former "$name" "$KEY"
     [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=$name
     for ip in ${ALLOWED_IPS//,/ }; do
@@ -128,9 +130,19 @@ verb_remove_peer() {
   write_conf
   if tunnel_is_up; then
     drop_stray_peers
+    [[ -z $ips ]] || give_back "$ips"
     sync_ways
     [[ -z $ips ]] || end_way_out "$ips"
   fi
+}
+
+# give_back ALLOWED-IPS: to another name that has this tunnel address by now; of two that WireGuard is
+# told of in one go, the one that goes may have been the last, and have it
+give_back() {
+  local key
+  for key in "${!PEER[@]}"; do
+    [[ ${PEER[$key]%%,*} != "${1%%,*}" ]] || wg set "$IFACE" peer "$key" allowed-ips "${PEER[$key]}"
+  done
 }
 
 # end_way_out ALLOWED-IPS: unless a peer of another name has the address by now

@@ -173,3 +173,15 @@ def eventually_called(ends: World) -> str:
         )
         or ""
     )
+
+
+def test_a_key_of_which_the_file_is_gone_is_told(vps: Tunnel) -> None:
+    """The peer's own file says that there shall be one; without it nobody would get through."""
+    lines = f"public-key {LAPTOP}\nallowed-ips 172.16.0.9/32\npreshared\n"
+    vps.call("put-peer laptop", stdin=lines)
+    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
+    vps.call("put-preshared-key laptop", stdin=vps.machine.run("wg genpsk").stdout)
+    assert "preshared-key" not in vps.call("status").stdout
+    vps.machine.run(f"rm {vps.files}/preshared.d/laptop")
+    vps.call("put-peer laptop", stdin=lines)
+    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
