@@ -58,32 +58,44 @@ mark_is_free() {
 has_rule() { [[ -n $(ip "-$FAMILY" rule show priority "$1") ]]; }
 
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
+sync_way_out() {
+  local rule
+  want_way_out
+  ! has_way_out || return 0
+  remove_way_out
+  for rule in "${WAY[@]}"; do
+    # shellcheck disable=SC2086 # words
+    ip "-$FAMILY" rule add $rule priority $((TABLE + WAY_OUT))
+    step added-way-out
+  done
+  retire_udp
+}
+
+# want_way_out: the rules of this family for that, into WAY; none if it stays on its own line
 #
 # Its own alone (iif lo), not what it passes on. Not to where it has a route of its own, and not the
 # tunnel's own packets, which WireGuard marks with the number of the table; nor what is bound to the
 # address of its own line, which is how it answers those who come by that. Nor what asks for the time:
 # with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for repeated ones. A
 # time server's answers go to that port as well, but come from a low one.
-sync_way_out() {
-  local priority=$((TABLE + WAY_OUT)) wanted='' rule
-  local -a rules=()
-  if [[ ${SETTING[egress]-} == tunnel ]]; then
-    rules=("from all lookup main suppress_prefixlength 0")
-    rules+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
-    [[ -z ${LINE[FAMILY]-} ]] || rules+=("from ${LINE[FAMILY]} lookup main")
-    # What leads away comes last, and goes first.
-    printf -v rule 'not from all fwmark 0x%x iif lo lookup %s' "$TABLE" "$TABLE"
-    rules+=("$rule")
-  fi
-  for rule in "${rules[@]}"; do wanted+="$priority: $rule"$'\n'; done
-  [[ "$(way_out_rules)" != "${wanted%$'\n'}" ]] || return 0
-  remove_way_out
-  for rule in "${rules[@]}"; do
-    # shellcheck disable=SC2086 # words
-    ip "-$FAMILY" rule add $rule priority "$priority"
-    step added-way-out
-  done
-  retire_udp
+WAY=()
+want_way_out() {
+  local rule
+  WAY=()
+  [[ ${SETTING[egress]-} == tunnel ]] || return 0
+  WAY+=("from all lookup main suppress_prefixlength 0")
+  WAY+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
+  [[ -z ${LINE[FAMILY]-} ]] || WAY+=("from ${LINE[FAMILY]} lookup main")
+  # What leads away comes last, and goes first.
+  printf -v rule 'not from all fwmark 0x%x iif lo lookup %s' "$TABLE" "$TABLE"
+  WAY+=("$rule")
+}
+
+# has_way_out: whether the rules are those of want_way_out, as `ip` prints them
+has_way_out() {
+  local rule wanted=
+  for rule in "${WAY[@]}"; do wanted+="$((TABLE + WAY_OUT)): $rule"$'\n'; done
+  [[ "$(ip "-$FAMILY" rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//')" == "${wanted%$'\n'}" ]]
 }
 
 # retire_udp: of the family in use: services that are bound to any address answer from another one now
@@ -94,8 +106,6 @@ retire_udp() {
 # Added to the table's number: priorities of other rules than that of the answers, after that one.
 readonly WAY_OUT=100
 readonly LAST_WAY=26000 # after main's and default's
-
-way_out_rules() { ip "-$FAMILY" rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//'; }
 
 remove_way_out() {
   local priority=$((TABLE + WAY_OUT))
@@ -180,7 +190,7 @@ find_line_address() {
   write_file "${LINE_FILES[FAMILY]}" "${LINE[FAMILY]}"$'\n'
 }
 
-# Whether this kernel can tell sockets that are bound to the very address, into SOCKET_MATCH. Only
+# Whether this kernel can tell which sockets a packet would come to, into SOCKET_MATCH. Only
 # trying tells; kept for those who must not try.
 SOCKET_MATCH=no
 

@@ -19,6 +19,7 @@ verb_status() {
     if is_enabled; then echo "unit enabled"; else echo "unit disabled"; fi
     find_firewall
     echo "firewall $VALUE"
+    ! load_metrics || echo metrics
     if tunnel_is_up; then
       tell_interface
       judge_rules

@@ -18,7 +18,7 @@ tell_wrong() {
   [[ -z $WRONG ]] || echo "wrong addresses"
   load_mark
   WRONG=
-  ((TABLE == 0)) || by_family check_ways_back
+  ((TABLE == 0)) || by_family check_ways
   [[ -z $WRONG ]] || echo "wrong routes"
   passes_on || echo "wrong forwarding"
   while read -r key ips; do
@@ -37,6 +37,7 @@ tell_wrong_keys() {
   while read -r key shared; do
     wanted="(none)"
     [[ -z ${SHARED[$key]-} ]] || wanted=$(<"${SHARED[$key]}")
+    [[ -z ${SHALL_SHARE[$key]-} || $wanted != "(none)" ]] || wanted=
     [[ -z ${NAMED[$key]-} || $shared == "$wanted" ]] || echo "wrong preshared-key ${NAMED[$key]}"
   done < <(wg show "$IFACE" preshared-keys)
 }
@@ -48,11 +49,14 @@ check_addresses() {
   [[ $now == "$PREFIXED" ]] || WRONG=addresses
 }
 
-# check_ways_back: of this family, that a server's answers go back by the tunnel; what is wrong into WRONG
-check_ways_back() {
+# check_ways: of this family, that a server's answers go back by the tunnel, and what it begins itself
+# goes where it shall; what is wrong into WRONG
+check_ways() {
   [[ $(ip "-$FAMILY" route show table "$TABLE" 2>/dev/null) == "default dev $IFACE "* ]] || WRONG=routes
   has_rule "$TABLE" || WRONG=routes
   ((FAMILY == 4)) || has_rule $((TABLE + LAST_WAY)) || WRONG=routes
+  want_way_out
+  has_way_out || WRONG=routes
 }
 
 # passes_on: whether the switches that bring_up has set are on

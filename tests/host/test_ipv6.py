@@ -325,6 +325,17 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: Dual) -
         open_call.end()
 
 
+def test_a_servers_way_out_by_ipv6_that_is_gone_is_told_and_mended(ends: Dual) -> None:
+    server = ends.world.server
+    with way_out(ends):
+        assert "wrong routes" not in server.call("status").stdout.splitlines()
+        priority = f"$(($(cut -d' ' -f2 {server.files}/mark) + 100))"
+        server.machine.run(f"ip -6 rule del priority {priority}")
+        assert "wrong routes" in server.call("status").stdout.splitlines()
+        server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
+        assert "wrong routes" not in server.call("status").stdout.splitlines()
+
+
 def test_a_server_by_its_file_alone_answers_by_both(ends: Dual) -> None:
     """One that nobody logs in to. What it begins itself is told that there is no IPv6."""
     server, vps = ends.server, ends.vps.machine

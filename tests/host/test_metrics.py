@@ -147,6 +147,7 @@ def test_a_timer_that_does_not_run_is_told_and_started_by_its_own_verb(
     vps: Tunnel, harm: str
 ) -> None:
     put(vps)
+    assert "metrics" in vps.call("status").stdout.splitlines()
     assert "wrong metrics" not in vps.call("status").stdout.splitlines()
     vps.machine.run(f"systemctl {harm} {UNIT}.timer")
     assert "wrong metrics" in vps.call("status").stdout.splitlines()

@@ -8,6 +8,7 @@ import pytest
 
 from reach.shell import helper_digest
 from tests.host.machine import Machine
+from tests.host.test_kind_traffic import way_out
 from tests.host.tunnel import Tunnel, rules_of
 from tests.host.userspace import has_wireguard, take_debians, version_of
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
@@ -265,6 +266,29 @@ def test_a_servers_way_back_to_visitors_that_is_gone_is_told_and_mended(
     server.machine.run(harm)
     assert wrong(server) == [["routes"]]
     server.call("interface", stdin=settings)
+    assert wrong(server) == []
+
+
+def test_a_servers_way_out_that_is_gone_is_told_and_mended(ends: World) -> None:
+    """Whole, or one of its rules: without that for the time, a clock that is behind stays so."""
+    server = ends.server
+    mark = f"mark={server.files}/mark"
+    out = f'{mark}; priority=$(($(cut -d" " -f2 $mark) + 100)); ip rule'
+    assert wrong(server) == []
+    with way_out(ends):
+        assert wrong(server) == []
+        for harm in (
+            "dport 123 ipproto udp sport 1024-65534 iif lo lookup main",
+            "lookup main",
+            "",
+        ):
+            server.machine.run(f"{out} del {harm} priority $priority")
+            assert wrong(server) == [["routes"]]
+            server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
+            assert wrong(server) == []
+    server.machine.run(f"{out} add lookup main priority $priority")
+    assert wrong(server) == [["routes"]], "without a way out a rule of it is one too many"
+    server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
     assert wrong(server) == []
 
 
