@@ -40,4 +40,5 @@ def put_firewall(
         stdin=text,
         depends_on=[firewall],
         deleted_with=vps.claim,
+        urgent=True,  # behind hundreds of forwards it would come too late
     )

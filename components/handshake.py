@@ -17,6 +17,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
     silent: bool,
     endpoint: pulumi.Input[str],
     identities: Sequence[pulumi.Input[str]],
+    drift: str | None,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource],
 ) -> None:
@@ -34,6 +35,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         silent: whether they say nothing by themselves, but to another key of the VPS.
         endpoint: `host:port` that they dial, for the message if none of them comes.
         identities: what makes the servers the machines that they are.
+        drift: what one of them has lost, and gets again before.
         parent: the component it belongs to.
         depends_on: the hosts and peers concerned.
     """
@@ -47,6 +49,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         name,
         parent=parent,
         create=host.texts.call("wait-handshake"),
+        drift=drift,
         stdin=pulumi.Output.concat(*lines, "silent\n" if silent else ""),
         depends_on=depends_on,
     )

@@ -1,11 +1,13 @@
 """A host of the tunnel, set up over SSH: the VPS, or a managed server."""
 
+import shlex
 from collections.abc import Sequence
 
 import pulumi
 from pulumi_command import remote
 
 from components.remote import NOTHING, Remote
+from reach import PROTOCOL
 from reach.drift import Drift, Part
 from reach.shell import helper_text, packed
 from settings import Packages
@@ -77,11 +79,9 @@ class Host(pulumi.ComponentResource):
         helper = host.command(
             f"{name}-helper",
             parent=self,
-            create=host.as_claimant(
-                name, lambda claimant: texts.install(owner, packages, claimant)
-            ),
+            create=texts.install(),
             drift=drift.of(name, Part.HELPER),
-            stdin=packed(helper_text()),
+            stdin=host.as_claimant(name, lambda claimant: _installation(owner, packages, claimant)),
             depends_on=[self.claim],
             deleted_with=self.claim,
         )
@@ -105,6 +105,12 @@ class Host(pulumi.ComponentResource):
             deleted_with=self.claim,
             hooks=removal,
         )
+
+
+def _installation(owner: str, packages: Packages, claimant: str) -> str:
+    """The helper as it travels, and before it the words that it is run with."""
+    words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
+    return f"set -- {words}\n{packed(helper_text())}"
 
 
 def _key_lines(

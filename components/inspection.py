@@ -89,7 +89,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         before = machines_before(record, logins)
         found += never_let_go(before, record)
         found += never_cleaned(settings, record)
-        found += never_removed(settings, record, logins)
+        found += never_removed(settings, seen, record, logins)
     _tell(found)
     answered = {name: each.way for name, each in seen.items() if each.way}
     arrivals = {name: arrival(name, logins[name][each.way or 0]) for name, each in later.items()}
@@ -160,7 +160,7 @@ def _explained(
 ) -> Inspection:
     """The same with what the record explains."""
     left = strays(settings, seen, record)
-    drift = so_far.drift.and_also(drift_by_record(settings, seen, record, left))
+    drift = so_far.drift.and_also(drift_by_record(settings, seen, record, left, logins))
     named = [
         f"{name}: {part.value} {entry}: no stack has it"
         for name, entries in left.items()

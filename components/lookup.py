@@ -15,11 +15,12 @@ from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
 from components.neighbours import warn_of_neighbours
 from components.userspace import hint_at_userspace
-from reach import Login, ReachError, helper_call, run_as_root
+from reach import Login, ReachError, helper_call, helper_path, run_as_root
 from reach.host_report import HostReport, parse_report
 from reach.shell import probe_text
 
 _END = "end=yes\n"  # the probe's last line
+_NO_HELPER = "none"  # what is told where there is no helper
 
 PROBE_SECONDS = 10.0
 """For the script: seconds on the weakest VPS with its disk busy."""
@@ -63,11 +64,13 @@ class Seen:
         problems: what is wrong.
         report: what the tunnel on it tells of itself; None where there is none that can.
         way: by which of its ways it was reached, counted from 0; None where by none.
+        equipped: whether the tunnel's helper is there; None where nobody has looked.
     """
 
     problems: Sequence[Problem]
     report: HostReport | None = None
     way: int | None = None
+    equipped: bool | None = None
 
 
 def look_up(hosts: Mapping[str, tuple[Sequence[Login], Wanted]]) -> Mapping[str, Seen]:
@@ -137,7 +140,7 @@ def _at_once(tasks: Iterable[Coroutine[Any, Any, T]]) -> Sequence[T]:
 
 async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     try:
-        login, facts, report = await _ask(ways, wanted)
+        login, facts, told = await _ask(ways, wanted)
     except ReachError as error:
         at = f"{name} ({error.login})" if error.login else name
         text = f"{error} {_GO_ON} {_GONE}" if error.unreachable else str(error)
@@ -148,21 +151,25 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
         *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
         *(Problem(f"{at} {each}", slow=True) for each in hint_at_userspace(facts)),
     ]
+    report = _report(told)
     # Another stack's tunnel is a problem, and none of our business otherwise.
     ours = report if report and report.owner == wanted.owner else None
-    return Seen(problems, ours, ways.index(login))
+    return Seen(problems, ours, ways.index(login), equipped=told != _NO_HELPER)
 
 
 def script(interface: str) -> str:
     """What is asked of a host: the probe, and then the tunnel's helper, if there is one."""
-    return f"{probe_text()}{helper_call(interface, 'status')} 2>/dev/null || true\n"
+    status = f"{helper_call(interface, 'status')} 2>/dev/null || true"
+    tell = f"if [ -e {helper_path(interface)} ]; then {status}; else echo {_NO_HELPER}; fi"
+    return f"{probe_text()}{tell}\n"
 
 
-async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, Facts, HostReport | None]:
+async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, Facts, str]:
+    """By which way, what the probe found, and what the helper told."""
     ran = await run_as_root(ways, script(wanted.interface), PROBE_SECONDS)
     probed, end, told = ran.said.partition(_END)
     try:
-        return ran.login, parse_facts(probed + end), _report(told)
+        return ran.login, parse_facts(probed + end), told.strip()
     except ValueError as error:
         failed = ReachError(
             f"the look-up's script did not do its work there: {error}. Does `sudo -n sh -c true`"

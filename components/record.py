@@ -22,8 +22,17 @@ _TUNNEL = "reverse-tunnel:index:ReverseTunnel"
 _HOST = "reverse-tunnel:index:Host"
 _PEER = "reverse-tunnel:index:Peer"
 _FORWARD = "reverse-tunnel:index:PortForward"
+_PARTS = frozenset({_HOST, _PEER, _FORWARD})
+"""The components whose commands leave something on a host."""
+
 _CLAIM = "-claim"
-_OF_THE_VPS = {f"{VPS}-firewall": Part.FIREWALL, f"{VPS}-metrics": Part.METRICS}
+_OF_A_HOST = {
+    "helper": Part.HELPER,
+    "key": Part.KEYS,
+    "interface": Part.INTERFACE,
+    "firewall": Part.FIREWALL,
+    "metrics": Part.METRICS,
+}
 
 
 Entry: TypeAlias = tuple[str, Part, str]
@@ -38,8 +47,8 @@ class Record:
         machines: by host, those that its commands have run on, that of its claim first. There are
             several only where an `up` was broken off that was to move it.
         forgotten: the hosts whose deletes are let go.
-        entries: what hosts have been given, by host, kind and name, and how they were reached:
-            so they will be, when it is removed.
+        entries: what hosts have been given, by host, kind and name (empty for parts of the host's
+            own), and how they were reached: so they will be, when it is removed.
     """
 
     machines: Mapping[str, Sequence[Login]]
@@ -56,13 +65,14 @@ def read_record() -> Record:
     entries: dict[Entry, Login] = {}
     for urn, resource in resources.items():
         # urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME
-        types, name = urn.split("::")[2:]
+        types, name = urn.split("::", 3)[2:]
         parent, _, kind = types.rpartition("$")
         outputs = resource["outputs"]
         if kind == _TUNNEL:
             forgotten.update(outputs.get("forgotten", ()))
-        if kind == _COMMAND:
-            within = parent.rpartition("$")[2]
+        within = parent.rpartition("$")[2]
+        # A program may have commands of its own, which may lack what ours always have.
+        if kind == _COMMAND and within in _PARTS:
             login = _login(outputs["connection"])
             commands.append((within, name, login))
             entries.update((entry, login) for entry in _entries(within, name))
@@ -101,8 +111,11 @@ def _entries(parent: str, name: str) -> Iterator[Entry]:
         yield (host, Part.OPENING, entry) if at else (VPS, Part.FORWARD, entry)
     elif parent == _PEER:
         yield VPS, Part.PRESHARED_KEY if at else Part.PEER, entry
-    elif parent == _HOST and name in _OF_THE_VPS:
-        yield VPS, _OF_THE_VPS[name], ""
+    elif parent == _HOST:
+        # A host's name may have dashes, too.
+        host, _, kind = name.rpartition("-")
+        if kind in _OF_A_HOST:
+            yield host, _OF_A_HOST[kind], ""
 
 
 def _login(connection: Mapping[str, Any]) -> Login:

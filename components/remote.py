@@ -5,8 +5,9 @@ without these options could print a secret; so nothing else in the project makes
 `remote.Command`.
 
 A text names the tunnel, the verb and the entry, nothing else, and never changes: a `delete` runs
-from recorded state, years later. What a change is about stands in `stdin`, which
-`pulumi preview --diff` shows as plain lines. The login user is not in the text either.
+from recorded state, years later, and so does an `update` that once mended drift. What a change is
+about stands in `stdin`, which `pulumi preview --diff` shows as plain lines. The login user is not
+in the text either.
 """
 
 import shlex
@@ -21,7 +22,7 @@ from pulumi_command import remote
 from pydantic import SecretStr
 
 from components.turns import Turns
-from reach import LIBRARY, PROTOCOL, claimant, helper_call
+from reach import LIBRARY, claimant, helper_call
 from settings import Late, Way, is_late
 
 T = TypeVar("T")
@@ -85,21 +86,20 @@ class Texts:
             f" && {{ $as rmdir {LIBRARY} 2>/dev/null || true; }}; fi"
         )
 
-    def install(self, owner: str, packages: str, claimant: str) -> str:
-        """Puts the helper, read from stdin, into place; `packages` is `install` or `manual`.
+    def install(self) -> str:
+        """Puts the helper into place: what comes on stdin is run, and says for whom.
 
         The helper clears away what it has begun itself; where not even it can be written, as on
         a full disk, this text does.
         """
         incoming = f"{self._folder}/incoming"
-        words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
         failure = (
             f"reverse-tunnel: the helper could not be written to {self._folder}: make room there,"
             " and run again; nothing was changed"
         )
         line = (
             f"umask 077; mkdir -p {self._folder} && cat >{incoming}"
-            f" && exec bash {incoming} {words};"
+            f" && exec bash {incoming};"
             f" rm -f {incoming}; rmdir {self._folder} {LIBRARY} 2>/dev/null;"
             f" echo {shlex.quote(failure)} >&2; exit 1"
         )
@@ -224,6 +224,7 @@ class Remote:
         depends_on: Sequence[pulumi.Resource] = (),
         deleted_with: pulumi.Resource | None = None,
         hooks: pulumi.ResourceHookBinding | None = None,
+        urgent: bool = False,
     ) -> remote.Command:
         """Registers a command on this host.
 
@@ -240,6 +241,7 @@ class Remote:
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
             hooks: what else is done when it runs.
+            urgent: whether it comes before others that wait for their turn on this host.
         """
         if drift:
             # First, because a diff shows the beginning of a long text. With the time, since the
@@ -260,7 +262,11 @@ class Remote:
             logging=remote.Logging.NONE,
             # Off: sshd refuses it, with a warning each time. It is the input that waits for its
             # turn because it is no secret, and known in every preview.
-            add_previous_output_in_env=self.turns.wait(False, after=after),  # noqa: FBT003
+            add_previous_output_in_env=self.turns.wait(
+                False,  # noqa: FBT003
+                after=after,
+                urgent=urgent,
+            ),
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 ignore_changes=self._ignored(update),

@@ -1,6 +1,6 @@
 """The whole tunnel: VPS, servers, clients and forwards. The front door of this package."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pulumi
 
@@ -17,7 +17,7 @@ from components.peer import Peer
 from components.port_forward import Opening, PortForward
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
-from reach.drift import Part
+from reach.drift import LOST, Part
 from settings import (
     Client,
     Server,
@@ -307,6 +307,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             silent=self._settings.network.keepalive == 0,
             endpoint=self._dialled,
             identities=[as_input(ssh.host_key) for ssh in waited_for.values()],
+            drift=LOST if self._has_lost_an_end(waited_for) else None,
             parent=self,
             depends_on=[
                 self._vps,
@@ -314,6 +315,14 @@ class ReverseTunnel(pulumi.ComponentResource):
                 *(self._peers[name].last for name in waited_for),
             ],
         )
+
+    def _has_lost_an_end(self, servers: Iterable[str]) -> bool:
+        """Whether the VPS or one of these has lost what the two know each other by."""
+        drift = self._inspection.drift
+        ends = [(VPS, Part.KEYS, "")]
+        for name in servers:
+            ends += [(name, Part.KEYS, ""), (VPS, Part.PEER, name)]
+        return any(LOST in (drift.of(*end) or "") for end in ends)
 
     def _unmanaged_servers(self) -> dict[str, Server]:
         return {

@@ -1,12 +1,23 @@
 """What a look at the hosts has shown and only the record explains: plain functions on both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from components.lookup import Closed, Problem, Seen, find_closed
-from components.record import Record
+from components.record import Entry, Record
 from reach import Login, claimant
-from reach.drift import LEFT_OVER, TAKEN_BACK, Drift, Part, is_half_made, left_over, wanted_of
+from reach.drift import (
+    LEFT_OVER,
+    LOST,
+    SILENT,
+    TAKEN_BACK,
+    Drift,
+    Part,
+    is_half_made,
+    left_over,
+    lost,
+    wanted_of,
+)
 from settings import Firewall, Settings
 from settings.allow import VPS
 from settings.ssh import as_ip
@@ -45,13 +56,40 @@ def strays(settings: Settings, seen: Mapping[str, Seen], record: Record) -> Entr
 
 
 def drift_by_record(
-    settings: Settings, seen: Mapping[str, Seen], record: Record, left: Entries
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    left: Entries,
+    logins: Mapping[str, Sequence[Login]],
 ) -> Drift:
     """What has drifted by the record; `left` are the strays."""
     found = {(name, Part.INTERFACE, ""): LEFT_OVER for name in left}
     if _is_unguarded(settings, seen) and (VPS, Part.FIREWALL, "") in record.entries:
         found[VPS, Part.FIREWALL, ""] = TAKEN_BACK
-    return Drift(found)
+    return Drift(found).and_also(Drift(dict(_lost(settings, seen, record, logins))))
+
+
+def _lost(
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    logins: Mapping[str, Sequence[Login]],
+) -> Iterator[tuple[Entry, str]]:
+    """What hosts were given, and have no more."""
+    for host, each in seen.items():
+        if each.equipped is None:
+            continue
+        # What was given to another machine is made anew anyway.
+        given = [
+            (part, name)
+            for (at, part, name), login in record.entries.items()
+            if at == host and login.host_key == logins[host][0].host_key
+        ]
+        if each.equipped and each.report is None:
+            yield from (((host, part, ""), SILENT) for part, _ in given if part is Part.HELPER)
+        else:
+            for part, name in lost(settings, host, each.report, given):
+                yield (host, part, name), LOST
 
 
 def machines_before(record: Record, logins: Mapping[str, Sequence[Login]]) -> Mapping[str, Closed]:
@@ -102,7 +140,7 @@ def arriving_later(
         for name, each in seen.items()
         if name != VPS and each.way is None
         for way in [_way_through(logins[name])]
-        if way is not None and _has_known_another_vps(settings, record, name, logins)
+        if way is not None and _dials_anew(settings, seen, record, name, logins)
     }
 
 
@@ -111,26 +149,37 @@ def _way_through(ways: Sequence[Login]) -> int | None:
     return next((number for number, way in enumerate(ways) if way.through), None)
 
 
-def _has_known_another_vps(
-    settings: Settings, record: Record, server: str, logins: Mapping[str, Sequence[Login]]
+def _dials_anew(
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    server: str,
+    logins: Mapping[str, Sequence[Login]],
 ) -> bool:
-    """Whether a server is set up, and dialled a VPS before that can be found where this one is."""
+    """Whether a server is set up, and will find the VPS where it dials.
+
+    The one that it dialled before is another machine, which was where this one is; or it is this
+    one, which has lost the tunnel.
+    """
     claim, *_ = record.machines.get(server, [None])
     if claim is None or claim.host_key != logins[server][0].host_key:
         return False
+    key, known = logins[VPS][0].host_key, record.machines.get(VPS, ())
+    report = seen[VPS].report
+    is_bare = seen[VPS].equipped is not None and (report is None or report.role is None)
     by_name = as_ip(settings.endpoint) is None
-    return any(
-        each.host_key != logins[VPS][0].host_key and (by_name or each.host == settings.endpoint)
-        for each in (claim.through, *record.machines.get(VPS, ()))
+    return (is_bare and key in {each.host_key for each in known}) or any(
+        each.host_key != key and (by_name or each.host == settings.endpoint)
+        for each in (claim.through, *known)
         if each is not None
     )
 
 
 def _will_dial(server: str, login: Login) -> Problem:
     return Problem(
-        f"{server} ({login}): is not there yet, since the VPS is another machine than before."
-        " `pulumi up` waits for it as soon as it can dial that one; if it dials a name"
-        " (vps.endpoint), that must lead there by now.",
+        f"{server} ({login}): is not there yet, since the VPS is another machine than before,"
+        " or has lost the tunnel. `pulumi up` waits for it as soon as it can dial that one; if"
+        " it dials a name (vps.endpoint), that must lead there by now.",
         uncertain=True,
     )
 
@@ -169,7 +218,10 @@ def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
 
 
 def never_removed(
-    settings: Settings, record: Record, logins: Mapping[str, Sequence[Login]]
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    logins: Mapping[str, Sequence[Login]],
 ) -> list[Problem]:
     """Entries that are to go from hosts that stay, and can't: their deletes would fail.
 
@@ -177,12 +229,18 @@ def never_removed(
     its sshd listens elsewhere, that leads nowhere; an `up` that still has the entry records the
     new one.
     """
+
+    def open_ways(host: str) -> Sequence[Login]:
+        """By which it was reached just now, or, where nobody was, may be."""
+        way = seen[host].way if host in seen else None
+        return logins.get(host, ()) if way is None else [logins[host][way]]
+
     hosts = (logins.keys() | set(settings.forgotten)) - record.forgotten
     wanted = {host: wanted_of(settings, host) for host in hosts}
     leaving = {
         (host, part, name): login
         for (host, part, name), login in record.entries.items()
-        if host in hosts and name not in wanted[host][part] and login not in logins.get(host, ())
+        if host in hosts and name not in wanted[host][part] and login not in open_ways(host)
     }
     ways = {str(login): login for login in leaving.values()}
     closed = find_closed(ways)

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import click
 
-from operate.look import Look, look_at, looking
+from operate.look import Look, Lost, look_at, looking
 from operate.stack import Stack, stack_option
-from reach.drift import drift_of, left_over
+from reach.drift import LOST, Part, drift_of, left_over
 from settings import Settings
 
 DRIFTED = 3
@@ -30,10 +30,13 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     settings = stack.settings()
     with looking(settings):
         look = asyncio.run(look_at(settings, connect=False))
+    lost = {name for name, report in look.hosts.items() if isinstance(report, Lost)}
+    if lost:
+        lost &= stack.set_up()
     for name, report in look.hosts.items():
-        if isinstance(report, str):
+        if isinstance(report, str) and name not in lost:
             click.echo(f"{name} {report}", err=True)
-    lines = list(drift_lines(settings, look))
+    lines = list(drift_lines(settings, look, lost))
     if in_json:
         click.echo(json.dumps(lines))
     else:
@@ -42,9 +45,17 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     sys.exit(DRIFTED if lines else 0)
 
 
-def drift_lines(settings: Settings, look: Look) -> Iterator[str]:
-    """What has drifted, a line each; what no stack file names is among it."""
+def drift_lines(settings: Settings, look: Look, lost: Collection[str]) -> Iterator[str]:
+    """What has drifted, a line each; what no stack file names is among it.
+
+    Args:
+        settings: of the stack.
+        look: what was seen.
+        lost: the hosts that had a tunnel, and have none.
+    """
     for name, report in look.hosts.items():
+        if name in lost:
+            yield f"{name}: {Part.HELPER.value}: {LOST}"
         if isinstance(report, str):
             continue
         yield from drift_of(settings, name, report).lines()

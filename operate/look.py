@@ -21,6 +21,12 @@ _NOT_FOUND = 127
 _REFUSED = 32
 
 
+class Lost(str):
+    """That a host has no tunnel at all, in words."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Look:
     """What was seen.
@@ -83,7 +89,7 @@ async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -
         by = f" (by {error.login})" if error.login and len(ways) > 1 else ""
         return f"can't be asked{by}: {error}"
     if ran.status == _NOT_FOUND:
-        return f"has no tunnel {interface}: run `pulumi up`."
+        return Lost(f"has no tunnel {interface}: run `pulumi up`.")
     if ran.status == _REFUSED and "is not known to this helper" in ran.complained:
         return "has a helper that is older than this program: run `pulumi up`."
     try:

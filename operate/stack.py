@@ -1,5 +1,6 @@
 """A stack of the project: its settings, and what the last `pulumi up` told."""
 
+import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import yaml
 
 from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
+from operate.stack_file import read_file
 from settings import Settings, SettingsError, load
 
 _NAMESPACE = "reverse-tunnel:"
 _LOGIN = "sshPrivateKey"
+_CLAIM = "$reverse-tunnel:index:Host$command:remote:Command::"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,7 +69,7 @@ class Stack:
         """
         file = self._file()
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = read_file(file)
         except FileNotFoundError:
             raise CommandError(
                 f"there is no {file}. Is the stack's name right? `pulumi stack ls` lists them."
@@ -95,9 +98,20 @@ class Stack:
         texts: Mapping[str, str] = outputs[name]
         return texts
 
+    def set_up(self) -> set[str]:
+        """The hosts that an `up` has begun to set up, by name; as far as the state knows.
+
+        Raises:
+            CommandError: it can't be had.
+        """
+        state = json.loads(ask(["stack", "export"], self.name))
+        urns = [each["urn"] for each in (state.get("deployment") or {}).get("resources") or ()]
+        claims = [urn.partition(_CLAIM)[2] for urn in urns if _CLAIM in urn]
+        return {name.removesuffix("-claim") for name in claims if name.endswith("-claim")}
+
     def _file(self) -> Path:
         project = _project_file()
-        content = yaml.safe_load(project.read_text(encoding="utf-8"))
+        content = read_file(project)
         folder = project.parent / str(content.get("stackConfigDir", "."))
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
         name = (self.name or ask(["stack", "--show-name"], None).strip()).rpartition("/")[2]

@@ -4,7 +4,7 @@ The look-up of `components` and the command line of `operate` both come in by he
 """
 
 from .connection import CONNECT_SECONDS, Ran, ReachError, run_as_root
-from .helper import LIBRARY, PROTOCOL, claimant, helper_call
+from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_path
 from .login import Login, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
@@ -19,6 +19,7 @@ __all__ = [
     "ReachError",
     "claimant",
     "helper_call",
+    "helper_path",
     "logins_to",
     "root_shell",
     "run_as_root",

@@ -75,6 +75,12 @@ _RESOURCE_WORDS = {
 TAKEN_BACK = "taken back"
 """Of a firewall that the last `up` put into force, and that nobody kept."""
 
+LOST = "missing"
+"""Of what the last `up` has given a host, and it has no more, as after a restored backup."""
+
+SILENT = "tells nothing"
+"""Of a helper that is damaged, or of before it could tell."""
+
 LEFT_OVER = "entries that no stack has"
 """Of a host on which an `up` that was broken off has left some."""
 
@@ -123,6 +129,41 @@ def left_over(settings: Settings, host: str, report: HostReport) -> list[tuple[P
     ]
 
 
+def lost(
+    settings: Settings,
+    host: str,
+    report: HostReport | None,
+    given: Collection[tuple[Part, str]],
+) -> list[tuple[Part, str]]:
+    """What the last `up` has given a host, and it lacks, by kind and name.
+
+    What the stack file has no more is left out: it is about to be removed.
+
+    Args:
+        settings: of the stack.
+        host: its name there.
+        report: what it tells; None where it has no helper at all.
+        given: what the last `up` has given it.
+    """
+    wanted = wanted_of(settings, host)
+    kept = [(part, name) for part, name in given if name in wanted[part]]
+    if report is None:
+        return kept
+    if report.role is None:
+        # Where there never was an interface, an `up` was broken off, and the next one goes on.
+        was_set_up = (Part.INTERFACE, "") in kept
+        return [each for each in kept if was_set_up and each[0] is not Part.HELPER]
+    there = dict(_there(host, report))
+    if host == VPS:
+        there[Part.METRICS] = {""} if report.metrics else set()
+        # Whoever is not known shares no key either.
+        there[Part.PRESHARED_KEY] = there[Part.PEER]
+    if report.wireguard is None:
+        # While the tunnel is down it does not tell whom it knows and what it forwards.
+        there = {part: names for part, names in there.items() if part is Part.METRICS}
+    return [(part, name) for part, name in kept if part in there and name not in there[part]]
+
+
 def is_half_made(settings: Settings, host: str, report: HostReport) -> bool:
     """Whether a host lacks entries of the stack file.
 
@@ -130,7 +171,11 @@ def is_half_made(settings: Settings, host: str, report: HostReport) -> bool:
     """
     wanted = wanted_of(settings, host)
     there = _there(host, report)
-    return report.role is None or any(set(wanted[part]) - names for part, names in there.items())
+    return (
+        report.role is None
+        or (host == VPS and bool(wanted[Part.METRICS]) and not report.metrics)
+        or any(set(wanted[part]) - names for part, names in there.items())
+    )
 
 
 def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:

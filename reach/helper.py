@@ -21,5 +21,9 @@ def claimant(name: str, host_key: str) -> str:
 
 def helper_call(interface: str, verb: str, *words: str) -> str:
     """The line of shell that calls the helper of the tunnel `interface`."""
-    helper = f"{LIBRARY}/{shlex.quote(interface)}/reverse-tunnel"
-    return f"{helper} {shlex.join([str(PROTOCOL), verb, *words])}"
+    return f"{helper_path(interface)} {shlex.join([str(PROTOCOL), verb, *words])}"
+
+
+def helper_path(interface: str) -> str:
+    """Where that helper lies, as a word of shell."""
+    return f"{LIBRARY}/{shlex.quote(interface)}/reverse-tunnel"

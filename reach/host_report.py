@@ -60,6 +60,7 @@ class HostReport:
         openings: on a server, the state of the rules that forwards have there, by name.
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
+        metrics: whether it writes any, on the VPS.
         unguarded: whether there is no firewall, neither a kept one nor one on trial.
         wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`,
             `routes`, `forwarding`, `metrics`, `firewall`, `key`.
@@ -80,6 +81,7 @@ class HostReport:
     chains: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     claimant: str | None = None
+    metrics: bool = False
     unguarded: bool = False
     wrong: frozenset[str] = frozenset()
     wrong_peers: frozenset[str] = frozenset()
@@ -133,6 +135,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         },
         digest=single.get("digest", [""])[0],
         claimant=_given(single.get("claimant", ["-"])[0]),
+        metrics="metrics" in single,
         unguarded=single.get("firewall") == ["none"],
         wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
         wrong_peers=_named(of, "peer"),

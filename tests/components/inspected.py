@@ -52,6 +52,7 @@ claimant {claimant}
 role vps
 unit {unit}
 firewall {firewall}
+metrics
 interface up kernel
 peer cabin - 0 0 0
 peer laptop - 0 0 0

@@ -50,7 +50,7 @@ class Sshd:
 
     user: str = "root"
     asked: str = script("wg0")
-    answers: str = facts_text()
+    answers: str = f"{facts_text()}none\n"
     complains: str = ""
     status: int = 0
     silent: bool = False

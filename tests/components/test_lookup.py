@@ -47,7 +47,7 @@ def problem(*ways: Login) -> Problem:
 
 
 def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
-    assert seen(login(sshd)) == Seen([], way=0)
+    assert seen(login(sshd)) == Seen([], way=0, equipped=False)
     assert sshd.probed == 1
 
 
@@ -294,7 +294,7 @@ def test_the_first_way_that_answers_is_taken(sshd: Sshd, vps: Sshd) -> None:
 def test_a_way_through_another_host_leads_by_its_sshd(sshd: Sshd, vps: Sshd) -> None:
     """With each its own host key, and sshd's port where it is."""
     way = login(sshd, through=login(vps))
-    assert seen(closed(sshd), way) == Seen([], way=1)
+    assert seen(closed(sshd), way) == Seen([], way=1, equipped=False)
     assert vps.passed == [("127.0.0.1", sshd.port)]
     assert (sshd.probed, vps.probed) == (1, 0)
 
@@ -315,7 +315,7 @@ def test_an_agents_key_opens_both_hosts_of_a_way(
 def test_who_answers_with_another_key_is_passed_by(sshd: Sshd, vps: Sshd) -> None:
     """Away from home, the address at home is that of somebody else's machine, or of nobody."""
     somebody = login(vps, host_key=sshd.host_key)
-    assert seen(somebody, login(sshd)) == Seen([], way=1)
+    assert seen(somebody, login(sshd)) == Seen([], way=1, equipped=False)
     assert vps.probed == 0
 
 

@@ -9,9 +9,16 @@ from components import LookUpError, inspection, lookup
 from reach import Login, connection
 from reach.drift import Part
 from tests.components.inspected import drifted, drifting, heard, run, stack
-from tests.components.recording import Recording
-from tests.components.sshd import Sshd, running
+from tests.components.recording import COMMAND, Recording
+from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
+
+# What a host tells of a tunnel that is set up
+SETTINGS = ("role", "unit", "firewall", "metrics", "interface", "peer", "forward")
+NOT_THE_HELPER = {
+    *("vps-key", "vps-interface", "vps-metrics", "vps-firewall", "vps-firewall-kept"),
+    *("cabin", "laptop", "laptop@preshared-key", "web"),
+}
 
 
 @pytest.fixture
@@ -78,6 +85,125 @@ def test_a_firewall_that_was_taken_back_is_put_to_the_trial_again(sshd: Sshd) ->
     assert drifted(run(values, state=without(state, "vps-firewall"))) == set()
     # And one that is not wanted is none that was taken back.
     assert drifted(run({**values, "vps": stack(sshd)["vps"]}, state=state)) == set()
+
+
+def lines_without(sshd: Sshd, *starts: str) -> None:
+    """What the host tells, without the lines that start so."""
+    words = [each.split() for each in starts]
+    kept = [
+        line
+        for line in sshd.answers.splitlines()
+        if not any(line.split()[: len(start)] == start for start in words)
+    ]
+    sshd.answers = "\n".join([*kept, ""])
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("left_out", "lost"),
+    [
+        (("forward web",), {"web"}),
+        (("peer laptop",), {"laptop", "laptop@preshared-key"}),
+        (("metrics",), {"vps-metrics"}),
+        (SETTINGS, NOT_THE_HELPER),
+    ],
+    ids=["a forward", "a peer", "metrics", "its settings"],
+)
+def test_what_a_host_was_given_and_has_no_more_is_made_again(
+    sshd: Sshd, *, preview: bool, left_out: tuple[str, ...], lost: set[str]
+) -> None:
+    """Its files come from a backup, or somebody has deleted one."""
+    values = drifting(sshd)
+    state = run(values).as_state()
+    lines_without(sshd, *left_out)
+    made = run(values, preview=preview, state=state)
+    assert drifted(made) == lost
+    (warning,) = heard(made, "WARNING")
+    assert all(f"{name}: missing" in warning for name in ("web", "laptop") if name in lost)
+    assert warning.count(": missing") == len(lost - {"vps-firewall-kept"})
+    # What was never made is about to be.
+    for name in lost:
+        state = without(state, name)
+    assert drifted(run(values, preview=preview, state=state)) == set()
+
+
+def test_an_interface_that_was_never_made_is_not_lost_nor_is_what_came_before_it(
+    sshd: Sshd,
+) -> None:
+    """A first `up` that failed there: the next one goes on."""
+    values = drifting(sshd)
+    lines_without(sshd, *SETTINGS)
+    state = run(values).as_state()
+    begun = {
+        urn: each
+        for urn, each in state.items()
+        if each["type"] != COMMAND or urn.endswith(("-claim", "-helper", "-key"))
+    }
+    assert drifted(run(values, state=begun)) == set()
+
+
+@pytest.mark.parametrize("lost", ["homelab-key", "homelab", ""])
+def test_handshakes_are_waited_for_again_where_the_two_ends_have_lost_each_other(
+    sshd: Sshd, other: Sshd, lost: str
+) -> None:
+    values: dict[str, Any] = drifting(sshd)
+    attic = {"address": "172.16.0.4", "ssh": stack(other)["vps"]["ssh"]}
+    values["servers"] = {**values["servers"], "homelab": attic}
+    sshd.answers = sshd.answers.replace("peer cabin", "peer homelab - 0 0 0\npeer cabin")
+    other.answers = f"{facts_text()}none\n"
+    state = run(values).as_state()
+    if lost == "homelab":
+        lines_without(sshd, "peer homelab")
+    kept = without(state, "homelab-key") if lost != "homelab-key" else state
+    made = run(values, preview=False, state=kept)
+    assert ("handshake" in drifted(made)) == bool(lost)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(sshd: Sshd, *, preview: bool) -> None:
+    """The same machine: it was put back to an older image, with its host key."""
+    values = drifting(sshd)
+    state = run(values).as_state()
+    sshd.answers = f"{facts_text()}none\n"
+    made = run(values, preview=preview, state=state)
+    assert drifted(made) == {"vps-helper", *NOT_THE_HELPER}
+    assert "vps: its helper: missing" in heard(made, "WARNING")[0]
+    for nothing in ({}, without(state, "vps-claim")):
+        never = {urn: each for urn, each in nothing.items() if each["type"] != COMMAND}
+        assert drifted(run(values, preview=preview, state=never)) == set()
+
+
+def test_a_helper_that_tells_nothing_is_brought_again(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    state = run(values).as_state()
+    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24")
+    made = run(values, state=state)
+    assert drifted(made) == {"vps-helper"}
+    assert "vps: its helper: tells nothing" in heard(made, "WARNING")[0]
+
+
+def test_what_a_tunnel_that_is_down_does_not_tell_is_not_taken_for_lost(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    state = run(values).as_state()
+    lines_without(sshd, "interface", "peer", "forward")
+    assert drifted(run(values, state=state)) == {"vps-interface"}
+
+
+def test_what_another_machine_was_given_is_not_taken_for_lost(sshd: Sshd, other: Sshd) -> None:
+    values: dict[str, Any] = drifting(sshd)
+    before = state_of({**values, "vps": {**values["vps"], **stack(other)["vps"]}})
+    sshd.answers = f"{facts_text()}none\n"
+    assert drifted(run(values, state=before)) == set()
+
+
+def test_commands_of_the_program_s_own_are_left_alone(sshd: Sshd) -> None:
+    """A library's user has commands that lack what ours have, and names that look like ours."""
+    values = drifting(sshd)
+    state = run(values).as_state()
+    urn = "urn:pulumi:home::reverse-tunnel::command:remote:Command::a::name-helper"
+    own = {"type": COMMAND, "outputs": {"connection": {"host": "192.0.2.9"}}}
+    gone: dict[str, object] = {**values, "forwards": {}, "clients": {}}
+    assert drifted(run(gone, state={**state, urn: own})) == set()
 
 
 # ---- hosts that are other machines than before ----
@@ -290,6 +416,19 @@ def test_an_entry_that_leaves_by_a_way_that_still_leads_there_is_not_mentioned(
         assert not heard(run(values, preview=False, state=state), "WARNING")
 
 
+def test_so_is_one_whose_recorded_way_is_not_the_one_that_leads_there_from_here(
+    sshd: Sshd,
+) -> None:
+    """Both are in the stack file; the one by which it was made is refused from here."""
+    values, state = taken_out(sshd, host="127.0.0.2")
+    values["vps"] = {**values["vps"], **stack(sshd, host=["127.0.0.2", "127.0.0.1"])["vps"]}
+    with pytest.raises(LookUpError, match=r"vps \(root@127\.0\.0\.2.*its forward web is no more"):
+        run(values, preview=False, state=state)
+    values, state = taken_out(sshd)
+    values["vps"] = {**values["vps"], **stack(sshd, host=["127.0.0.2", "127.0.0.1"])["vps"]}
+    run(values, preview=False, state=state)
+
+
 def test_an_entry_that_leaves_a_host_in_the_run_that_forgets_it_is_told(sshd: Sshd) -> None:
     """Only what is still there is forgotten; the rest would be dialled."""
     values, state = taken_out(sshd, port=1)
@@ -344,6 +483,19 @@ def test_a_server_behind_a_new_vps_is_waited_for_where_it_dials_that(
     assert "`pulumi up` waits for it" in warning
 
 
+def test_so_it_is_where_the_vps_has_lost_the_tunnel(sshd: Sshd, waited_for: list[str]) -> None:
+    values = behind(sshd)
+    state = state_of(values)
+    sshd.answers = f"{facts_text()}none\n"
+    made = run(values, preview=False, state=state)
+    assert waited_for == ["homelab"]
+    assert "or has lost the tunnel" in "\n".join(heard(made, "WARNING"))
+    with pytest.raises(LookUpError, match="homelab"):  # it never was set up
+        run(values, preview=False, state=without(state, "homelab-claim"))
+    with pytest.raises(LookUpError, match="homelab"):  # the VPS never was
+        run(values, preview=False, state=without(state, "vps-claim"))
+
+
 def test_it_is_waited_for_by_the_way_through_the_vps_though_another_comes_first(
     sshd: Sshd, other: Sshd, waited_for: list[str]
 ) -> None:
@@ -364,7 +516,10 @@ def test_one_that_will_not_come_is_an_error_as_ever(
     sshd: Sshd, other: Sshd, waited_for: list[str], case: str
 ) -> None:
     endpoint = "203.0.113.11" if case == "another address" else "vps.example.org"
-    before = behind(sshd if case == "the same vps" else other, endpoint)
+    before = behind(other, endpoint)
+    if case == "the same vps":
+        drifting(sshd)  # which has its tunnel
+        before = behind(sshd, endpoint)
     if case == "another server":
         before["servers"]["homelab"]["ssh"]["hostKey"] = host_key(9)
     state = {} if case == "no record" else state_of(before)

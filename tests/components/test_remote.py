@@ -101,6 +101,7 @@ def machine(tmp_path: Path) -> Machine:
 TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
 CLAIMANT = "vps:0123456789abcdef"
+WORDS = f"set -- 1 install {OWNER}\n"
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
@@ -193,30 +194,29 @@ def test_installing_runs_what_came_on_stdin_from_a_private_folder(
 ) -> None:
     machine.log_in(user)
     helper = 'echo "$0 $*"\nstat -c %a "$0" "$(dirname "$0")"\n'
-    done = machine.run(TEXTS.install(OWNER, "manual", CLAIMANT), stdin=helper)
+    done = machine.run(TEXTS.install(), stdin=f"{WORDS}{helper}")
     incoming = machine.library / "wg0" / "incoming"
-    assert done.stdout == f"{incoming} 1 install {OWNER} manual {CLAIMANT}\n600\n700\nstatus 0\n"
+    assert done.stdout == f"{incoming} 1 install {OWNER}\n600\n700\nstatus 0\n"
 
 
 def test_an_installation_that_has_no_room_says_so_and_leaves_nothing(machine: Machine) -> None:
     """A disk that is full when the first byte is written; here, a file that can't be opened."""
     (machine.library / "wg0" / "incoming").mkdir(parents=True)
-    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin="echo installed")
+    done = machine.run(TEXTS.install(), stdin="echo installed")
     assert done.stdout == "status 1\n"
     assert "could not be written" in done.stderr
     assert "make room" in done.stderr
 
     (machine.library / "wg0" / "incoming").rmdir()
-    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin="echo installed")
+    done = machine.run(TEXTS.install(), stdin="echo installed")
     assert done.stdout == "installed\nstatus 0\n"
 
 
 def test_a_packed_helper_is_unpacked_in_its_place_and_run(machine: Machine) -> None:
     helper = 'echo "$0 $*"\ncat "$0"\n'
-    done = machine.run(TEXTS.install(OWNER, "manual", CLAIMANT), stdin=packed(helper))
+    done = machine.run(TEXTS.install(), stdin=f"{WORDS}{packed(helper)}")
     incoming = machine.library / "wg0" / "incoming"
-    words = f"{incoming} 1 install {OWNER} manual {CLAIMANT}"
-    assert done.stdout == f"{words}\n{helper}status 0\n"
+    assert done.stdout == f"{incoming} 1 install {OWNER}\n{helper}status 0\n"
     assert [path.name for path in incoming.parent.iterdir()] == ["incoming"]
 
 
@@ -226,7 +226,7 @@ def test_a_helper_that_was_cut_short_on_its_way_is_not_run(machine: Machine, tun
         machine.install_stub()
     before = sorted(machine.root.rglob("*"))
     helper = packed("echo installed\n" * 99)
-    done = machine.run(TEXTS.install(OWNER, "install", CLAIMANT), stdin=helper[:-20])
+    done = machine.run(TEXTS.install(), stdin=helper[:-20])
     assert done.stdout == "status 1\n"
     assert "could not be unpacked" in done.stderr
     assert [path for path in sorted(machine.root.rglob("*")) if path not in before] == []

@@ -87,6 +87,28 @@ def test_the_next_has_its_turn_when_one_is_made_or_fails_and_not_before(*, fails
     asyncio.run(run())
 
 
+def test_what_is_urgent_comes_before_all_that_wait() -> None:
+    """A firewall is in force for a minute, and kept by a second command: behind hundreds of
+    forwards that would come too late."""
+
+    async def run() -> None:
+        turns, urn = Turns(), _Urn()
+        for _ in range(AT_ONCE):
+            await turns.wait(value=0, after=[])
+        turns.end_with(cast("pulumi.Resource", SimpleNamespace(urn=urn)))
+        others = [turns.wait(value=1, after=[]) for _ in range(3)]
+        done, _ = await asyncio.wait(others, timeout=A_MOMENT)
+        assert not done
+        kept = turns.wait(value=7, after=[], urgent=True)
+        done, _ = await asyncio.wait([kept], timeout=A_MOMENT)
+        assert not done, "no more than so many at once, for whatever"
+        urn.made.set_result("urn")
+        assert await asyncio.wait_for(kept, LONG) == 7
+        assert not any(each.done() for each in others)
+
+    asyncio.run(run())
+
+
 def test_what_waits_for_another_takes_no_turn() -> None:
     """Else those that wait could keep the one from being made that they wait for."""
 

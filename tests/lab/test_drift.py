@@ -14,6 +14,8 @@ from tests.lab.snapshots import rules
 
 COMMAND = "command:remote:Command"
 DRIFTED = 3  # the exit status of `reverse-tunnel drift`
+HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
+FILES = "/etc/reverse-tunnel/wg0"
 
 
 class Harm(NamedTuple):
@@ -106,6 +108,38 @@ def test_drift_is_named_mended_alone_and_found_again(harmed: Deployment) -> None
         harm(harmed)
 
 
+@pytest.mark.parametrize("name", ["vps", "homelab"])
+def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(
+    example: Deployment, name: str
+) -> None:
+    """The same machine: its provider has put it back to an older image, say."""
+    host, client = example.lab.host(name), example.lab.host("client")
+    keys = example.output("publicKeys")
+    host.run(f"{HELPER} uninstall $(cat {FILES}/owner) $(cat {FILES}/claimant)")
+    assert told(example) == (DRIFTED, [f"{name}: its helper: missing"])
+    steps = example.preview_steps()
+    assert {step.op for step in steps} == {"update"}
+    names = {step.name for step in steps}
+    assert names >= {f"{name}-helper", f"{name}-key", f"{name}-interface"}
+    assert ({*example.settings("forwards")} <= names) == (name == "vps")
+    example.up()
+    assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+    assert example.output("publicKeys") == keys
+    assert told(example) == (0, [])
+    assert example.preview_steps() == []
+
+
+def test_a_file_of_a_host_that_is_gone_is_written_again_alone(example: Deployment) -> None:
+    """As of before a backup; no rule of it is left when the tunnel has been started anew."""
+    vps, client = example.lab.host("vps"), example.lab.host("client")
+    vps.run(f"rm {FILES}/forwards.d/http; systemctl restart wg-quick@wg0")
+    assert example.preview_steps() == [Step("update", COMMAND, "http")]
+    assert "its forward http: missing" in example.pulumi("preview").stdout
+    example.up()
+    assert page(client, f"{VPS}:80")
+    assert example.preview_steps() == []
+
+
 def leave_behind(deployment: Deployment) -> None:
     """An `up` that was broken off has made a forward and a client, an opening, too."""
     vps, homelab = deployment.lab.host("vps"), deployment.lab.host("homelab")
@@ -120,8 +154,7 @@ def leave_behind(deployment: Deployment) -> None:
         words = ["up", "--yes", "--skip-preview", "--continue-on-error"]
         assert "failed" in deployment.pulumi(*words, check=False).stdout
     deployment.configure(lookUp=None, forwards=forwards, clients=clients)
-    helper = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
-    homelab.run(f"echo 'tcp 192.168.1.30:80' | {helper} put-opening nas")
+    homelab.run(f"echo 'tcp 192.168.1.30:80' | {HELPER} put-opening nas")
 
 
 def test_what_is_left_of_an_up_that_was_broken_off_is_removed_alone_and_found_again(

@@ -21,6 +21,7 @@ printf '%s\\n' "$*" >>calls
 case "$*" in
   "config --show-secrets --json "*) cat config.json ;;
   "stack output --show-secrets --json "*) cat outputs.json ;;
+  "stack export "*) cat export.json ;;
   "stack --show-name --non-interactive") cat selected ;;
   *) echo "error: the stand-in does not know: $*" >&2; exit 255 ;;
 esac || { echo "error: incorrect passphrase" >&2; exit 255; }
@@ -77,6 +78,7 @@ def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project = Project(folder)
     project.configure()
     project.say("outputs.json", {})
+    project.say("export.json", {"deployment": {}})
     return project
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from operate import drift
-from operate.look import Look
+from operate.look import Look, Lost
 from reach.host_report import HostReport
 from settings import Settings
 from tests.operate.project import Project, run
@@ -89,6 +89,24 @@ def test_what_has_drifted_is_a_line_each_and_exits_3(
     done = run("drift")
     assert (done.exit_code, done.output) == (3, f"{line}\n")
     assert json.loads(run("drift", "--json").output) == [line]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_host_without_a_tunnel_has_drifted_if_it_was_given_one(
+    project: Project, look: list[Look], *, given: bool
+) -> None:
+    """A server that was added to the stack file is about to get one."""
+    tunnel = "urn:pulumi:home::reverse-tunnel::reverse-tunnel:index:ReverseTunnel"
+    claim = f"{tunnel}$reverse-tunnel:index:Host$command:remote:Command::homelab-claim"
+    urns = [f"{tunnel}::home", claim] if given else [f"{tunnel}::home"]
+    project.say("export.json", {"deployment": {"resources": [{"urn": urn} for urn in urns]}})
+    look.append(well(homelab=Lost("has no tunnel wg0: run `pulumi up`.")))
+    done = run("drift")
+    if given:
+        assert (done.exit_code, done.output) == (3, "homelab: its helper: missing\n")
+    else:
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert done.stderr == "homelab has no tunnel wg0: run `pulumi up`.\n"
 
 
 def test_a_host_that_cannot_be_asked_is_named_and_is_no_drift(look: list[Look]) -> None:

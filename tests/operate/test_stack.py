@@ -11,6 +11,8 @@ from operate.stack import Stack
 from tests.operate.project import Project, run
 from tests.settings.samples import PEM_KEY
 
+FORWARDS = "  reverse-tunnel:forwards:\n"
+
 
 def test_settings_come_decrypted_from_the_engine(project: Project) -> None:
     key = Stack("home").settings().ssh_private_key
@@ -41,6 +43,23 @@ def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> N
     file.write_text(file.read_text().replace("host: 203.0.113.10", "host: {secure: v1:x}"))
     assert Stack("home").plan().vps.ssh.host == ("203.0.113.10",)
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
+
+
+@pytest.mark.parametrize("text", ["no", "on", "12:30", "2026-12-01", "1e3x", "1:2:3.5"])
+def test_a_plan_reads_texts_as_the_engine_does(project: Project, text: str) -> None:
+    """In YAML of 2005 some of these were truths, times and numbers."""
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    forward = f"noted: {{port: 81, to: homelab, comment: {text}}}"
+    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
+    assert Stack("home").plan().forwards["noted"].comment == text
+
+
+def test_a_plan_reads_values_as_the_engine_does(project: Project) -> None:
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    forward = "no: {port: 0x51, to: homelab, enabled: false}"
+    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
+    read = Stack("home").plan().forwards["no"]
+    assert (read.port.first, read.enabled) == (0x51, False)
 
 
 def test_it_works_in_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,39 @@
+"""A stack file, or the project's, read as the engine reads it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 but for what Go's reader takes for text: `no`, `on`, `12:30`, a date."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as its base class has it
+        first: [(tag, plain) for tag, plain in resolvers if tag[len(_TAG) :] in {"null", "merge"}]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+for _kind, _plain, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?",
+        "-+0123456789.",
+    ),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^({_plain})$"), list(_first))
+
+
+def read_file(path: Path) -> Any:  # noqa: ANN401 - whatever it is
+    """What the file holds.
+
+    Raises:
+        OSError, UnicodeDecodeError, yaml.YAMLError: it can't be read.
+    """
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
