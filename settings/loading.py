@@ -20,7 +20,8 @@ def load(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]
         values: all keys of the project's namespace, without the namespace: `network`, `vps`,
             `servers`, `clients`, `forwards`, `sshPrivateKey`, `lookUp`. Values may be decoded, or
             the JSON texts that Pulumi hands to a program; models and late values (see
-            `settings.late`) are taken where a field allows them. None counts as not given.
+            `settings.late`) are taken where a field allows them. None counts as not given, and so
+            does an empty text: a section whose entries are all commented out.
         agent: whether an SSH agent is there to log in with (`SSH_AUTH_SOCK`).
         in_clear: the keys that the stack file has unencrypted.
 
@@ -29,7 +30,11 @@ def load(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]
             is secret, what is allowed, and why.
     """
     problems: list[Problem] = []
-    given = {key: _decoded(key, value) for key, value in values.items() if value is not None}
+    given = {
+        key: _decoded(key, value)
+        for key, value in values.items()
+        if value is not None and (value != "" or key in _TEXTS)
+    }
     facts = read(Settings, given, (), problems.append)
     problems.extend(conflicts(facts))
     if facts.get("ssh_private_key", "refused") is None and not agent:

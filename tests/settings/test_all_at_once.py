@@ -99,7 +99,7 @@ def test_the_values_may_be_the_json_texts_that_pulumi_hands_over() -> None:
     assert load({**texts, "lookUp": "false"}, agent=False) == loaded({"lookUp": False})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "1" * 5000, "NaN", '"{}"', "null"])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "1" * 5000, "NaN", '"{}"', "null"])
 def test_a_text_that_is_no_mapping_is_refused_like_any_value(text: str) -> None:
     """Python's JSON reader has errors of its own for too deep and too long a text."""
     (line,) = errors({"forwards": text})

@@ -1055,3 +1055,13 @@ def test_every_range_that_overlaps_another_is_named() -> None:
         'forwards.c.port: "1900-2100" (tcp) overlaps 1000-2000 of forwards.a',
         "forwards.d.port: 2100 (tcp) overlaps 1900-2100 of forwards.c",
     ]
+
+
+@pytest.mark.parametrize("section", ["network", "clients", "forwards"])
+def test_a_section_whose_entries_are_all_commented_out_is_none(section: str) -> None:
+    """YAML has nothing there, of which the engine makes an empty text."""
+    assert loaded({section: ""}) == loaded({section: ABSENT})
+
+
+def test_one_that_is_needed_is_missing_then() -> None:
+    assert errors({"vps": ""}) == errors({"vps": ABSENT})
