@@ -7,23 +7,29 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from settings import Egress
 
 # The split tunnel's firewall mark and routing table, as free as a fixed number can be: the bits of
-# other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere.
+# other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere, and so do
+# the tables of `wg-quick` (from 51820 on) and of servers that are managed (7024 to 7030).
 _MARK = "0x1000000/0x1000000"
-_TABLE = 51820
-_LAST = 33024  # a priority behind all other rules
+_TABLE = 7031
+_FIRST = 7031  # a priority before those of main's table and of any VPN of `wg-quick`
+_LAST = 33024  # one behind all other rules
+# Else systemd-networkd, whenever it is restarted, takes rules away that are not its own.
+_KEPT = "protocol kernel"
 _SET_CONNMARK = f"-j CONNMARK --set-xmark {_MARK}"
+
+_LEAST_OF_IPV6 = 1280  # bytes, RFC 8200, section 5
 
 # What a visitor's connection needs to find its way back: it came in by the tunnel, so its replies
 # leave by the tunnel, while the server's own traffic stays on its own line.
 _SPLIT_TUNNEL_UP = (
     f"{{ip}} route replace default dev %i table {_TABLE}",
-    f"{{ip}} rule add fwmark {_MARK} lookup {_TABLE}",
+    f"{{ip}} rule add fwmark {_MARK} lookup {_TABLE} priority {_FIRST} {_KEPT}",
 )
 _SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del fwmark {_MARK} lookup {_TABLE}",)
 
 # The kernel looks for a way before it asks the rules that mark a reply. Where the line has none of
 # IPv6, which is so at most homes, it is the tunnel; but for replies alone.
-_LAST_WAY = f"ip -6 rule %s iif lo lookup {_TABLE} priority {_LAST}"
+_LAST_WAY = f"ip -6 rule %s iif lo lookup {_TABLE} priority {_LAST} {_KEPT}"
 _REPLIES_ALONE = (
     "filter OUTPUT -o %i ! -d {network} -m conntrack --ctstate NEW"
     " -j REJECT --reject-with icmp6-no-route"
@@ -33,7 +39,7 @@ _REPLIES_ALONE = (
 # no tunnel comes up. A time server's answers go to that port as well, but come from a low one. When
 # the file of before had no such rule, the tunnel must go down all the same.
 _ASKS_FOR_TIME = "iif lo ipproto udp sport 1024-65534 dport 123 lookup main"
-_FULL_TUNNEL_UP = (f"{{ip}} rule add {_ASKS_FOR_TIME}",)
+_FULL_TUNNEL_UP = (f"{{ip}} rule add {_ASKS_FOR_TIME} {_KEPT}",)
 _FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME} 2>/dev/null || true",)
 
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
@@ -170,9 +176,16 @@ class Gateway:
 
 
 def client_config(machine: Machine, gateway: Gateway) -> str:
-    """The file of a client: what it routes into the tunnel is the tunnel's network, or all."""
+    """The file of a client: what it routes into the tunnel is the tunnel's network, or all.
+
+    All is IPv6, too, where the tunnel has none: it then ends there, and programs take IPv4. Else
+    most of what a device does would leave beside the tunnel wherever a network has IPv6. Below
+    1,280 bytes an interface can't have any, and `wg-quick` would not start.
+    """
     if machine.egress is Egress.TUNNEL:
-        return _file(machine, gateway, extra=[], allowed_ips=_anywhere(gateway))
+        both = gateway.ipv6 is not None or machine.mtu >= _LEAST_OF_IPV6
+        anywhere = ", ".join([_IPV4.anywhere, *([_IPV6.anywhere] if both else [])])
+        return _file(machine, gateway, extra=[], allowed_ips=anywhere)
     networks = ", ".join(map(str, gateway.networks.values()))
     return _file(machine, gateway, extra=[], allowed_ips=networks)
 

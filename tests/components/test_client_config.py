@@ -37,7 +37,14 @@ def test_a_clients_file_routes_the_tunnels_network_alone() -> None:
 
 def test_a_client_whose_way_out_is_the_tunnel_routes_all_into_it() -> None:
     full, split = client_config(FULL, GATEWAY), client_config(LAPTOP, GATEWAY)
-    assert full == split.replace("AllowedIPs = 172.16.0.0/24", "AllowedIPs = 0.0.0.0/0")
+    assert full == split.replace("AllowedIPs = 172.16.0.0/24", "AllowedIPs = 0.0.0.0/0, ::/0")
+
+
+def test_below_what_ipv6_needs_a_client_does_not_route_it() -> None:
+    """`wg-quick` would not start: such an interface has none."""
+    for mtu, routes in ((1279, "0.0.0.0/0"), (1280, "0.0.0.0/0, ::/0")):
+        text = client_config(replace(FULL, mtu=mtu), GATEWAY)
+        assert f"AllowedIPs = {routes}\n" in text
 
 
 def test_with_ipv6_a_clients_file_has_both_addresses_and_routes_both_networks() -> None:
@@ -66,10 +73,10 @@ def test_with_ipv6_a_servers_file_says_the_same_of_both() -> None:
     more = [line for line in both if line not in alike and line not in only]
     begun = "OUTPUT -o %i ! -d fd5c:91e2:7a3b::/64 -m conntrack --ctstate NEW -j REJECT"
     assert [line for line in more if "= ip" in line and "LOCAL" not in line] == [
-        "PostUp = ip -6 rule add iif lo lookup 51820 priority 33024",
+        "PostUp = ip -6 rule add iif lo lookup 7031 priority 33024 protocol kernel",
         f"PostUp = ip6tables -w -t filter -I {begun} --reject-with icmp6-no-route",
         f"PreDown = ip6tables -w -t filter -D {begun} --reject-with icmp6-no-route",
-        "PreDown = ip -6 rule del iif lo lookup 51820 priority 33024",
+        "PreDown = ip -6 rule del iif lo lookup 7031 priority 33024 protocol kernel",
     ]
 
 
@@ -82,7 +89,7 @@ def test_a_servers_file_answers_visitors_through_the_tunnel_and_nothing_else() -
     lines = server_config(LAPTOP, GATEWAY).splitlines()
     assert "AllowedIPs = 0.0.0.0/0" in lines
     assert "Table = off" in lines
-    assert "PostUp = ip route replace default dev %i table 51820" in lines
+    assert "PostUp = ip route replace default dev %i table 7031" in lines
     assert any("CONNMARK --set-xmark" in line and "! -s 172.16.0.0/24" in line for line in lines)
 
 

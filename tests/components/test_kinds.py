@@ -189,7 +189,7 @@ def test_the_files_of_peers_say_their_own_way_out_and_mtu() -> None:
         )
     )
     clients, servers = more.outputs["client_configs"], more.outputs["server_configs"]
-    assert "AllowedIPs = 0.0.0.0/0\n" in clients["laptop"]
+    assert "AllowedIPs = 0.0.0.0/0, ::/0\n" in clients["laptop"]
     assert "MTU = 1420\n" in clients["laptop"]
     assert "AllowedIPs = 172.16.0.0/24\n" in clients["phone"]
     assert "MTU = 1280\n" in clients["phone"]

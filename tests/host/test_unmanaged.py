@@ -40,6 +40,19 @@ def test_it_comes_and_goes(cabin: Machine) -> None:
     assert cabin.run("iptables-save | grep -c '^-A' || true; ip rule").stdout == before
 
 
+def test_it_leaves_the_table_of_another_vpn_alone(cabin: Machine) -> None:
+    """wg-quick's first for a tunnel that takes everything, which may be there already."""
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    cabin.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
+    cabin.run("ip route add default dev vpn0 table 51820")
+    cabin.run("ip rule add not fwmark 51820 lookup 51820 priority 32765")
+    assert install(cabin).status == 0
+    assert "dev vpn0" in cabin.run("ip route show table 51820").stdout
+    # Visitors' answers come before what that VPN takes.
+    assert " dev wg0 " in cabin.run("ip route get 198.51.100.10 mark 0x1000000").stdout
+    assert " dev vpn0 " in cabin.run("ip route get 198.51.100.10").stdout
+
+
 def test_what_is_missing_is_named_where_it_may_install_nothing(cabin: Machine) -> None:
     cabin.run("rm /usr/bin/wg /usr/sbin/iptables")
     done = install(cabin)
