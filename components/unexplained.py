@@ -40,6 +40,7 @@ def is_unexplained(
         any(others)
         or bool(_strangers(settings, seen))
         or _is_unguarded(settings, seen)
+        or _has_more(settings, seen)
         or bool(settings.forgotten)
     )
 
@@ -270,6 +271,15 @@ def _strangers(settings: Settings, seen: Mapping[str, Seen]) -> Entries:
 def _path(name: str) -> str:
     """Where the stack file has a host."""
     return name if name == VPS else f"servers.{name}"
+
+
+def _has_more(settings: Settings, seen: Mapping[str, Seen]) -> bool:
+    """Whether the VPS has metrics or a firewall and shall have none; they may be about to go."""
+    report = seen[VPS].report if VPS in seen else None
+    if report is None or report.role is None:
+        return False
+    guarded = settings.vps.firewall is Firewall.DEFAULT_DENY
+    return (report.metrics and not settings.vps.metrics) or not (report.unguarded or guarded)
 
 
 def _is_unguarded(settings: Settings, seen: Mapping[str, Seen]) -> bool:

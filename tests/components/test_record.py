@@ -407,6 +407,16 @@ def test_so_is_one_whose_recorded_way_leads_nowhere_any_more(sshd: Sshd) -> None
         run(values, preview=False, state=state)
 
 
+@pytest.mark.parametrize("part", ["metrics", "firewall"])
+def test_so_are_parts_of_the_vps_that_leave_it(sshd: Sshd, part: str) -> None:
+    values: dict[str, Any] = drifting(sshd)
+    moved = stack(sshd, port=1)["vps"]
+    state = state_of({**values, "vps": {**values["vps"], **moved}})
+    del values["vps"][part]
+    with pytest.raises(LookUpError, match=f"its {part} is no more in the stack file"):
+        run(values, preview=False, state=state)
+
+
 def test_an_entry_that_leaves_by_a_way_that_still_leads_there_is_not_mentioned(
     sshd: Sshd, other: Sshd
 ) -> None:
