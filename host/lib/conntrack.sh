@@ -82,15 +82,15 @@ retire_flows() {
 retire_untranslated() { by_family retire_family_untranslated; }
 
 retire_family_untranslated() {
-  local claim proto=udp dst port source sport way ranges=''
+  local claim protocol begin end proto dst port source sport way ranges=''
   if [[ ${SETTING[role]} == server ]]; then
     [[ -z $INSIDE ]] || conntrack -D -f "ipv$FAMILY" -p udp --orig-dst "$INSIDE" \
       --reply-src "$INSIDE" --mark "0/$MARK" >/dev/null 2>&1 || true
     return
   fi
   for claim in "${CLAIMS[@]}"; do
-    read -r way port sport _ <<<"$claim"
-    [[ $way != udp ]] || ranges+=" $port-$sport"
+    read -r protocol begin end _ <<<"$claim"
+    [[ $protocol != udp ]] || ranges+=" $begin-$end"
   done
   [[ -n $ranges ]] || return 0
   FLOWS=()
