@@ -126,6 +126,7 @@ def left_over(settings: Settings, host: str, report: HostReport) -> list[tuple[P
         (part, name)
         for part, names in _there(host, report).items()
         for name in sorted(names - set(wanted[part]))
+        if name  # of the host's own parts none is left over
     ]
 
 
@@ -155,7 +156,6 @@ def lost(
         return [each for each in kept if was_set_up and each[0] is not Part.HELPER]
     there = dict(_there(host, report))
     if host == VPS:
-        there[Part.METRICS] = {""} if report.metrics else set()
         # Whoever is not known shares no key either.
         there[Part.PRESHARED_KEY] = there[Part.PEER]
     if report.wireguard is None:
@@ -171,18 +171,15 @@ def is_half_made(settings: Settings, host: str, report: HostReport) -> bool:
     """
     wanted = wanted_of(settings, host)
     there = _there(host, report)
-    return (
-        report.role is None
-        or (host == VPS and bool(wanted[Part.METRICS]) and not report.metrics)
-        or any(set(wanted[part]) - names for part, names in there.items())
-    )
+    return report.role is None or any(set(wanted[part]) - names for part, names in there.items())
 
 
 def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:
-    """The entries that a host has, by kind: names."""
+    """What a host has, by kind: names, or the empty one of a part of its own."""
     if host == VPS:
         peers = (report.peers.keys() | report.wrong_peers) - {"-"}
-        return {Part.FORWARD: report.forwards.keys(), Part.PEER: peers}
+        metrics = {""} if report.metrics else set()
+        return {Part.FORWARD: report.forwards.keys(), Part.PEER: peers, Part.METRICS: metrics}
     return {Part.OPENING: report.openings.keys()}
 
 
