@@ -42,6 +42,8 @@ readonly HELPER=$LIB/$IFACE/reverse-tunnel
 readonly CONF=$WIREGUARD/$IFACE.conf
 readonly UNIT=wg-quick@$IFACE.service
 
+tunnel_is_up() { [[ -e /proc/sys/net/ipv4/conf/$IFACE ]]; }
+
 # Set by the tests to the name or the number of a step: the helper dies there as by kill -9.
 STEPS=0
 step() {

@@ -50,7 +50,7 @@ follow() {
       find_uptime
       ((UPTIME >= next)) || continue
       next=$((UPTIME + ${LOOK_EVERY%.*}))
-      is_there || start_anew
+      tunnel_is_up || start_anew
       ask_vps
       find_listeners
       [[ $LISTENERS != "$listeners" ]] || continue
@@ -108,8 +108,6 @@ find_listeners() {
     done <"$file"
   done
 }
-
-is_there() { [[ -e /proc/sys/net/ipv4/conf/$IFACE ]]; }
 
 # start_anew: this watch ends when the unit is stopped
 start_anew() {

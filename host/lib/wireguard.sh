@@ -56,8 +56,6 @@ conf_is_ours() {
   [[ $first == "# Written by reverse-tunnel for the stack "* ]]
 }
 
-tunnel_is_up() { [[ -e $SYSCTL/conf/$IFACE ]]; }
-
 # sync_wireguard: keys, port and peers of the running interface, without taking it down
 sync_wireguard() {
   local wanted running said key
