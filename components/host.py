@@ -92,6 +92,7 @@ class Host(pulumi.ComponentResource):
             create=texts.call("key"),
             drift=drift.of(name, Part.KEYS),
             stdin=_key_lines(private_key, preshared_key, staged=key_staged),
+            secret=True,
             depends_on=[helper, *key_after],
             deleted_with=self.claim,
         )

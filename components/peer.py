@@ -70,6 +70,7 @@ class Peer(pulumi.ComponentResource):
                 drift=key_drift,
                 delete=host.texts.call_if_there("remove-preshared-key", name),
                 stdin=preshared_key.apply(lambda key: f"{key}\n"),
+                secret=True,
                 depends_on=[self.command],
                 deleted_with=vps.claim,
             )

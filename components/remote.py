@@ -221,6 +221,7 @@ class Remote:
         drift: str | None = None,
         delete: pulumi.Input[str] | None = None,
         stdin: pulumi.Input[str] | None = None,
+        secret: bool = False,
         depends_on: Sequence[pulumi.Resource] = (),
         deleted_with: pulumi.Resource | None = None,
         hooks: pulumi.ResourceHookBinding | None = None,
@@ -238,6 +239,8 @@ class Remote:
                 the command then runs again, and `preview --diff` shows why. It replaces `update`.
             delete: the text that undoes it, run from recorded state; None: nothing to undo.
             stdin: what it is about; secrets only here.
+            secret: whether one is there. Then its output, too, which should hold none, is kept as
+                one: for each forward that would be two more that the engine encrypts at each step.
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
             hooks: what else is done when it runs.
@@ -272,7 +275,7 @@ class Remote:
                 ignore_changes=self._ignored(update),
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,
-                additional_secret_outputs=["stdout", "stderr"],
+                additional_secret_outputs=["stdout", "stderr"] if secret else None,
                 retain_on_delete=self.fate is Fate.FORGOTTEN or None,
                 transformations=[_in_place] if self.fate is Fate.REPLACED else None,
                 hooks=hooks,

@@ -144,12 +144,20 @@ def test_nothing_that_a_diff_should_show_is_secret(home: Recording) -> None:
         assert ("stdin" in each.secrets) == each.name.endswith("-key")
 
 
-def test_no_command_logs_keeps_its_output_in_clear_or_hands_it_to_the_next(home: Recording) -> None:
+def test_no_command_logs_or_hands_its_output_to_the_next(home: Recording) -> None:
     for each in home.commands:
         assert each.inputs["logging"] == "none"
         assert each.inputs["addPreviousOutputInEnv"] is False
-        assert each.secret_outputs >= {"stdout", "stderr"}
         assert each.inputs["connection"]["dialErrorLimit"] == 3
+
+
+def test_what_is_given_a_secret_keeps_its_output_as_one() -> None:
+    commands = made(example({"clients.laptop.presharedKey": True})).commands
+    given = {each.name for each in commands if "stdin" in each.secrets}
+    assert given == {"vps-key", "homelab-key", "attic-key", "laptop@preshared-key"}
+    for each in commands:
+        kept = {"stdout", "stderr"} if each.name in given else set()
+        assert each.secret_outputs & {"stdout", "stderr"} == kept
 
 
 def test_a_seed_is_a_password_resource(home: Recording) -> None:
