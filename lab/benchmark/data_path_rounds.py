@@ -20,6 +20,8 @@ ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used un
 _CLOSE = (WIREGUARD, CLIENT, RATHOLE)  # of which the goals ask for a few percent: measured twice
 _COUNTS = (1, 100, 1000)  # forwards
 LESS_MEMORY = "85MiB"  # what this project's tunnel gets of a VPS of 512 MB
+FIRST, LAST = "asked first", "asked last"
+_PAIRS = 4  # of loads that find the difference between two forwards
 PORT_FIRST, ADDRESS_FIRST = "the port", "whether the address is this host's, as at first"
 _GIGABYTE = 1e9
 
@@ -46,13 +48,15 @@ class Rounds:
         self._algorithms = Sheet(tables.ALGORITHMS)
         self._by_program = Sheet(tables.PROGRAMS)
         self._by_count = Sheet(tables.COUNTS)
+        self._by_place = Sheet(tables.PLACES)
         self._by_rule = Sheet(tables.RULES)
 
     def tables(self) -> tuple[Table, ...]:
         """What has been found."""
         main = (self._throughput, self._requests, self._packets, self._spending)
-        others = (self._algorithms, self._by_program, self._by_count, self._by_rule)
-        return tuple(sheet.table() for sheet in (*main, *others))
+        others = (self._algorithms, self._by_program)
+        own = (self._by_count, self._by_place, self._by_rule)
+        return tuple(sheet.table() for sheet in (*main, *others, *own))
 
     def prepare(self, ways: Sequence[Way]) -> dict[str, str]:
         """Let each of them stand once.
@@ -180,9 +184,12 @@ class Rounds:
 
     def _measure_requests(self, sheet: Sheet, row: str, port: int) -> None:
         visitor = self._visitor
-        sheet.take(row, (tables.NEW,), lambda: (visitor.new_connections(port),))
+        self._measure_connections(sheet, row, port)
         sheet.take(row, (tables.P50, tables.P99), lambda: visitor.paced_latency(port))
         sheet.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))
+
+    def _measure_connections(self, sheet: Sheet, row: str, port: int) -> None:
+        sheet.take(row, (tables.NEW,), lambda: (self._visitor.new_connections(port),))
 
     def _compare_algorithms(self, way: Way) -> None:
         directions = (
@@ -204,17 +211,24 @@ class Rounds:
         before = self._road.memory()
         with self._at_rest(way, way.web):
             self._measure_flows(self._by_program, row, way)
-            connect = self._visitor.new_connections
-            self._by_program.take(row, (tables.NEW,), lambda: (connect(way.web),))
+            self._measure_connections(self._by_program, row, way.web)
             self._by_program.add(row, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_count(self, count: int) -> None:
-        port, row = self._road.set_forwards(count), f"{count:,}"
-        with self._at_rest(CLIENT, port):
+        ports, row = self._road.set_forwards(count), f"{count:,}"
+        with self._at_rest(CLIENT, ports[-1]):
             self._measure_flows(self._by_count, row, CLIENT)
-            self._measure_requests(self._by_count, row, port)
+            self._measure_requests(self._by_count, row, ports[-1])
             if count == max(_COUNTS):
-                self._compare_rules(port)
+                self._compare_places({FIRST: ports[0], LAST: ports[-1]})
+                self._compare_rules(ports[-1])
+
+    def _compare_places(self, ports: dict[str, int]) -> None:
+        """In turns, while nothing else changes: all that is different is the place of the rule."""
+        for _ in range(_PAIRS):
+            for row, port in ports.items():
+                self._road.settle()
+                self._measure_connections(self._by_place, row, port)
 
     def _compare_rules(self, port: int) -> None:
         """As they are, and as they were; both now, since the machine is never the same twice."""
@@ -222,5 +236,5 @@ class Rounds:
         for row in (PORT_FIRST, ADDRESS_FIRST):
             if row == ADDRESS_FIRST:
                 self._road.ask_for_addresses_first()
-            self._by_rule.take(row, (tables.NEW,), lambda: (visitor.new_connections(port),))
+            self._measure_connections(self._by_rule, row, port)
             self._by_rule.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))

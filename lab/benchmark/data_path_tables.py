@@ -80,6 +80,13 @@ PROGRAMS = Table(
     plot="bars",
     about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
 )
+PLACES = Table(
+    title="The first of 1,000 forwards and the last",
+    label="forward",
+    columns=(NEW,),
+    reference="asked first",
+    about="In turns, by the same tunnel: what one costs by coming behind all others.",
+)
 RULES = Table(
     title="What a forward's rule asks first",
     label="rule",

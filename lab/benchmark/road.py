@@ -118,11 +118,11 @@ class Road:
         )
         return int(self.lab.host("vps").run(total).stdout) * 1024 / 1e6
 
-    def set_forwards(self, count: int) -> int:
+    def set_forwards(self, count: int) -> list[int]:
         """Let this project have that many forwards, by its files.
 
         Returns:
-            The VPS's port of the pages, by the forward whose rule is the last one to be asked.
+            The VPS's ports of the pages, in the order in which the forwards' rules are asked.
         """
         folder = "/etc/reverse-tunnel/wg0/forwards.d"
         vps = self.lab.host("vps")
@@ -134,7 +134,7 @@ class Road:
         with CLIENT.standing(self.lab):
             rules = vps.run(["iptables", "-t", "nat", "-S", "RT-wg0-DNAT"]).stdout
         asked = map(int, re.findall(r"--dport (\d+) ", rules))
-        return [CLIENT.web, *(port for port in asked if port > _FIRST)][-1]
+        return [port for port in asked if port > _FIRST] or [CLIENT.web]
 
     def ask_for_addresses_first(self) -> None:
         """Let the forwards' rules be as they once were, until the tunnel comes up anew."""

@@ -8,7 +8,7 @@ from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, WIREGUARD
 from lab.benchmark.data_path import findings, goals
-from lab.benchmark.data_path_rounds import ADDRESS_FIRST, PORT_FIRST
+from lab.benchmark.data_path_rounds import ADDRESS_FIRST, FIRST, LAST, PORT_FIRST
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.way import SCRIPTS
 
@@ -127,16 +127,19 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
     rules = table(
         tables.RULES, {PORT_FIRST: {tables.NEW: 1800.0}, ADDRESS_FIRST: {tables.NEW: 1200.0}}
     )
-    told = [*findings({one.title: one for one in (programs, rules)})]
+    places = table(tables.PLACES, {FIRST: {tables.NEW: 1000.0}, LAST: {tables.NEW: 940.0}})
+    told = [*findings({one.title: one for one in (programs, places, rules)})]
 
-    assert len(told) == 4
+    assert len(told) == 5
     assert "carries 15% of what the current one does, that of its backports 95%" in told[0]
     assert "hold 400 MB" in told[1]
     assert "they hold 70 MB, and carry 75%" in told[1]
     assert "carries 125%, and opens 160% of the connections" in told[2]
-    assert "1.50 times as many" in told[3]
+    assert "asked last opens 94%" in told[3]
+    assert "in the middle 97%" in told[3]
+    assert "1.50 times as many" in told[4]
 
 
 def test_of_what_was_not_measured_nothing_is_told() -> None:
-    empty = (table(tables.PROGRAMS, {}), table(tables.RULES, {}))
+    empty = (table(each, {}) for each in (tables.PROGRAMS, tables.PLACES, tables.RULES))
     assert not [*findings({one.title: one for one in empty})]
