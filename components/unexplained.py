@@ -29,7 +29,10 @@ Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]
 def is_unexplained(
     settings: Settings, seen: Mapping[str, Seen], logins: Mapping[str, Sequence[Login]]
 ) -> bool:
-    """Whether a host has what the stack file does not explain, or lacks what it may have had."""
+    """Whether a host has what the stack file does not explain, or lacks what it may have had.
+
+    A server without ssh may have had one, by which it was set up: nobody looks at it to see.
+    """
     others = (
         each.report is None
         or each.report.claimant != claimant(name, logins[name][0].host_key)
@@ -38,6 +41,7 @@ def is_unexplained(
     )
     return (
         any(others)
+        or any(server.ssh is None for server in settings.servers.values())
         or bool(_strangers(settings, seen))
         or _is_unguarded(settings, seen)
         or _has_more(settings, seen)
@@ -207,13 +211,19 @@ def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
     leaving = {
         name: machines[0] for name, machines in record.machines.items() if name not in staying
     }
-    return [
-        Problem(
-            f"{name} ({leaving[name]}): it is no more in the stack file, and the tunnel can't be"
-            f" removed from it: {closed.why} If it is gone for good, put its entry back with"
-            " `forget: true`, run `pulumi up`, and then take the entry out.",
-            unreachable=True,
+
+    def told(name: str, why: str) -> str:
+        gone, back, out = "it is", "its entry back", "the entry"
+        if name in settings.servers:
+            gone, back, out = "its ssh is", "its ssh back", "the ssh"
+        return (
+            f"{name} ({leaving[name]}): {gone} no more in the stack file, and the tunnel can't be"
+            f" removed from it: {why} If it is gone for good, put {back} with `forget: true`, run"
+            f" `pulumi up`, and then take {out} out."
         )
+
+    return [
+        Problem(told(name, closed.why), unreachable=True)
         for name, closed in find_closed(leaving).items()
     ]
 

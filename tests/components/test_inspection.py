@@ -216,7 +216,7 @@ def test_a_server_that_is_reached_directly_waits_for_nobody(sshd: Sshd) -> None:
 def test_what_has_drifted_runs_again_alone_and_is_warned_of(
     sshd: Sshd, *, preview: bool, changes: dict[str, str], command: str, words: str
 ) -> None:
-    made = run(drifting(sshd, **changes), preview=preview, state=None)
+    made = run(drifting(sshd, **changes), preview=preview)
     assert drifted(made) == set(command.split())
     said = words.partition(": its ")[2].partition(": ")[2]
     for again in (each for each in made.commands if each.name in drifted(made)):
@@ -227,9 +227,19 @@ def test_what_has_drifted_runs_again_alone_and_is_warned_of(
 
 
 def test_a_healthy_tunnel_is_no_drift(sshd: Sshd) -> None:
-    made = run(drifting(sshd), preview=True, state=None)
+    made = run(drifting(sshd), preview=True)
     assert drifted(made) == set()
     assert not heard(made, "WARNING")
+
+
+@pytest.mark.parametrize(("wrong", "again"), [("nothing", set()), ("peer laptop", {"laptop"})])
+def test_the_state_is_not_read_where_all_servers_are_looked_at_and_nothing_is_unknown(
+    sshd: Sshd, wrong: str, again: set[str]
+) -> None:
+    values = {**drifting(sshd, wrong=wrong), "servers": {}, "forwards": {}}
+    for line in ("peer cabin - 0 0 0\n", "forward web ok 0 - - - -\n"):
+        sshd.answers = sshd.answers.replace(line, "")
+    assert drifted(run(values, state=None)) == again
 
 
 def test_what_a_host_has_of_a_removed_or_paused_entry_is_no_drift(sshd: Sshd) -> None:

@@ -16,6 +16,7 @@ from components import (
     VpsArgs,
 )
 from settings import SettingsError
+from tests.components.inspected import NOTHING_YET
 from tests.components.recording import Recording, deploy
 from tests.components.samples import example
 from tests.components.test_reverse_tunnel import made
@@ -104,7 +105,7 @@ def from_a_resource() -> Recording:
         tunnel = ReverseTunnel("home", vps)
         return {"at": tunnel.public_address, "forwards": tunnel.forwards}
 
-    return deploy(program)
+    return deploy(program, state=NOTHING_YET)
 
 
 def test_a_vps_of_the_same_program_hands_over_its_address_and_host_key() -> None:

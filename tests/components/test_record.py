@@ -355,6 +355,29 @@ def test_a_server_that_leaves_and_cannot_be_cleaned_is_told_with_the_way_out(
         run(values, preview=False, state=state)
 
 
+WITHOUT_SSH = {"cabin": {"address": "172.16.0.7"}, "attic": {"address": "172.16.0.6"}}
+
+
+def test_so_is_one_that_stays_without_ssh(sshd: Sshd, other: Sshd) -> None:
+    """The VPS still has its peer; it is what is set up on the server that has to go."""
+    values, state = leaving(sshd, other, port=1)
+    values["servers"] = WITHOUT_SSH
+    (warning,) = heard(run(values, state=state), "WARNING")
+    assert "attic (root@127.0.0.1:1): its ssh is no more in the stack file" in warning
+    assert "put its ssh back with `forget: true`" in warning
+    with pytest.raises(LookUpError, match="its ssh is no more in the stack file"):
+        run(values, preview=False, state=state)
+
+
+def test_one_that_stays_without_ssh_and_can_be_cleaned_is_not_mentioned(
+    sshd: Sshd, other: Sshd
+) -> None:
+    values, state = leaving(sshd, other)
+    made = run({**values, "servers": WITHOUT_SSH}, preview=False, state=state)
+    assert not heard(made, "WARNING")
+    assert other.tried == 1
+
+
 def test_a_server_that_leaves_and_can_be_cleaned_is_not_mentioned(sshd: Sshd, other: Sshd) -> None:
     values, state = leaving(sshd, other)
     assert not heard(run(values, preview=False, state=state), "WARNING")
