@@ -97,6 +97,15 @@ def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
             " Choose another name (network.interface), or remove it there."
         )
         return
+    for name, fact in facts.tunnels.items():
+        # It goes after the new one is made, which till then would find the forwards' ports taken.
+        if name != wanted.interface and fact.owner == wanted.owner:
+            yield (
+                f"already has this stack's own tunnel {name}. Run `pulumi destroy` first, or set"
+                f" network.interface back to {name}. If it is another stack's of the same name,"
+                " give this one another: `pulumi stack rename`."
+            )
+            return
     yield from _port_taken(facts, wanted)
     yield from _network_taken(facts, wanted)
     yield from _behind_taken(facts, wanted)
@@ -110,7 +119,7 @@ def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     for name, fact in others.items():
         if fact.port == port:
             yield (
-                f"already uses UDP port {port} for {_other(name, fact.owner, wanted)}."
+                f"already uses UDP port {port} for {_other(name, fact.owner)}."
                 " Choose another one: network.listenPort."
             )
             return
@@ -133,7 +142,7 @@ def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
         if fact.network.overlaps(wanted.network):
             yield (
                 f"already uses the network {fact.network} for"
-                f" {_other(name, fact.owner, wanted)}, and {wanted.network} overlaps it."
+                f" {_other(name, fact.owner)}, and {wanted.network} overlaps it."
                 " Choose another one: network.cidr."
             )
     for route in facts.routes:
@@ -161,12 +170,7 @@ def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 )
 
 
-def _other(name: str, owner: str | None, wanted: Wanted) -> str:
-    if owner == wanted.owner:
-        return (
-            f"this stack's own tunnel {name} (to give a tunnel another interface, run"
-            " `pulumi destroy` first)"
-        )
+def _other(name: str, owner: str | None) -> str:
     return f"the tunnel {name} of the stack {owner or '(unknown)'}"
 
 

@@ -173,12 +173,16 @@ def test_a_network_behind_a_server_that_the_vps_reaches_by_the_tunnel_is_fine() 
     assert said(text, BEHIND) == []
 
 
-def test_a_renamed_tunnel_is_told_apart_from_another_stacks() -> None:
-    """A tunnel's name is its identity; the old one still stands when the new one is made."""
-    text = facts_text("wg9 reverse-tunnel/home 51820 172.16.0.1/24", udp_ports="51820:wg9")
-    advice = said(text)
-    assert len(advice) == 2
-    assert all("this stack's own tunnel wg9" in each for each in advice)
+@pytest.mark.parametrize("wanted", [VPS, SERVER])
+@pytest.mark.parametrize("other", ["51820 172.16.0.1/24", "51821 172.17.0.1/24"])
+def test_a_stacks_own_tunnel_of_another_name_is_said_whatever_its_port_and_network(
+    wanted: Wanted, other: str
+) -> None:
+    """It would still have the forwards' ports when the new one is made, before it goes."""
+    advice = only(facts_text(f"wg9 reverse-tunnel/home {other}", udp_ports="51820:wg9"), wanted)
+    assert "already has this stack's own tunnel wg9" in advice
+    assert "`pulumi destroy`" in advice
+    assert "network.interface back to wg9" in advice
 
 
 def test_a_public_interface_that_is_not_there_is_said_with_those_that_are() -> None:
