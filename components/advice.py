@@ -88,7 +88,7 @@ def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     if mine is not None and mine.owner not in {None, wanted.owner}:
         yield (
             f"already has a tunnel {wanted.interface}, of the stack {mine.owner}."
-            " Choose another name: network.interface."
+            f" Choose another name: network.interface.{_if_renamed(mine.owner, wanted)}"
         )
         return
     if mine is None and wanted.interface in facts.interfaces:
@@ -109,6 +109,14 @@ def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     yield from _port_taken(facts, wanted)
     yield from _network_taken(facts, wanted)
     yield from _behind_taken(facts, wanted)
+
+
+def _if_renamed(owner: str, wanted: Wanted) -> str:
+    """What to do if that stack is this one, under its name of before."""
+    project, _, stack = owner.rpartition("/")
+    if project != wanted.owner.rpartition("/")[0]:
+        return ""
+    return f" If it is this very stack, renamed: `pulumi stack rename {stack}` takes that back."
 
 
 def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:

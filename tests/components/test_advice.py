@@ -95,6 +95,20 @@ def test_a_name_taken_by_another_stack_is_said_with_its_name() -> None:
     assert "network.interface" in advice
 
 
+@pytest.mark.parametrize(
+    ("owner", "way_back"),
+    [
+        ("reverse-tunnel/old-home", "`pulumi stack rename old-home`"),
+        ("library/home", None),  # of another program, so it was not renamed
+    ],
+)
+def test_a_stack_that_was_renamed_is_told_the_way_back(owner: str, way_back: str | None) -> None:
+    advice = only(facts_text(f"wg0 {owner} 51820 172.16.0.1/24", udp_ports="51820:wg0"))
+    assert f"of the stack {owner}" in advice
+    assert ("stack rename" in advice) == (way_back is not None)
+    assert (way_back or "") in advice
+
+
 def test_a_name_taken_by_somebody_elses_interface_is_said() -> None:
     assert "not this project's" in only(facts_text(interfaces="lo ens6 wg0"))
 
