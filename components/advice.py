@@ -92,9 +92,15 @@ def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
         )
         return
     if mine is None and wanted.interface in facts.interfaces:
+        # The look-up knows tunnels by their settings, which one by the script has not.
+        by_script = (
+            " If it was set up by the script of `reverse-tunnel server`, the one of"
+            " `reverse-tunnel server NAME --uninstall` removes it."
+        )
         yield (
-            f"already has an interface {wanted.interface}, which is not this project's."
+            f"already has an interface {wanted.interface}, which `pulumi up` has not made."
             " Choose another name (network.interface), or remove it there."
+            f"{by_script if wanted.listen_port is None else ''}"
         )
         return
     for name, fact in facts.tunnels.items():

@@ -28,26 +28,31 @@ def server(name: str, *, uninstall: bool, output: Path | None, stack: Stack) -> 
     it does nothing. It holds the server's private key; `--uninstall` gives one without.
     """
     settings = stack.plan()
-    wanted = _unmanaged(name, settings)
-    interface = settings.network.interface
     if uninstall:
-        script = uninstall_script(interface)
+        # Whatever NAME is by now: it may have ssh, or be gone from the stack file.
+        script = uninstall_script(settings.network.interface)
     else:
-        files = stack.output("serverConfigs")
-        if name not in files:
-            raise CommandError(f"the stack knows no {name} yet: run `pulumi up` first")
-        if not has_private_key(files[name]):
-            raise CommandError(
-                f"{name} keeps its private key to itself, so no script can set it up. Put its"
-                f" WireGuard file there by hand (`pulumi stack output serverConfigs"
-                f" --show-secrets`), and the key into it, as /etc/wireguard/{interface}.conf."
-            )
-        script = install_script(interface, files[name], wanted.packages)
+        script = _install_script(name, settings, stack)
     if output is None:
         click.echo(script, nl=False)
     else:
         write_secret(output, script.encode())
         click.echo(f"Written to {output}.", err=True)
+
+
+def _install_script(name: str, settings: Settings, stack: Stack) -> str:
+    wanted = _unmanaged(name, settings)
+    interface = settings.network.interface
+    files = stack.output("serverConfigs")
+    if name not in files:
+        raise CommandError(f"the stack knows no {name} yet: run `pulumi up` first")
+    if not has_private_key(files[name]):
+        raise CommandError(
+            f"{name} keeps its private key to itself, so no script can set it up. Put its"
+            f" WireGuard file there by hand (`pulumi stack output serverConfigs"
+            f" --show-secrets`), and the key into it, as /etc/wireguard/{interface}.conf."
+        )
+    return install_script(interface, files[name], wanted.packages)
 
 
 def _unmanaged(name: str, settings: Settings) -> Server:

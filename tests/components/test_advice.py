@@ -109,8 +109,16 @@ def test_a_stack_that_was_renamed_is_told_the_way_back(owner: str, way_back: str
     assert (way_back or "") in advice
 
 
-def test_a_name_taken_by_somebody_elses_interface_is_said() -> None:
-    assert "not this project's" in only(facts_text(interfaces="lo ens6 wg0"))
+def test_a_name_taken_by_an_interface_that_no_up_has_made_is_said() -> None:
+    text = facts_text(interfaces="lo ens6 wg0")
+    assert "interface wg0, which `pulumi up` has not made" in only(text)
+
+
+def test_on_a_server_it_may_be_by_the_script_and_what_removes_that_is_said() -> None:
+    """It had no ssh until now."""
+    text = facts_text(interfaces="lo ens6 wg0")
+    assert "`reverse-tunnel server NAME --uninstall`" in only(text, SERVER)
+    assert "--uninstall" not in only(text, VPS)
 
 
 def test_a_port_taken_by_another_stack_is_said_with_its_name() -> None:

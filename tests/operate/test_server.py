@@ -80,6 +80,13 @@ def test_the_uninstall_holds_no_secret_and_asks_for_none(project: Project) -> No
     assert all("secret" not in call for call in project.calls)
 
 
+@pytest.mark.parametrize("name", ["homelab", "shed"])
+def test_the_uninstall_is_for_one_that_has_ssh_by_now_or_is_gone_too(name: str) -> None:
+    """The script leaves alone whatever it has not set up."""
+    done = run("server", name, "--uninstall")
+    assert (done.exit_code, done.stdout) == (0, run("server", "cabin", "--uninstall").stdout)
+
+
 def test_written_to_a_file_it_is_for_its_owner_alone() -> None:
     done = run("server", "cabin", "--output", "cabin.sh")
     assert (done.exit_code, done.stdout) == (0, "")
