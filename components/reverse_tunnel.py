@@ -341,11 +341,9 @@ class ReverseTunnel(pulumi.ComponentResource):
         file: Callable[[Machine, Gateway], str],
     ) -> pulumi.Output[Mapping[str, str]]:
         """The WireGuard files of machines that nobody logs in to, by name; secret."""
-        return pulumi.Output.secret(
-            pulumi.Output.all(
-                **{name: self._config(name, machine, file) for name, machine in machines.items()}
-            )
-        )
+        files = {name: self._config(name, machine, file) for name, machine in machines.items()}
+        # `all` of nothing is a list.
+        return pulumi.Output.secret(pulumi.Output.all(**files).apply(dict))
 
     def _config(
         self, name: str, machine: Server | Client, file: Callable[[Machine, Gateway], str]

@@ -180,6 +180,13 @@ def test_outputs_say_what_leads_where_and_keep_files_secret(home: Recording) -> 
     assert home.secret_outputs == {"client_configs", "server_configs"}
 
 
+def test_where_nobody_needs_a_file_both_are_empty_and_still_say_files_by_name() -> None:
+    alone = made(example({"clients": ABSENT, "servers.cabin": ABSENT}))
+    for kind in ("client_configs", "server_configs"):
+        assert alone.outputs[kind] == {}
+    assert alone.secret_outputs == {"client_configs", "server_configs"}
+
+
 def test_the_component_registers_its_outputs_last(home: Recording) -> None:
     (urn,) = [urn for urn in home.component_outputs if urn.endswith(":ReverseTunnel::home")]
     assert set(home.component_outputs[urn]) == {
