@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from operate.failure import CommandError
-from operate.secret_file import output_option, write_secret
+from operate.output import STDOUT, output_option, write_secret
 from operate.stack import Stack, stack_option
 from operate.wireguard_file import (
     as_png,
@@ -28,7 +28,10 @@ _TEXT = ".conf"
 
 @click.command()
 @click.argument("name")
-@output_option("Write it to FILE (mode 0600) instead of showing it: .conf, .png or .svg.")
+@output_option(
+    "Write it to FILE (mode 0600) instead of showing it: .conf, .png or .svg; - prints the .conf.",
+    default=None,
+)
 @stack_option
 def client(name: str, output: Path | None, stack: Stack) -> None:
     """Show the QR code by which the client NAME joins; or write its WireGuard file.
@@ -55,7 +58,6 @@ def client(name: str, output: Path | None, stack: Stack) -> None:
         )
     if output is not None:
         write_secret(output, _KINDS[kind](text))
-        click.echo(f"Written to {output}.", err=True)
     elif complete:
         _check_room(text)
         click.echo(as_terminal(text), nl=False)
@@ -64,7 +66,7 @@ def client(name: str, output: Path | None, stack: Stack) -> None:
 
 
 def _kind(output: Path | None) -> str:
-    kind = _TEXT if output is None else output.suffix.lower()
+    kind = _TEXT if output in {None, STDOUT} else output.suffix.lower()
     if kind not in _KINDS:
         raise click.BadOptionUsage("output", f"{output} must end in {', '.join(_KINDS)}.")
     return kind

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from operate.failure import CommandError
-from operate.secret_file import output_option, write_secret
+from operate.output import output_option, write_secret
 from operate.stack import Stack, stack_option
 from operate.unmanaged import install_script, uninstall_script
 from operate.wireguard_file import has_private_key
@@ -17,7 +17,7 @@ from settings import Server, Settings
 @click.option("--uninstall", is_flag=True, help="The script that takes all of it away again.")
 @output_option("Write it to FILE (mode 0600) instead of printing it.")
 @stack_option
-def server(name: str, *, uninstall: bool, output: Path | None, stack: Stack) -> None:
+def server(name: str, *, uninstall: bool, output: Path, stack: Stack) -> None:
     """Print the script that makes the server NAME, which has no ssh, part of the tunnel.
 
     Pipe it into the server's shell, or paste it there; it becomes root by sudo if need be:
@@ -33,11 +33,7 @@ def server(name: str, *, uninstall: bool, output: Path | None, stack: Stack) -> 
         script = uninstall_script(settings.network.interface)
     else:
         script = _install_script(name, settings, stack)
-    if output is None:
-        click.echo(script, nl=False)
-    else:
-        write_secret(output, script.encode())
-        click.echo(f"Written to {output}.", err=True)
+    write_secret(output, script.encode())
 
 
 def _install_script(name: str, settings: Settings, stack: Stack) -> str:
