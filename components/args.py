@@ -122,7 +122,12 @@ class ForwardArgs(TypedDict):
 
 
 class ReverseTunnelArgs(TypedDict):
-    """A whole tunnel; see `settings.Settings`."""
+    """A whole tunnel; see `settings.Settings`.
+
+    A host is looked at before anything is registered only if its `ssh` and `ssh_private_key` are
+    known by then. So give that key as a plain text, by `config.require`: one of
+    `config.require_secret` is an Output. It is kept secret in either way.
+    """
 
     network: NotRequired[NetworkArgs]
     vps: VpsArgs

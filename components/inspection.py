@@ -21,7 +21,7 @@ from components.unexplained import (
     strays,
     without_vps,
 )
-from reach import Login, logins_to
+from reach import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
 from settings import Egress, Packages, Settings, Way
 from settings.allow import VPS
@@ -131,8 +131,21 @@ def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login]
         else:
             known[name] = (logins, wanted)
     if unknown:
-        pulumi.log.info(f"not looked at, the connection is not known yet: {', '.join(unknown)}")
+        _tell_unknown(settings, unknown)
     return known
+
+
+def _tell_unknown(settings: Settings, unknown: Sequence[str]) -> None:
+    # Each once, in their order
+    late = dict.fromkeys(field for name in unknown for field in late_fields(settings, name))
+    key_of_now = (
+        f' A program may give it as a plain text, by `config.require("{SSH_PRIVATE_KEY}")` in place'
+        " of `require_secret`: it is kept secret all the same, and the hosts can be looked at."
+    )
+    pulumi.log.info(
+        f"not looked at, the connection is not known yet: {', '.join(unknown)}."
+        f" Known only later: {', '.join(late)}.{key_of_now if SSH_PRIVATE_KEY in late else ''}"
+    )
 
 
 def _tell(found: Sequence[Problem]) -> None:

@@ -5,7 +5,7 @@ The look-up of `components` and the command line of `operate` both come in by he
 
 from .connection import CONNECT_SECONDS, Ran, ReachError, run_as_root
 from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_path
-from .login import Login, logins_to
+from .login import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "LIBRARY",
     "NO_SUDO",
     "PROTOCOL",
+    "SSH_PRIVATE_KEY",
     "SUDO_ASKS",
     "Login",
     "Ran",
@@ -20,6 +21,7 @@ __all__ = [
     "claimant",
     "helper_call",
     "helper_path",
+    "late_fields",
     "logins_to",
     "root_shell",
     "run_as_root",

@@ -6,7 +6,10 @@ from typing import Optional
 
 from pydantic import SecretStr
 
-from settings import Late, Settings, Way, is_late
+from settings import Late, Settings, Through, Way, is_late
+from settings.allow import VPS
+
+SSH_PRIVATE_KEY = "sshPrivateKey"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,16 @@ def logins_to(settings: Settings, name: str) -> Sequence[Login] | None:
     logins = [_login(way, settings.ssh_private_key) for way in settings.ways_to(name)]
     known = [login for login in logins if login is not None]
     return known if len(known) == len(logins) else None
+
+
+def late_fields(settings: Settings, name: str) -> Sequence[str]:
+    """What of the ways to a host comes from elsewhere: its fields, as a stack file names them."""
+    at, ssh = name if name == VPS else f"servers.{name}", settings.ssh_of(name)
+    values = {"host": ssh.host, "port": [ssh.port], "user": [ssh.user], "hostKey": [ssh.host_key]}
+    fields = [f"{at}.ssh.{field}" for field, given in values.items() if any(map(is_late, given))]
+    if any(isinstance(place, Through) for place in ssh.host):
+        fields += late_fields(settings, VPS)
+    return [*fields, SSH_PRIVATE_KEY] if is_late(settings.ssh_private_key) else fields
 
 
 def _login(way: Way, key: Late[SecretStr] | None) -> Login | None:

@@ -125,9 +125,13 @@ class Settings(Model):
         """Those among them that are gone for good."""
         return [name for name in self.managed_hosts if self.is_forgotten(name)]
 
+    def ssh_of(self, name: str) -> Ssh:
+        """Return how the managed server of that name, or `vps`, is reached."""
+        return self.vps.ssh if name == VPS else self.managed_servers[name]
+
     def ways_to(self, name: str) -> tuple[Way, ...]:
         """Return the ways in to the managed server of that name, or to `vps`, in their order."""
-        ssh = self.vps.ssh if name == VPS else self.managed_servers[name]
+        ssh = self.ssh_of(name)
         ways: list[Way] = []
         for place in ssh.host:
             if isinstance(place, Through):

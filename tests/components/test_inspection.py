@@ -126,7 +126,42 @@ def test_a_host_whose_connection_is_not_known_yet_is_passed_over_with_one_line(
 
     made = deploy(program)
     assert sshd.probed == 0
-    assert heard(made, "INFO") == ["INFO: not looked at, the connection is not known yet: vps"]
+    (said,) = heard(made, "INFO")
+    assert said.startswith("INFO: not looked at, the connection is not known yet: vps. ")
+    assert said.endswith(f" Known only later: vps.ssh.{late}.")
+
+
+def test_a_late_private_key_is_named_with_what_lets_the_hosts_be_looked_at(sshd: Sshd) -> None:
+    """Most programs ask for it by `config.require_secret`, which is an Output."""
+
+    def program(key: pulumi.Input[str]) -> dict[str, pulumi.Output[str]]:
+        values = {**stack(sshd), "sshPrivateKey": key}
+        return {"at": ReverseTunnel("home", load(values, agent=False)).public_address}
+
+    made = deploy(lambda: program(pulumi.Output.secret(sshd.private_key)))
+    assert sshd.probed == 0
+    (said,) = heard(made, "INFO")
+    assert " Known only later: sshPrivateKey." in said
+    assert '`config.require("sshPrivateKey")`' in said
+    plain = deploy(lambda: program(sshd.private_key), state=NOTHING_YET)
+    assert sshd.probed == 1
+    assert not heard(plain, "INFO")
+    assert all("connection" in each.secrets for each in plain.commands)
+
+
+def test_what_is_late_on_the_way_to_a_server_is_named_once(sshd: Sshd) -> None:
+    late = pulumi.Output.from_input
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        homelab = {
+            "address": "172.16.0.4",
+            "ssh": {"host": [late("192.168.1.20"), {"through": "vps"}], "hostKey": host_key(2)},
+        }
+        values = {**stack(sshd, port=late(sshd.port)), "servers": {"homelab": homelab}}
+        return {"at": ReverseTunnel("home", load(values, agent=False)).public_address}
+
+    (said,) = heard(deploy(program), "INFO")
+    assert ": vps, homelab. Known only later: vps.ssh.port, servers.homelab.ssh.host." in said
 
 
 # ---- several ways ----
