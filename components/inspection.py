@@ -172,7 +172,7 @@ def _explained(
     so_far: Inspection,
 ) -> Inspection:
     """The same with what the record explains."""
-    left = strays(settings, seen, record)
+    left = strays(settings, seen, record, logins)
     drift = so_far.drift.and_also(drift_by_record(settings, seen, record, left, logins))
     named = [
         f"{name}: {part.value} {entry}: no stack has it"

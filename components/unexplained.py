@@ -49,12 +49,26 @@ def is_unexplained(
     )
 
 
-def strays(settings: Settings, seen: Mapping[str, Seen], record: Record) -> Entries:
-    """The entries on hosts that neither the stack file nor the record has."""
+def strays(
+    settings: Settings,
+    seen: Mapping[str, Seen],
+    record: Record,
+    logins: Mapping[str, Sequence[Login]],
+) -> Entries:
+    """The entries on hosts that neither the stack file has, nor a delete of the record removes."""
+
+    def has_a_delete(host: str, part: Part, entry: str) -> bool:
+        login = record.entries.get((host, part, entry))
+        if login is None:
+            return False
+        # By its peer a server may be reached that is cleaned in this very run.
+        is_on_the_way = part is Part.PEER and entry in record.machines
+        # With another host key the claim is released, and the entry's own delete with it is let
+        # go; but what is there has another claimant by then.
+        return is_on_the_way or login.host_key == logins[host][0].host_key
+
     found = {
-        name: [
-            (part, entry) for part, entry in entries if (name, part, entry) not in record.entries
-        ]
+        name: [(part, entry) for part, entry in entries if not has_a_delete(name, part, entry)]
         for name, entries in _strangers(settings, seen).items()
     }
     return {name: entries for name, entries in found.items() if entries}

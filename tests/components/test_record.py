@@ -415,6 +415,7 @@ def test_an_entry_that_leaves_a_machine_that_is_gone_is_told_with_the_way_out(
 ) -> None:
     """Its delete goes by what is recorded: it would dial that machine for ever."""
     values, state = taken_out(sshd, other, port=1)
+    sshd.answers = f"{facts_text()}none\n"
     said = "\n".join(heard(run(values, state=state), "WARNING"))
     for entry in ("its forward web", "its peer laptop", "its preshared key of laptop"):
         assert f"vps (root@127.0.0.1:1): {entry} is no more in the stack file" in said
@@ -444,9 +445,31 @@ def test_an_entry_that_leaves_by_a_way_that_still_leads_there_is_not_mentioned(
     sshd: Sshd, other: Sshd
 ) -> None:
     """The way of now was looked at; a machine that lives is cleaned as a whole."""
-    for made_by in (sshd, other):
-        values, state = taken_out(sshd, made_by)
-        assert not heard(run(values, preview=False, state=state), "WARNING")
+    values, state = taken_out(sshd)
+    assert not heard(run(values, preview=False, state=state), "WARNING")
+    values, state = taken_out(sshd, other)
+    sshd.answers = f"{facts_text()}none\n"
+    assert not heard(run(values, preview=False, state=state), "WARNING")
+
+
+def test_an_entry_that_leaves_when_its_host_has_got_another_host_key_is_removed(
+    sshd: Sshd, other: Sshd, removed: list[object]
+) -> None:
+    """Its delete is let go with the claim's, which leaves the machine to its new claimant."""
+    values, state = taken_out(sshd, other)
+    run(values, preview=False, state=state)
+    assert removed == [("vps", [(Part.FORWARD, "web"), (Part.PEER, "laptop")])]
+
+
+def test_but_not_the_peer_of_a_server_that_leaves_which_may_be_cleaned_by_the_tunnel(
+    sshd: Sshd, other: Sshd, removed: list[object]
+) -> None:
+    values, state = taken_out(sshd, other)
+    attic = {"address": "172.16.0.6", "ssh": stack(sshd)["vps"]["ssh"]}
+    before = {**values, **stack(other), "servers": {**values["servers"], "attic": attic}}
+    sshd.answers = sshd.answers.replace("peer laptop", "peer attic - 0 0 0\npeer laptop")
+    run(values, preview=False, state={**state, **state_of(before)})
+    assert removed == [("vps", [(Part.FORWARD, "web"), (Part.PEER, "laptop")])]
 
 
 def test_so_is_one_whose_recorded_way_is_not_the_one_that_leads_there_from_here(
