@@ -103,8 +103,9 @@ verb_write_metrics() {
 # do it at once, each by a name of its own.
 renew_metrics() {
   local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.$$
-  metrics_text >"$staged"
-  chmod 0644 "$staged"
+  # The folder may be node_exporter's own user's: what that puts in the file's place is never followed.
+  rm -f "$staged"
+  (umask 022 && set -o noclobber && metrics_text >"$staged")
   mv -fT "$staged" "$METRICS_FILE"
 }
 

@@ -163,3 +163,17 @@ def test_many_at_once_do_not_get_into_each_others_way(vps: Tunnel) -> None:
     assert (done.stdout, done.stderr) == ("", "")
     assert samples(vps.machine)["up", ""] == 1
     assert vps.machine.run(f"ls -A {FOLDER}").stdout.split() == [FILE.rpartition("/")[2]]
+
+
+def test_the_folders_owner_cannot_lead_root_elsewhere(ends: World) -> None:
+    """It may be node_exporter's own user's, who puts a link where the file is being written."""
+    machine = ends.vps.machine
+    machine.run("echo old >/root/secret; chmod 600 /root/secret")
+    swap = f"for file in {FOLDER}/.*.prom.*; do ln -sf /root/secret $file; done"
+    machine.run(f"printf '#!/bin/sh\\n{swap}\\nexec /usr/bin/wg \"$@\"\\n' >/usr/local/sbin/wg")
+    machine.run("chmod 755 /usr/local/sbin/wg")
+    ends.vps.call("write-metrics", check=False)
+    machine.run("rm /usr/local/sbin/wg")
+    assert machine.run("stat -c %a /root/secret; cat /root/secret").stdout == "600\nold\n"
+    ends.vps.call("write-metrics")
+    assert machine.run(f"stat -c '%F %a' {FILE}").stdout == "regular file 644\n"
