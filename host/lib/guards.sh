@@ -97,7 +97,8 @@ guard_allowed() {
 }
 
 # find_outside: where strangers come from, into OUTSIDE: the public interface, and whatever else a
-# default route leaves by, as IPv6 may. A bridge of Docker's or a private network is not outside.
+# default route leaves by, as IPv6 may, or a second line by rules of its own. A bridge of Docker's or a
+# private network is not outside.
 # Other tunnels of ours on this host are open to their own peers: OTHER_TUNNELS, TUNNEL_PORTS.
 find_outside() {
   local folder name words
@@ -111,10 +112,12 @@ find_outside() {
   while read -r words; do
     [[ $words =~ \ dev\ ([^ ]+) ]] || continue
     name=${BASH_REMATCH[1]}
+    # In a table of its own a VPN has such a route, too, but to no router.
+    [[ $words != *" table "* || $words == *" via "* ]] || continue
     [[ " ${OUTSIDE[*]} ${OTHER_TUNNELS[*]} $IFACE lo " == *" $name "* ]] || OUTSIDE+=("$name")
   done < <(
-    ip -4 route show default
-    ip -6 route show default 2>/dev/null || true
+    ip -4 route show table all default
+    ip -6 route show table all default 2>/dev/null || true
   )
 }
 

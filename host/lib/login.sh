@@ -13,6 +13,8 @@ find_ssh_ports() {
   # Not what an sshd opens for somebody's port forwarding: that one is the child of another.
   while read -r _ _ _ line _ pids; do
     [[ $line != 127.* && $line != "[::1]"* && $pids =~ \"sshd[^\"]*\",pid=([0-9]+) ]] || continue
+    # Anybody may give a program this name; who runs it is the owner of its folder.
+    [[ -O /proc/${BASH_REMATCH[1]} ]] || continue
     read_process "${BASH_REMATCH[1]}" || continue
     [[ $(cat "/proc/$PARENT/comm" 2>/dev/null) == sshd* ]] || ports[${line##*:}]=1
   done < <(ss -Hltnp)

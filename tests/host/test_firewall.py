@@ -551,6 +551,37 @@ def test_a_port_to_which_ssh_is_moved_later_gets_in(guarded_vps: Guarded) -> Non
     machine.run("kill $(cat /run/moved)")
 
 
+def test_what_only_has_the_name_of_sshd_opens_no_port(guarded_vps: Guarded) -> None:
+    """Anybody on the VPS may start a program of that name."""
+    machine = guarded_vps.vps.machine
+    machine.run("cp $(realpath /usr/bin/python3) /usr/bin/sshd-of-nobody")
+    words = "su -s /bin/sh nobody -c 'exec /usr/bin/sshd-of-nobody -m http.server 31337'"
+    imposter = machine.start(f"exec {words}")
+    listens = "ss -Hltnp sport = 31337"
+    eventually(lambda: "sshd-of-nobody" in machine.run(listens).stdout, LONG, "nobody listens")
+    guarded_vps.vps.call("restore")
+    assert not [line for line in guards(machine) if "31337" in line]
+    assert call(guarded_vps.client, "tcp", VPS, 31337) == "-"
+    imposter.kill()
+    imposter.wait()
+    machine.run("rm /usr/bin/sshd-of-nobody")
+
+
+def test_a_second_line_by_rules_of_its_own_is_outside_too(guarded_vps: Guarded) -> None:
+    """As clouds set up a second interface; a VPN's own table leads to no router, and is not."""
+    world, machine = guarded_vps.world, guarded_vps.vps.machine
+    machine.join(world.internet, "ens7 192.0.2.130/25", "second 192.0.2.129/25")
+    machine.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
+    machine.run("ip route add default dev vpn0 table 51820")
+    machine.run("ip rule add from 192.0.2.130 lookup 101")
+    assert call(world.internet, "tcp", "192.0.2.130", 9000) == "192.0.2.129"
+    machine.run("ip route add default via 192.0.2.129 dev ens7 table 101")
+    guarded_vps.vps.call("restore")
+    assert call(world.internet, "tcp", "192.0.2.130", 9000) == "-"
+    assert not [line for line in guards(machine) if "vpn0" in line]
+    machine.run("ip link del ens7; ip link del vpn0; ip rule del from 192.0.2.130 lookup 101")
+
+
 def test_a_login_through_the_tunnel_must_be_allowed(open_vps: Guarded) -> None:
     """It would be refused its own next login: said before anything is done."""
     to = f"root@{INSIDE}"
