@@ -62,6 +62,7 @@ class Drift:
 
 _HOST_WORDS = {
     "modes": "files open to others",
+    "link": "switched off",
     "mtu": "MTU changed",
     "addresses": "addresses changed",
     "routes": "routes missing",

@@ -65,12 +65,13 @@ check_endpoint() {
 
 # start_unit: at every boot, and now. Without the lock, which the unit's PostUp takes.
 start_unit() {
-  local said
+  local said state
   said=$(systemctl enable --quiet "$UNIT" 2>&1) || fail "could not enable $UNIT: ${said//$'\n'/; }"
   step enabled-unit
-  ! tunnel_is_up || systemctl is-active --quiet "$UNIT" || return 0
-  # Not start: the unit may count as running although its interface was deleted.
-  if ! tunnel_is_up; then
+  state=$(systemctl is-active "$UNIT") || true
+  # Not start: the unit may count as running although its interface was deleted. Or it is still starting:
+  # wg-quick waits for a name server, with the file as it was.
+  if ! tunnel_is_up || [[ $state == activating ]]; then
     said=$(timeout "$START_WAIT" systemctl restart "$UNIT" 2>&1) ||
       fail "$UNIT did not start: ${said//$'\n'/; } ($(unit_log))"
     step started-unit

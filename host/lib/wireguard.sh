@@ -91,10 +91,10 @@ drop_vps() {
   for key in "${!PEER[@]}"; do wg set "$IFACE" peer "$key" remove; done
 }
 
-# sync_link: address and MTU, which wg knows nothing of
+# sync_link: address and MTU, and that it is up, which wg knows nothing of
 sync_link() {
   # Below 1280 bytes the kernel gives no interface any IPv6.
-  ip link set dev "$IFACE" mtu "${SETTING[mtu]}"
+  ip link set dev "$IFACE" mtu "${SETTING[mtu]}" up
   step synced-mtu
   by_family sync_address
   ((${#FAMILIES[@]} == 2)) || ip -6 address flush dev "$IFACE" scope global 2>/dev/null || true

@@ -219,6 +219,7 @@ def test_a_rule_that_is_gone_is_told(ends: World) -> None:
 
 
 WRONGS = [
+    ("ip link set wg0 down", "link"),
     ("ip link set wg0 mtu 1400", "mtu"),
     ("ip address add 172.16.0.99/24 dev wg0", "addresses"),
     ("ip address flush dev wg0 scope global", "addresses"),
@@ -250,21 +251,22 @@ def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
 
 
 @pytest.mark.parametrize(
-    "harm",
+    ("harm", "words"),
     [
-        "ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)",
-        "ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)",
+        ("ip link set wg0 down", [["link"], ["routes"]]),
+        ("ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
+        ("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
     ],
 )
 def test_a_servers_way_back_to_visitors_that_is_gone_is_told_and_mended(
-    ends: World, harm: str
+    ends: World, harm: str, words: list[list[str]]
 ) -> None:
     """No rule of the firewall tells of it, and the VPS gets answers as before."""
     server = ends.server
     settings = server.machine.read(f"{server.files}/settings")
     assert wrong(server) == []
     server.machine.run(harm)
-    assert wrong(server) == [["routes"]]
+    assert wrong(server) == words
     server.call("interface", stdin=settings)
     assert wrong(server) == []
 
