@@ -53,12 +53,39 @@ install_packages() {
     </dev/null >&2 || die "the packages could not be installed: $missing"
 }
 
+# A start that fails, as at boot when a home router's name server knows nothing yet, is tried again; a
+# program that is the tunnel and was killed is started again. Nobody could log in to do so. Before version
+# 244 systemd takes no unit like wg-quick's that shall.
+write_drop_in() {
+  version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+  text=$(
+    echo "$MARK"
+    printf '[Unit]\nStartLimitIntervalSec=0\n'
+    [ "${version:-0}" -lt 244 ] || printf '[Service]\nRestart=on-failure\nRestartSec=15\n'
+  )
+  [ ! -e "$drop_in" ] || [ "$text" != "$(cat "$drop_in")" ] || return 0
+  mkdir -p "${drop_in%/*}"
+  printf '%s\n' "$text" >"$drop_in.new"
+  mv -f "$drop_in.new" "$drop_in"
+  chmod 0755 "${drop_in%/*}"
+  chmod 0644 "$drop_in"
+  systemctl daemon-reload
+}
+
+remove_drop_in() {
+  [ -e "${drop_in%/*}" ] || return 0
+  rm -f "$drop_in" "$drop_in.new"
+  rmdir "${drop_in%/*}" 2>/dev/null || true
+  systemctl daemon-reload
+}
+
 set_up() {
   [ -d /run/systemd/system ] || die "this system does not run systemd, which starts the tunnel"
   [ ! -e "/etc/reverse-tunnel/$interface" ] ||
     die "this tunnel is set up here by \`pulumi up\` already: nothing was changed"
   [ ! -e "$file" ] || check_owner
   install_packages "$1"
+  write_drop_in
   new=$(echo "$MARK" && wireguard_file)
   if [ -e "$file" ] && [ "$new" = "$(cat "$file")" ] && is_up; then
     systemctl enable --quiet "$unit"
@@ -86,6 +113,7 @@ take_away() {
   systemctl disable --quiet --now "$unit"
   systemctl reset-failed "$unit" 2>/dev/null || true
   rm -f "$file" "$file.new"
+  remove_drop_in
   say "the tunnel is gone; packages stay"
 }
 
@@ -93,6 +121,7 @@ main() {
   verb=$1 interface=$2
   file=/etc/wireguard/$interface.conf
   unit=wg-quick@$interface.service
+  drop_in=/etc/systemd/system/$unit.d/reverse-tunnel.conf
   [ "$(id -u)" = 0 ] || die "run this as root"
   # The login may come through the very tunnel that is started anew.
   trap '' HUP PIPE

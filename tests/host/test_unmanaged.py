@@ -88,3 +88,26 @@ def test_one_whose_endpoint_has_an_unknown_name_does_not_wait_forever(cabin: Mac
     done = cabin.run("sh", stdin=script.replace("START_WAIT=60", "START_WAIT=1"), check=False)
     assert done.status == 1
     assert "can this host resolve the endpoint's name?" in done.stderr
+
+
+def test_a_start_that_fails_is_tried_again(cabin: Machine) -> None:
+    """As at boot, when nobody is there to log in; of systemd, which is asked for that."""
+    drop_in = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    assert install(cabin).status == 0
+    told = cabin.read(drop_in)
+    assert "StartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=15\n" in told
+    # One that was set up by an older script gets it, too.
+    cabin.run(f"rm {drop_in}")
+    assert "all is in place already" in install(cabin).stderr
+    assert cabin.read(drop_in) == told
+    cabin.run("sh", stdin=uninstall_script("wg0"))
+    assert cabin.run(f"ls -d {drop_in.rpartition('/')[0]}", check=False).status != 0
+
+
+def test_a_systemd_that_refuses_such_units_is_not_asked(cabin: Machine) -> None:
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    script = install_script("wg0", server_file("cabin"), Packages.MANUAL)
+    cabin.run("sh", stdin=script, env={"STANDIN_SYSTEMD": "243"})
+    drop_in = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
+    assert "Restart=" not in cabin.read(drop_in)
