@@ -77,11 +77,10 @@ retire_flows() {
   use_family 4
 }
 
-# retire_untranslated: of UDP, flows that came before our rules were there, and that would go on without
-# them for as long as their visitors keep asking. Those of TCP were refused, or have ended.
-retire_untranslated() { by_family retire_family_untranslated; }
-
-retire_family_untranslated() {
+# retire_untranslated: of UDP and of the family in use, flows that came before our rules of nat were there, and
+# that would go on without them for as long as their visitors keep asking. Those of TCP were refused, or have
+# ended.
+retire_untranslated() {
   local claim protocol begin end proto dst port source sport way ranges=''
   if [[ ${SETTING[role]} == server ]]; then
     [[ -z $INSIDE ]] || conntrack -D -f "ipv$FAMILY" -p udp --orig-dst "$INSIDE" \

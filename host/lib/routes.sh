@@ -129,6 +129,26 @@ find_behind() {
   done
 }
 
+# find_own_networks: the private ones that this server is in by other interfaces, of the family in use, into
+# OWN_NETWORKS. Not public ones: somebody there may well come by the VPS.
+OWN_NETWORKS=()
+readonly PRIVATE=([4]="10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16" [6]=fc00::/7)
+find_own_networks() {
+  local network rest private
+  OWN_NETWORKS=()
+  while read -r network rest; do
+    [[ " $rest " != *" via "* && " $rest " != *" dev $IFACE "* ]] || continue
+    [[ $network == */* ]] || network+=/$WHOLE
+    is_network "$network" || continue
+    # Whatever has come since, the tunnel's own go on.
+    ! overlap "$network" "$NETWORK" || continue
+    for private in ${PRIVATE[FAMILY]}; do
+      overlap "$network" "$private" || continue
+      [[ " ${OWN_NETWORKS[*]} " == *" $network "* ]] || OWN_NETWORKS+=("$network")
+    done
+  done < <(ip "-$FAMILY" route show table main 2>/dev/null)
+}
+
 add_routes() { by_family add_family_routes; }
 
 add_family_routes() {
@@ -187,7 +207,8 @@ find_line_address() {
   # By the last way: the line has no address of this family.
   ! is_own "${BASH_REMATCH[1]}" || return 0
   LINE[FAMILY]=${BASH_REMATCH[1]}
-  write_file "${LINE_FILES[FAMILY]}" "${LINE[FAMILY]}"$'\n'
+  # A note for the next boot: a full disk is no reason to stay without a tunnel.
+  (write_file "${LINE_FILES[FAMILY]}" "${LINE[FAMILY]}"$'\n') || true
 }
 
 # Whether this kernel can tell which sockets a packet would come to, into SOCKET_MATCH. Only

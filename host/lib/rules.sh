@@ -34,7 +34,9 @@ want_chains() {
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   local marked="-m connmark --mark $MARK/$MARK"
   local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
-  local -a rules=() begun=() stray=()
+  # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
+  local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
+  local -a rules=() begun=() stray=() spoofed=()
   local restore="-j CONNMARK --restore-mark --nfmask $MARK --ctmask $MARK"
   WANTED=()
   if [[ ${SETTING[role]} == vps ]]; then
@@ -66,15 +68,19 @@ want_chains() {
       stray=("$astray -m socket -j RETURN" "$astray -j DROP")
     fi
     # This host's own tunnel address, too, is reached through the tunnel only.
+    # And nobody outside has one of its addresses, as whom a forward would lead him to a server.
     want "mangle $pre" \
       "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
 -m addrtype ! --src-type LOCAL -j DROP" \
+      "-s $NETWORK ! -i $IFACE -m addrtype ! --src-type LOCAL -j DROP" \
+      "$wireguard" \
       "-i $PUBLIC $here" \
       "! -d $INSIDE/$WHOLE -i $IFACE $here" \
       "${stray[@]}"
     # Visitors from outside, and peers; who calls the VPS's tunnel address means its own services. Asked
     # here, once, and not by each forward: there may be a thousand.
     want "nat $visit" \
+      "$wireguard" \
       "-i $PUBLIC -m addrtype --dst-type LOCAL -j $dnat" \
       "! -d $INSIDE/$WHOLE -i $IFACE -m addrtype --dst-type LOCAL -j $dnat"
     # Both directions: a lower MTU alone does not tell the far ends.
@@ -97,7 +103,10 @@ want_chains() {
       # What others of the home network send by here stays out of the tunnel, where only we forward it.
       find_behind
       for name in "${INTERFACES_BEHIND[@]}"; do
-        ! forwards_by_us "$name" || rules+=("-i $name -o $IFACE -j DROP")
+        forwards_by_us "$name" || continue
+        rules+=("-i $name -o $IFACE -j DROP")
+        # Nor is this server their way to anywhere else, if it passes on for nobody but us.
+        [[ $(<"$SYSCTL/ip_forward") != 0 ]] || rules+=("-i $name -m conntrack --ctstate NEW -j DROP")
       done
     else
       # Where the line has no IPv6, answers find their way by the tunnel (add_last_way). What this
@@ -133,7 +142,12 @@ want_chains() {
     # Connections are marked on their way in, and their answers find back by the mark; everything
     # else leaves by this server's own line.
     # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
+    # Nobody comes by the tunnel who is of a network that this server is in: a service may trust those, and a
+    # broken-into VPS would speak as them.
+    find_own_networks
+    for network in "${OWN_NETWORKS[@]}"; do spoofed+=("-s $network -i $IFACE -j DROP"); done
     want "mangle $pre" \
+      "${spoofed[@]}" \
       "-i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
       "-i $IFACE $syn --set-mss $((SETTING[mtu] - HEADERS))" \
       "! -i $IFACE $marked $restore"
@@ -313,14 +327,19 @@ sync_family_rules() {
   done
   # What leads in comes last, and goes first: each table is exchanged for itself.
   (($# == 0 || ${#SHALL[@]} > 0)) || tables=(nat mangle filter)
+  # On a server what came before the rules is known by having no mark, until they set it.
+  [[ ${SETTING[role]} == vps ]] || (($#)) || tables=(nat filter mangle)
   read_rules
   for table in "${tables[@]}"; do
     changes_of "$table"
-    [[ -z $CHANGES ]] || script+="*$table"$'\n'$CHANGES"COMMIT"$'\n'
+    [[ -n $CHANGES ]] || continue
+    script+="*$table"$'\n'$CHANGES"COMMIT"$'\n'
+    [[ $table == nat && $# == 0 ]] || continue
+    apply_rules "$script"
+    script=
+    retire_untranslated
   done
-  [[ -n $script ]] || return 0
-  step computed-rules
-  apply_rules "$script"
+  [[ -z $script ]] || apply_rules "$script"
 }
 
 # changes_of TABLE: lines for iptables-restore, into CHANGES. Empty if all is as it shall be. Of the
@@ -458,6 +477,7 @@ takes_family_rules() {
 
 apply_rules() {
   local said
+  step computed-rules
   said=$(printf '%s' "$1" | "$IPTABLES-restore" --noflush -w 60 2>&1) ||
     fail "$IPTABLES-restore failed: ${said//$'\n'/; }"
 }

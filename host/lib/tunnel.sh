@@ -7,7 +7,6 @@ verb_up() {
   UNDO=take_down
   use_own_key
   bring_up
-  retire_untranslated
   if [[ ${SETTING[role]} == vps ]]; then
     call_peers
   else

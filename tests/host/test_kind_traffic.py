@@ -260,6 +260,77 @@ def test_what_is_behind_the_server_is_open_as_far_as_was_said(ends: World, nas: 
     nas.run("ip route replace default via 192.0.3.1")
 
 
+@contextmanager
+def speaking_as(machine: Machine, address: str, to: str, way: str) -> Iterator[None]:
+    """The machine calls by another's address, for a while; answers that come back are its own."""
+    machine.run(f"ip address add {address}/32 dev lo; ip route add {to}/32 {way} src {address}")
+    try:
+        yield
+    finally:
+        machine.run(f"ip route del {to}/32 src {address}; ip address del {address}/32 dev lo")
+
+
+@pytest.mark.usefixtures("nas")
+def test_the_vps_cannot_speak_as_somebody_of_the_home_network(ends: World) -> None:
+    """A service may trust those, and the answers would go where the question came from."""
+    vps = ends.vps.machine
+    with speaking_as(vps, "192.168.77.9", SERVER, "dev wg0"):
+        assert call(vps, "tcp", SERVER, 8081) == "192.168.77.9"
+    with speaking_as(vps, NAS, SERVER, "dev wg0"):
+        for protocol in ("tcp", "udp"):
+            assert call(vps, protocol, SERVER, 8081) == "-"
+        ends.server.machine.run(f"iptables -t mangle -D RT-wg0-PRE -s {LAN} -i wg0 -j DROP")
+        assert call(vps, "tcp", SERVER, 8081) == NAS
+    ends.server.call("up")
+
+
+def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
+    """The answer would not come back, but one packet can be enough."""
+    server, peer = ends.server.machine, "172.16.0.9"
+
+    def arrived() -> int:
+        assert call(ends.client, "udp", VPS, 1013) == "-"
+        listed = server.run("iptables -t raw -nvxL PREROUTING").stdout
+        return int(listed.splitlines()[2].split()[0])
+
+    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {peer}")
+    ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
+    with forward(ends, f"udp 1013 -> {SERVER}:8081"):
+        assert call(ends.client, "udp", VPS, 1013) == CLIENT
+        with speaking_as(ends.client, peer, VPS, "via 198.51.100.1"):
+            assert arrived() == 0
+            rule = "172.16.0.0/24 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP"
+            ends.vps.machine.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
+            assert arrived() > 0
+    ends.vps.call("up")
+    server.run("iptables -t raw -F")
+
+
+@pytest.mark.usefixtures("nas")
+def test_a_server_is_no_router_between_its_own_networks(ends: World, nas: Machine) -> None:
+    """It passes on what comes in from there, for answers alone."""
+    server = ends.server.machine
+    with Machine() as lamp:
+        server.join(lamp, "iot0 192.168.50.20/24", "eth0 192.168.50.30/24")
+        lamp.run("ip route add default via 192.168.50.20")
+        nas.run("ip route replace default via 192.168.1.20")
+        serve(lamp, 22)
+        settings = server.read(f"{ends.server.files}/settings")
+        ends.server.call("interface", stdin=settings + "network 192.168.50.0/24\n")
+        assert call(lamp, "tcp", NAS, 22) == "-"
+        assert call(nas, "tcp", "192.168.50.30", 22) == "-"
+        # Nor to anywhere else; from where somebody else wants it, Docker for one, it is.
+        assert call(nas, "tcp", "192.0.2.1", 22) == "-"
+        with forward(ends, f"tcp 2222 -> {NAS}:22"), opening(ends, f"tcp {NAS}:22"):
+            assert call(ends.client, "tcp", VPS, 2222) == CLIENT
+        server.run("sysctl -qw net.ipv4.ip_forward=1")
+        ends.server.call("restore")
+        assert call(lamp, "tcp", NAS, 22) == "192.168.50.30"
+        server.run("sysctl -qw net.ipv4.ip_forward=0")
+        ends.server.call("interface", stdin=settings)
+    nas.run("ip route replace default via 192.0.3.1")
+
+
 def test_the_home_network_does_not_get_into_the_tunnel_by_the_server(
     ends: World, nas: Machine
 ) -> None:
@@ -330,7 +401,7 @@ def test_a_server_reaches_its_own_forward_by_the_public_address(ends: World, pro
         ends.internet.run(f"iptables -D {translate}")
         with way_out(ends):
             assert call(ends.server.machine, protocol, VPS, 1011) == "172.16.0.1"
-            ends.vps.machine.run("iptables -t nat -D RT-wg0-VISIT 2")
+            ends.vps.machine.run("iptables -t nat -D RT-wg0-VISIT 3")
             assert call(ends.server.machine, protocol, VPS, 1011) in SHUT
 
 

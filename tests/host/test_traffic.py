@@ -70,6 +70,53 @@ def test_so_it_is_at_a_server(ends: World) -> None:
     ends.vps.remove("game")
 
 
+@pytest.mark.parametrize("flushed", ["vps", "server"])
+def test_so_it_is_when_somebody_has_flushed_the_rules(ends: World, flushed: str) -> None:
+    """Although its visitor never rests: what comes between two tables is no exception."""
+    end = ends.vps if flushed == "vps" else ends.server
+    ends.vps.put("game", f"udp 87 -> {SERVER}:8080")
+    end.machine.run("iptables -t nat -F; iptables -t mangle -F; conntrack -F")
+    visitor = ends.client.start(f"exec python3 -c '{_RESTLESS}' {VPS} 87")
+    assert visitor.stdout is not None
+    assert visitor.stdout.readline() == "silence\n"
+    end.call("restore")
+    assert visitor.stdout.readline() == "answered\n"
+    visitor.communicate()
+    ends.vps.remove("game")
+
+
+def test_a_port_that_the_tunnel_has_now_is_no_forwards_any_more(ends: World) -> None:
+    """The forward goes when all else is done, and servers find the tunnel before that."""
+    vps, server = ends.vps, ends.server
+    settings = server.machine.read(f"{server.files}/settings")
+    vps.put("quic", f"udp 443 -> {SERVER}:8080")
+    vps.call("interface", stdin=vps.vps_settings(port=443))
+    server.call("interface", stdin=settings.replace(f"{VPS}:51820", f"{VPS}:443"))
+    server.machine.run("ping -c 1 -W 5 172.16.0.1")
+    vps.remove("quic")
+    vps.call("interface", stdin=vps.vps_settings())
+    server.call("interface", stdin=settings)
+    server.machine.run("ping -c 1 -W 5 172.16.0.1")
+
+
+# A visitor that sends every few milliseconds until an answer comes, or ten seconds long.
+_RESTLESS = """
+import socket, sys
+caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+caller.settimeout(0.005)
+caller.connect((sys.argv[1], int(sys.argv[2])))
+for n in range(2000):
+    try:
+        caller.send(b"?")
+        caller.recv(100)
+        print("answered", flush=True)
+        break
+    except OSError:
+        if n == 20:
+            print("silence", flush=True)
+"""
+
+
 # A segment of a connection that is far from where it is by now: SOURCE PORT DESTINATION PORT.
 _ASTRAY = """
 import socket, struct, sys
