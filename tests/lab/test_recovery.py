@@ -115,6 +115,29 @@ def test_a_tunnel_whose_start_failed_at_boot_is_started_again(
     assert example.preview_steps() == []
 
 
+def test_a_start_that_waits_for_a_name_server_is_begun_anew(lab: Lab, example: Deployment) -> None:
+    """It would wait without end, with the interface half made, and go on by the file as it was."""
+    homelab, before = lab.host("homelab"), every_tunnel(lab)
+    vps, name = example.settings("vps"), "vps.example.org"
+    for server in ("homelab", "attic"):
+        lab.host(server).run(f"echo {VPS} {name} >>/etc/hosts")
+    example.configure(vps={**vps, "endpoint": name})
+    example.up()
+    homelab.run(f"sed -i /{name}/d /etc/hosts; mv /etc/resolv.conf /etc/resolv.conf.away")
+    homelab.write("/etc/resolv.conf", "nameserver 192.0.2.53\n")
+    homelab.run("systemctl restart --no-block wg-quick@wg0")
+    hangs = "systemctl is-active wg-quick@wg0 | grep -qx activating && pgrep -x wg && wg show wg0"
+    eventually(lambda: homelab.run(hangs, check=False).returncode == 0, SOON, "it does not wait")
+    example.configure(vps=vps)
+    example.up()
+    visit(lab)
+    assert homelab.run("systemctl is-active wg-quick@wg0").stdout == "active\n"
+    homelab.run("mv /etc/resolv.conf.away /etc/resolv.conf")
+    lab.host("attic").run(f"sed -i /{name}/d /etc/hosts")
+    all_is(before, lab)
+    assert example.preview_steps() == []
+
+
 def test_rules_come_and_go_with_the_tunnel(lab: Lab, example: Deployment) -> None:
     """Stopped and started by hand: nothing of it is left, then each rule is there once."""
     before = every_tunnel(lab)
