@@ -53,9 +53,8 @@ install_packages() {
     </dev/null >&2 || die "the packages could not be installed: $missing"
 }
 
-# A start that fails, as at boot when a home router's name server knows nothing yet, is tried again; a
-# program that is the tunnel and was killed is started again. Nobody could log in to do so. Before version
-# 244 systemd takes no unit like wg-quick's that shall.
+# A start that fails, as at boot when a home router's name server knows nothing yet, is tried again: nobody
+# could log in to do so. Before version 244 systemd takes no unit like wg-quick's that shall.
 write_drop_in() {
   version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   text=$(
@@ -73,7 +72,7 @@ write_drop_in() {
 }
 
 remove_drop_in() {
-  [ -e "${drop_in%/*}" ] || return 0
+  [ -e "$drop_in" ] && [ "$(head -n 1 "$drop_in")" = "$MARK" ] || return 0
   rm -f "$drop_in" "$drop_in.new"
   rmdir "${drop_in%/*}" 2>/dev/null || true
   systemctl daemon-reload
@@ -106,14 +105,15 @@ set_up() {
 
 take_away() {
   if [ ! -e "$file" ]; then
+    remove_drop_in
     say "nothing is here"
     return
   fi
   check_owner
   systemctl disable --quiet --now "$unit"
   systemctl reset-failed "$unit" 2>/dev/null || true
-  rm -f "$file" "$file.new"
   remove_drop_in
+  rm -f "$file" "$file.new"
   say "the tunnel is gone; packages stay"
 }
 

@@ -62,7 +62,7 @@ class HostReport:
         chains: those whose rules are not as they shall be, with what is wrong.
         metrics: whether it writes any, on the VPS.
         unguarded: whether there is no firewall, neither a kept one nor one on trial.
-        wrong: what else of it is not as it was made: `modes`, `mtu`, `addresses`,
+        wrong: what else of it is not as it was made: `modes`, `link`, `mtu`, `addresses`,
             `routes`, `forwarding`, `metrics`, `firewall`, `key`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.

@@ -136,5 +136,16 @@ overlap() {
   [[ ${#first} == "${#FIRST}" && ! $first > $LAST && ! $FIRST > $last ]]
 }
 
+readonly PRIVATE="10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 fc00::/7 fe80::/10"
+
+# is_private NETWORK: whether all of it is nobody's on the internet
+is_private() {
+  local range
+  for range in $PRIVATE; do
+    ! overlap "$1" "$range" || ((${1#*/} < ${range#*/})) || return 0
+  done
+  return 1
+}
+
 # contains NETWORK ADDRESS
 contains() { overlap "$1" "$2"; }

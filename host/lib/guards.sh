@@ -112,13 +112,23 @@ find_outside() {
   while read -r words; do
     [[ $words =~ \ dev\ ([^ ]+) ]] || continue
     name=${BASH_REMATCH[1]}
-    # In a table of its own a VPN has such a route, too, but to no router.
-    [[ $words != *" table "* || $words == *" via "* ]] || continue
+    # In a table of its own a VPN has such a route, too, but to no router; and a private network, but by
+    # no public address.
+    [[ $words != *" table "* ]] || { [[ $words == *" via "* ]] && is_publicly_known "$name"; } || continue
     [[ " ${OUTSIDE[*]} ${OTHER_TUNNELS[*]} $IFACE lo " == *" $name "* ]] || OUTSIDE+=("$name")
   done < <(
     ip -4 route show table all default
     ip -6 route show table all default 2>/dev/null || true
   )
+}
+
+# is_publicly_known INTERFACE: whether it has an address of the internet
+is_publicly_known() {
+  local address
+  while read -r _ _ _ address _; do
+    is_private "$address" || return 0
+  done < <(ip -o address show dev "$1" scope global 2>/dev/null)
+  return 1
 }
 
 # guard_families: for which of them there are guards

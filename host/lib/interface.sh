@@ -65,17 +65,25 @@ check_endpoint() {
 
 # start_unit: at every boot, and now. Without the lock, which the unit's PostUp takes.
 start_unit() {
-  local said state
+  local said
   said=$(systemctl enable --quiet "$UNIT" 2>&1) || fail "could not enable $UNIT: ${said//$'\n'/; }"
   step enabled-unit
-  state=$(systemctl is-active "$UNIT") || true
-  # Not start: the unit may count as running although its interface was deleted. Or it is still starting:
-  # wg-quick waits for a name server, with the file as it was.
-  if ! tunnel_is_up || [[ $state == activating ]]; then
+  # Not start: the unit may count as running although its interface was deleted.
+  if ! tunnel_is_up || start_hangs; then
     said=$(timeout "$START_WAIT" systemctl restart "$UNIT" 2>&1) ||
       fail "$UNIT did not start: ${said//$'\n'/; } ($(unit_log))"
     step started-unit
   fi
+}
+
+# start_hangs: whether the unit is still starting although the tunnel is there: wg-quick waits for a name
+# server, with the file as it was. Another start may only have waited for this run's lock.
+start_hangs() {
+  local n
+  for ((n = 0; n < 25; n++)); do
+    [[ $(systemctl is-active "$UNIT") == activating ]] || return 1
+    sleep 0.2
+  done
 }
 
 unit_log() {

@@ -105,7 +105,7 @@ renew_metrics() {
   local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.$$
   # The folder may be node_exporter's own user's: what that puts in the file's place is never followed.
   rm -f "$staged"
-  (umask 022 && set -o noclobber && metrics_text >"$staged")
+  (umask 022 && metrics_text | dd conv=excl status=none of="$staged")
   mv -fT "$staged" "$METRICS_FILE"
 }
 

@@ -132,20 +132,17 @@ find_behind() {
 # find_own_networks: the private ones that this server is in by other interfaces, of the family in use, into
 # OWN_NETWORKS. Not public ones: somebody there may well come by the VPS.
 OWN_NETWORKS=()
-readonly PRIVATE=([4]="10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16" [6]=fc00::/7)
 find_own_networks() {
-  local network rest private
+  local network rest
   OWN_NETWORKS=()
   while read -r network rest; do
-    [[ " $rest " != *" via "* && " $rest " != *" dev $IFACE "* ]] || continue
+    [[ " $rest" == *" dev "* && " $rest " != *" via "* && " $rest " != *" dev $IFACE "* ]] || continue
     [[ $network == */* ]] || network+=/$WHOLE
     is_network "$network" || continue
     # Whatever has come since, the tunnel's own go on.
     ! overlap "$network" "$NETWORK" || continue
-    for private in ${PRIVATE[FAMILY]}; do
-      overlap "$network" "$private" || continue
-      [[ " ${OWN_NETWORKS[*]} " == *" $network "* ]] || OWN_NETWORKS+=("$network")
-    done
+    is_private "$network" || continue
+    [[ " ${OWN_NETWORKS[*]} " == *" $network "* ]] || OWN_NETWORKS+=("$network")
   done < <(ip "-$FAMILY" route show table main 2>/dev/null)
 }
 

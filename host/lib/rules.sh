@@ -105,8 +105,10 @@ want_chains() {
       for name in "${INTERFACES_BEHIND[@]}"; do
         forwards_by_us "$name" || continue
         rules+=("-i $name -o $IFACE -j DROP")
-        # Nor is this server their way to anywhere else, if it passes on for nobody but us.
-        [[ $(<"$SYSCTL/ip_forward") != 0 ]] || rules+=("-i $name -m conntrack --ctstate NEW -j DROP")
+        # Nor is this server their way to other networks, where it passes on for nobody but us: what
+        # another tunnel of ours has translated goes on.
+        [[ $(<"$SYSCTL/ip_forward") != 0 ]] ||
+          rules+=("-i $name ! -o $name -m conntrack --ctstate NEW -m conntrack ! --ctstate DNAT -j DROP")
       done
     else
       # Where the line has no IPv6, answers find their way by the tunnel (add_last_way). What this

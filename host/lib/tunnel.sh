@@ -7,6 +7,8 @@ verb_up() {
   UNDO=take_down
   use_own_key
   bring_up
+  # A run may have been killed between the rules and this.
+  by_family retire_untranslated
   if [[ ${SETTING[role]} == vps ]]; then
     call_peers
   else

@@ -568,18 +568,23 @@ def test_what_only_has_the_name_of_sshd_opens_no_port(guarded_vps: Guarded) -> N
 
 
 def test_a_second_line_by_rules_of_its_own_is_outside_too(guarded_vps: Guarded) -> None:
-    """As clouds set up a second interface; a VPN's own table leads to no router, and is not."""
+    """As clouds set up a second interface. Not a VPN's own, whose table leads to no router, and not
+    one without an address of the internet."""
     world, machine = guarded_vps.world, guarded_vps.vps.machine
     machine.join(world.internet, "ens7 192.0.2.130/25", "second 192.0.2.129/25")
     machine.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
     machine.run("ip route add default dev vpn0 table 51820")
     machine.run("ip rule add from 192.0.2.130 lookup 101")
+    machine.join(world.internet, "ens8 10.0.1.5/24", "private 10.0.1.1/24")
+    machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
     assert call(world.internet, "tcp", "192.0.2.130", 9000) == "192.0.2.129"
     machine.run("ip route add default via 192.0.2.129 dev ens7 table 101")
     guarded_vps.vps.call("restore")
     assert call(world.internet, "tcp", "192.0.2.130", 9000) == "-"
+    assert call(world.internet, "tcp", "10.0.1.5", 9000) == "10.0.1.1"
     assert not [line for line in guards(machine) if "vpn0" in line]
-    machine.run("ip link del ens7; ip link del vpn0; ip rule del from 192.0.2.130 lookup 101")
+    machine.run("for name in ens7 ens8 vpn0; do ip link del $name; done")
+    machine.run("ip rule del from 192.0.2.130 lookup 101")
 
 
 def test_a_login_through_the_tunnel_must_be_allowed(open_vps: Guarded) -> None:

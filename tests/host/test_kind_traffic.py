@@ -284,6 +284,21 @@ def test_the_vps_cannot_speak_as_somebody_of_the_home_network(ends: World) -> No
     ends.server.call("up")
 
 
+def test_a_visitor_is_nobody_of_the_house_by_a_vpns_wide_route(ends: World) -> None:
+    """Private networks alone are the house's; half of the internet may lead into a VPN."""
+    server = ends.server.machine
+    server.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
+    server.run("ip route add 0.0.0.0/1 dev vpn0; ip route add 10.9.0.0/16 dev vpn0")
+    server.run("ip route add 10.8.0.0/16 via 192.0.2.1")
+    ends.server.call("restore")
+    rules = server.run("iptables -t mangle -S RT-wg0-PRE").stdout
+    kept_out = {line.split()[3] for line in rules.splitlines() if line.endswith("-i wg0 -j DROP")}
+    assert "10.9.0.0/16" in kept_out
+    assert not kept_out & {"0.0.0.0/1", "10.8.0.0/16", "192.0.2.0/24"}
+    server.run("ip link del vpn0; ip route del 10.8.0.0/16")
+    ends.server.call("restore")
+
+
 def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
     """The answer would not come back, but one packet can be enough."""
     server, peer = ends.server.machine, "172.16.0.9"
@@ -323,6 +338,11 @@ def test_a_server_is_no_router_between_its_own_networks(ends: World, nas: Machin
         assert call(nas, "tcp", "192.0.2.1", 22) == "-"
         with forward(ends, f"tcp 2222 -> {NAS}:22"), opening(ends, f"tcp {NAS}:22"):
             assert call(ends.client, "tcp", VPS, 2222) == CLIENT
+        # What somebody has translated is wanted, as the forwards of another tunnel of ours.
+        translated = "PREROUTING -i iot0 -p tcp --dport 2223 -j DNAT --to-destination"
+        server.run(f"iptables -t nat -A {translated} {NAS}:22")
+        assert call(lamp, "tcp", "192.168.50.20", 2223) == "192.168.50.30"
+        server.run(f"iptables -t nat -D {translated} {NAS}:22")
         server.run("sysctl -qw net.ipv4.ip_forward=1")
         ends.server.call("restore")
         assert call(lamp, "tcp", NAS, 22) == "192.168.50.30"

@@ -101,8 +101,17 @@ def test_a_start_that_fails_is_tried_again(cabin: Machine) -> None:
     cabin.run(f"rm {drop_in}")
     assert "all is in place already" in install(cabin).stderr
     assert cabin.read(drop_in) == told
-    cabin.run("sh", stdin=uninstall_script("wg0"))
+    # Nor does it stay where somebody has taken the file away by hand.
+    cabin.run(f"wg-quick down wg0; rm {CONF}")
+    assert "nothing is here" in cabin.run("sh", stdin=uninstall_script("wg0")).stderr
     assert cabin.run(f"ls -d {drop_in.rpartition('/')[0]}", check=False).status != 0
+
+
+def test_what_somebody_else_has_told_its_unit_stays(cabin: Machine) -> None:
+    folder = "/etc/systemd/system/wg-quick@wg0.service.d"
+    cabin.run(f"mkdir -p {folder}; echo '[Service]' >{folder}/reverse-tunnel.conf")
+    cabin.run("sh", stdin=uninstall_script("wg0"))
+    assert cabin.read(f"{folder}/reverse-tunnel.conf") == "[Service]\n"
 
 
 def test_a_systemd_that_refuses_such_units_is_not_asked(cabin: Machine) -> None:
