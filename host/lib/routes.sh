@@ -136,7 +136,8 @@ find_own_networks() {
   local network rest
   OWN_NETWORKS=()
   while read -r network rest; do
-    [[ " $rest" == *" dev "* && " $rest " != *" via "* && " $rest " != *" dev $IFACE "* ]] || continue
+    # A tunnel of ours on this host sees to its own addresses.
+    [[ " $rest" =~ \ dev\ ([^ ]+) && " $rest " != *" via "* && ! -e $ETC/${BASH_REMATCH[1]} ]] || continue
     [[ $network == */* ]] || network+=/$WHOLE
     is_network "$network" || continue
     # Whatever has come since, the tunnel's own go on.

@@ -34,6 +34,8 @@ want_chains() {
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   local marked="-m connmark --mark $MARK/$MARK"
   local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
+  # Nobody outside has one of its addresses, as whom a forward, too, would lead him to a server.
+  local stranger="-s $NETWORK ! -i $IFACE -m addrtype ! --src-type LOCAL -j DROP"
   # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
   local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
   local -a rules=() begun=() stray=() spoofed=()
@@ -68,11 +70,10 @@ want_chains() {
       stray=("$astray -m socket -j RETURN" "$astray -j DROP")
     fi
     # This host's own tunnel address, too, is reached through the tunnel only.
-    # And nobody outside has one of its addresses, as whom a forward would lead him to a server.
     want "mangle $pre" \
       "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
 -m addrtype ! --src-type LOCAL -j DROP" \
-      "-s $NETWORK ! -i $IFACE -m addrtype ! --src-type LOCAL -j DROP" \
+      "$stranger" \
       "$wireguard" \
       "-i $PUBLIC $here" \
       "! -d $INSIDE/$WHOLE -i $IFACE $here" \
@@ -149,6 +150,7 @@ want_chains() {
     find_own_networks
     for network in "${OWN_NETWORKS[@]}"; do spoofed+=("-s $network -i $IFACE -j DROP"); done
     want "mangle $pre" \
+      "$stranger" \
       "${spoofed[@]}" \
       "-i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
       "-i $IFACE $syn --set-mss $((SETTING[mtu] - HEADERS))" \

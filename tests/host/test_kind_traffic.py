@@ -321,6 +321,26 @@ def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
     server.run("iptables -t raw -F")
 
 
+def test_nobody_of_the_home_network_can_speak_as_a_peer(ends: World, nas: Machine) -> None:
+    """Nor by the home's own wire."""
+    server, peer = ends.server.machine, "172.16.0.9"
+
+    def arrived() -> int:
+        assert call(nas, "udp", "192.168.1.20", 8081) == "-"
+        listed = server.run("iptables -t mangle -nvxL INPUT").stdout
+        return int(listed.splitlines()[2].split()[0])
+
+    assert call(nas, "udp", "192.168.1.20", 8081) == NAS
+    server.run(f"iptables -t mangle -I INPUT -s {peer}; sysctl -qw net.ipv4.conf.lan0.rp_filter=0")
+    with speaking_as(nas, peer, "192.168.1.20", "dev eth0"):
+        assert arrived() == 0
+        rule = "172.16.0.0/24 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP"
+        server.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
+        assert arrived() > 0
+    ends.server.call("up")
+    server.run(f"iptables -t mangle -D INPUT -s {peer}")
+
+
 @pytest.mark.usefixtures("nas")
 def test_a_server_is_no_router_between_its_own_networks(ends: World, nas: Machine) -> None:
     """It passes on what comes in from there, for answers alone."""
