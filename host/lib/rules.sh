@@ -142,13 +142,13 @@ want_chains() {
       "-i $IFACE -j DROP" \
       "${rules[@]}"
     rules=()
-    # Connections are marked on their way in, and their answers find back by the mark; everything
-    # else leaves by this server's own line.
-    # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
     # Nobody comes by the tunnel who is of a network that this server is in: a service may trust those, and a
     # broken-into VPS would speak as them.
     find_own_networks
     for network in "${OWN_NETWORKS[@]}"; do spoofed+=("-s $network -i $IFACE -j DROP"); done
+    # Connections are marked on their way in, and their answers find back by the mark; everything
+    # else leaves by this server's own line.
+    # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
     want "mangle $pre" \
       "$stranger" \
       "${spoofed[@]}" \

@@ -6,14 +6,7 @@ from lab import systems
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, RATHOLE, WIREGUARD
-from lab.benchmark.data_path_rounds import (
-    ADDRESS_FIRST,
-    ALGORITHMS,
-    FIRST,
-    LAST,
-    PORT_FIRST,
-    Rounds,
-)
+from lab.benchmark.data_path_rounds import ADDRESS_FIRST, ALGORITHMS, PORT_FIRST, Rounds
 from lab.benchmark.figures import Column, Goal, Section, Table, median
 from lab.benchmark.machine import machine, today
 from lab.benchmark.page import number
@@ -124,7 +117,7 @@ def findings(found: dict[str, Table]) -> Iterator[str]:
                 " The tunnel's unit gives it half of a host's processors; by hand, as compared"
                 " above, it has all."
             )
-    share = _better(places, LAST, FIRST, tables.NEW)
+    share = _better(places, tables.LAST, tables.FIRST, tables.NEW)
     if share:
         yield (
             f"With 1,000 forwards the one whose rule is asked last opens {share:.0%} of the"

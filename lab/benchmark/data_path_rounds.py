@@ -20,7 +20,6 @@ ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used un
 _CLOSE = (WIREGUARD, CLIENT, RATHOLE)  # of which the goals ask for a few percent: measured twice
 _COUNTS = (1, 100, 1000)  # forwards
 LESS_MEMORY = "85MiB"  # what this project's tunnel gets of a VPS of 512 MB
-FIRST, LAST = "asked first", "asked last"
 _PAIRS = 4  # of loads that find the difference between two forwards
 PORT_FIRST, ADDRESS_FIRST = "the port", "whether the address is this host's, as at first"
 _GIGABYTE = 1e9
@@ -220,7 +219,7 @@ class Rounds:
             self._measure_flows(self._by_count, row, CLIENT)
             self._measure_requests(self._by_count, row, ports[-1])
             if count == max(_COUNTS):
-                self._compare_places({FIRST: ports[0], LAST: ports[-1]})
+                self._compare_places({tables.FIRST: ports[0], tables.LAST: ports[-1]})
                 self._compare_rules(ports[-1])
 
     def _compare_places(self, ports: dict[str, int]) -> None:

@@ -80,11 +80,12 @@ PROGRAMS = Table(
     plot="bars",
     about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
 )
+FIRST, LAST = "asked first", "asked last"
 PLACES = Table(
     title="The first of 1,000 forwards and the last",
     label="forward",
     columns=(NEW,),
-    reference="asked first",
+    reference=FIRST,
     about="In turns, by the same tunnel: what one costs by coming behind all others.",
 )
 RULES = Table(

@@ -8,7 +8,7 @@ from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, WIREGUARD
 from lab.benchmark.data_path import findings, goals
-from lab.benchmark.data_path_rounds import ADDRESS_FIRST, FIRST, LAST, PORT_FIRST
+from lab.benchmark.data_path_rounds import ADDRESS_FIRST, PORT_FIRST
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.way import SCRIPTS
 
@@ -127,7 +127,10 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
     rules = table(
         tables.RULES, {PORT_FIRST: {tables.NEW: 1800.0}, ADDRESS_FIRST: {tables.NEW: 1200.0}}
     )
-    places = table(tables.PLACES, {FIRST: {tables.NEW: 1000.0}, LAST: {tables.NEW: 940.0}})
+    places = table(
+        tables.PLACES,
+        {tables.FIRST: {tables.NEW: 1000.0}, tables.LAST: {tables.NEW: 940.0}},
+    )
     told = [*findings({one.title: one for one in (programs, places, rules)})]
 
     assert len(told) == 5
