@@ -1,15 +1,14 @@
 """A host of the tunnel, set up over SSH: the VPS, or a managed server."""
 
-import shlex
 from collections.abc import Sequence
 
 import pulumi
 from pulumi_command import remote
 
+from components.delivery import delivery
 from components.remote import NOTHING, Remote
-from reach import PROTOCOL
 from reach.drift import Drift, Part
-from reach.shell import helper_text, packed
+from reach.shell import helper_digest
 from settings import Packages
 
 
@@ -84,6 +83,7 @@ class Host(pulumi.ComponentResource):
             stdin=host.as_claimant(name, lambda claimant: _installation(owner, packages, claimant)),
             depends_on=[self.claim],
             deleted_with=self.claim,
+            hooks=delivery(name, texts.folder),
         )
         # The key has a command of its own, so that every other change stays readable in a diff.
         key = host.command(
@@ -109,9 +109,9 @@ class Host(pulumi.ComponentResource):
 
 
 def _installation(owner: str, packages: Packages, claimant: str) -> str:
-    """The helper as it travels, and before it the words that it is run with."""
-    words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
-    return f"set -- {words}\n{packed(helper_text())}"
+    """Which helper, and for whom."""
+    lines = [f"helper {helper_digest()}", f"owner {owner}", f"packages {packages}"]
+    return "".join(f"{line}\n" for line in [*lines, f"claimant {claimant}"])
 
 
 def _key_lines(

@@ -22,7 +22,7 @@ from pulumi_command import remote
 from pydantic import SecretStr
 
 from components.turns import Turns
-from reach import LIBRARY, claimant, helper_call
+from reach import LIBRARY, PROTOCOL, claimant, helper_call
 from settings import Late, Way, is_late
 
 T = TypeVar("T")
@@ -46,13 +46,16 @@ class Texts:
 
     Args:
         interface: the tunnel's name on every host.
+
+    Attributes:
+        folder: where the tunnel's helper lies, as a word of shell.
     """
 
     def __init__(self, interface: str) -> None:
         self._tunnel = interface
         self._interface = shlex.quote(interface)
-        self._folder = f"{LIBRARY}/{self._interface}"
-        self._helper = f"{self._folder}/reverse-tunnel"
+        self.folder = f"{LIBRARY}/{self._interface}"
+        self._helper = f"{self.folder}/reverse-tunnel"
 
     def call(self, verb: str, *words: str) -> str:
         """Calls the helper, which must be there."""
@@ -82,28 +85,22 @@ class Texts:
         """
         return _script(
             f"if $as test -e {self._helper}; then {self._call('uninstall', owner, claimant)};"
-            f" else $as rm -rf {self._folder}"
+            f" else $as rm -rf {self.folder}"
             f" && {{ $as rmdir {LIBRARY} 2>/dev/null || true; }}; fi"
         )
 
     def install(self) -> str:
-        """Puts the helper into place: what comes on stdin is run, and says for whom.
-
-        The helper clears away what it has begun itself; where not even it can be written, as on
-        a full disk, this text does.
-        """
-        incoming = f"{self._folder}/incoming"
-        failure = (
-            f"reverse-tunnel: the helper could not be written to {self._folder}: make room there,"
-            " and run again; nothing was changed"
+        """Lets the helper that was delivered put itself into its place."""
+        incoming = f"{self.folder}/incoming"
+        missing = (
+            f"reverse-tunnel: {incoming} is not there, which comes just before: run `pulumi up`"
+            " again; nothing was changed"
         )
-        line = (
-            f"umask 077; mkdir -p {self._folder} && cat >{incoming}"
-            f" && exec bash {incoming};"
-            f" rm -f {incoming}; rmdir {self._folder} {LIBRARY} 2>/dev/null;"
-            f" echo {shlex.quote(failure)} >&2; exit 1"
+        return _script(
+            f"$as true && {{ if $as test -e {incoming};"
+            f" then $as bash {incoming} {PROTOCOL} install;"
+            f" else echo {shlex.quote(missing)} >&2; false; fi; }}"
         )
-        return _script(f"$as sh -c {shlex.quote(line)}")
 
     def _call(self, verb: str, *words: str) -> str:
         return f"$as {helper_call(self._tunnel, verb, *words)}"

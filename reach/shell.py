@@ -3,16 +3,14 @@
 The folder lies beside this package, in a checkout and in an installed wheel alike.
 """
 
-from base64 import b64encode
+import gzip
+from base64 import encodebytes
 from functools import cache
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
-from deflate import gzip_compress
-
 _HOST = Path(__file__).resolve().parent.parent / "host"
-_SMALLEST = 12  # libdeflate's highest level
 
 
 @cache
@@ -26,24 +24,15 @@ def helper_text() -> str:
 @cache
 def helper_digest() -> str:
     """SHA-256 of the helper, in hex, by which a host tells which one it has."""
-    return _digest(helper_text())
+    return sha256(helper_text().encode("utf-8")).hexdigest()
 
 
 @cache
-def packed(helper: str) -> str:
-    """A helper as it travels: a script that unpacks it and runs it.
-
-    The engine keeps it twice for each host, and writes that at every step. The compressor is
-    pinned, and has its own library: another one's bytes would look like another helper.
-    """
-    about = f"\n# The helper {_digest(helper)}.\n"
-    unpack = (_HOST / "unpack.sh").read_text(encoding="utf-8").replace("\n", about, 1)
-    body = b64encode(gzip_compress(helper.encode("utf-8"), _SMALLEST)).decode("ascii")
-    return f"{unpack}{body}\n"
-
-
-def _digest(helper: str) -> str:
-    return sha256(helper.encode("utf-8")).hexdigest()
+def delivery_text(folder: str) -> str:
+    """The script that puts the helper into a tunnel's folder, which is a word of shell."""
+    script = (_HOST / "deliver.sh").read_text(encoding="utf-8")
+    body = encodebytes(gzip.compress(helper_text().encode("utf-8"))).decode("ascii")
+    return f"set -- {folder}\n{script.replace('@HELPER@', body.strip())}"
 
 
 @cache

@@ -3,10 +3,11 @@
 import re
 import subprocess
 from collections import Counter
-from hashlib import sha256
 from pathlib import Path
 
-from reach.shell import helper_text, packed, probe_text
+import pytest
+
+from reach.shell import delivery_text, helper_text, probe_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -30,11 +31,53 @@ def test_no_function_of_the_helper_takes_the_place_of_another_file_s() -> None:
     assert [name for name, times in names.items() if times > 1] == []
 
 
-def test_a_packed_helper_is_the_same_on_each_colleagues_machine() -> None:
-    """By the pinned compressor; should it change, each host gets its helper anew."""
-    assert sha256(packed("#!/bin/bash\n" + "true\n" * 1000).encode()).hexdigest() == (
-        "3513edc5d8def3af1667942da30c56a278b5fcccc6d1505400de75b5abfa9d76"
-    )
+def deliver(folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the script that brings the helper, as it is run on a host."""
+    script = delivery_text(str(folder)) if text is None else text
+    return subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, check=False)
+
+
+def test_a_helper_is_delivered_whole_for_root_alone_and_beside_the_installed_one(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "reverse-tunnel" / "wg0"
+    for _ in range(2):
+        assert deliver(folder).returncode == 0
+        assert [path.name for path in folder.iterdir()] == ["incoming"]
+        assert (folder / "incoming").read_text() == helper_text()
+    modes = [path.stat().st_mode & 0o777 for path in (folder, folder / "incoming")]
+    assert modes == [0o700, 0o600]
+
+
+@pytest.mark.parametrize("tunnel", ["new", "there"])
+def test_a_delivery_that_has_no_room_says_so_and_leaves_nothing(
+    tmp_path: Path, tunnel: str
+) -> None:
+    """A disk that is full when the first byte is written; here, a file that can't be opened."""
+    folder = tmp_path / "reverse-tunnel" / "wg0"
+    if tunnel == "there":
+        (folder / ".incoming.new").mkdir(parents=True)
+    else:
+        folder.parent.touch()
+    before = sorted(tmp_path.rglob("*"))
+    done = deliver(folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"reverse-tunnel: the helper could not be written to {folder}")
+    assert "make room" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_delivery_that_is_cut_short_brings_nothing(tmp_path: Path) -> None:
+    """The connection may break at any byte."""
+    text = delivery_text(str(tmp_path / "reverse-tunnel" / "wg0"))
+    end = text.index("END-OF-HELPER\n}")
+    for length in (len(text) // 2, end - 20, end, end + 14, text.rindex("if deliver")):
+        deliver(tmp_path, text[:length])
+        assert list(tmp_path.iterdir()) == [], length
+    # Nor does one whose helper was damaged.
+    whole = text[: end - 400] + text[end - 80 :]
+    assert "could not be written" in deliver(tmp_path, whole).stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_probe_is_sh_without_errors() -> None:

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 
 from components.remote import STATE, Texts, as_input, connection
 from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
-from reach.shell import packed
 from settings import Way
 from tests.components.recording import deploy
 from tests.settings.samples import host_key
@@ -101,7 +100,6 @@ def machine(tmp_path: Path) -> Machine:
 TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
 CLAIMANT = "vps:0123456789abcdef"
-WORDS = f"set -- 1 install {OWNER}\n"
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
@@ -189,47 +187,28 @@ def test_nothing_is_claimed_where_sudo_refuses(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
-def test_installing_runs_what_came_on_stdin_from_a_private_folder(
-    machine: Machine, user: str
-) -> None:
+def test_installing_runs_the_helper_that_was_delivered(machine: Machine, user: str) -> None:
     machine.log_in(user)
-    helper = 'echo "$0 $*"\nstat -c %a "$0" "$(dirname "$0")"\n'
-    done = machine.run(TEXTS.install(), stdin=f"{WORDS}{helper}")
     incoming = machine.library / "wg0" / "incoming"
-    assert done.stdout == f"{incoming} 1 install {OWNER}\n600\n700\nstatus 0\n"
+    incoming.parent.mkdir(parents=True)
+    incoming.write_text('echo "$0 $*"\ncat\n')
+    done = machine.run(TEXTS.install(), stdin=f"owner {OWNER}\n")
+    assert done.stdout == f"{incoming} 1 install\nowner {OWNER}\nstatus 0\n"
 
 
-def test_an_installation_that_has_no_room_says_so_and_leaves_nothing(machine: Machine) -> None:
-    """A disk that is full when the first byte is written; here, a file that can't be opened."""
-    (machine.library / "wg0" / "incoming").mkdir(parents=True)
-    done = machine.run(TEXTS.install(), stdin="echo installed")
+def test_where_no_helper_was_delivered_an_installation_says_so(machine: Machine) -> None:
+    machine.install_stub()
+    done = machine.run(TEXTS.install(), stdin=f"owner {OWNER}\n")
     assert done.stdout == "status 1\n"
-    assert "could not be written" in done.stderr
-    assert "make room" in done.stderr
-
-    (machine.library / "wg0" / "incoming").rmdir()
-    done = machine.run(TEXTS.install(), stdin="echo installed")
-    assert done.stdout == "installed\nstatus 0\n"
+    assert "wg0/incoming is not there" in done.stderr
+    assert "run `pulumi up` again" in done.stderr
 
 
-def test_a_packed_helper_is_unpacked_in_its_place_and_run(machine: Machine) -> None:
-    helper = 'echo "$0 $*"\ncat "$0"\n'
-    done = machine.run(TEXTS.install(), stdin=f"{WORDS}{packed(helper)}")
-    incoming = machine.library / "wg0" / "incoming"
-    assert done.stdout == f"{incoming} 1 install {OWNER}\n{helper}status 0\n"
-    assert [path.name for path in incoming.parent.iterdir()] == ["incoming"]
-
-
-@pytest.mark.parametrize("tunnel", ["new", "there"])
-def test_a_helper_that_was_cut_short_on_its_way_is_not_run(machine: Machine, tunnel: str) -> None:
-    if tunnel == "there":
-        machine.install_stub()
-    before = sorted(machine.root.rglob("*"))
-    helper = packed("echo installed\n" * 99)
-    done = machine.run(TEXTS.install(), stdin=helper[:-20])
+def test_an_installation_is_not_taken_for_missing_where_sudo_refuses(machine: Machine) -> None:
+    machine.log_in("hex", sudo="asks")
+    done = machine.run(TEXTS.install())
     assert done.stdout == "status 1\n"
-    assert "could not be unpacked" in done.stderr
-    assert [path for path in sorted(machine.root.rglob("*")) if path not in before] == []
+    assert "not there" not in done.stderr
 
 
 def test_a_release_lets_the_helper_uninstall(machine: Machine) -> None:

@@ -14,19 +14,20 @@ import secrets
 import string
 import sys
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from components.key_pair import private_key, public_key
 from lab.lab import Lab
-from reach.shell import helper_text, packed
+from reach.shell import helper_digest, helper_text
 from tests.lab.deployment import Deployment
 
 FOLDER = Path(__file__).parent / "recorded"
 MANAGED = ("vps", "homelab", "attic")
 
 _HELPER = "@helper@"
-_PACKED = "@packed-helper@"
+_DIGEST = "@digest-of-helper@"
 _SEED = "random:index/randomPassword:RandomPassword"
 # What a resource tells of the machine and the moment it was made in, and no upgrade reads.
 _OF_THE_MACHINE = {"created", "modified", "sourcePosition", "stackTrace"}
@@ -48,7 +49,7 @@ def record(deployment: Deployment) -> dict[str, Any]:
     ]
     values = {
         _HELPER: helper_text(),
-        _PACKED: packed(helper_text()),
+        _DIGEST: helper_digest(),
         **_facts(deployment.lab),
         **_keys(_seeds(resources)),
     }
@@ -67,7 +68,7 @@ def put_back(deployment: Deployment, name: str) -> None:
     recorded = json.loads(text)
     seeds = {machine: _new_seed() for machine in re.findall("@seed-of-(.+?)@", text)}
     values = {**_facts(deployment.lab), **_keys(seeds), _HELPER: recorded["helper"]}
-    values[_PACKED] = packed(recorded["helper"])
+    values[_DIGEST] = sha256(recorded["helper"].encode()).hexdigest()
     resources = _changed(recorded["resources"], lambda text: _replaced(text, values))
     # In the state's order, in which everything comes after what it needs.
     for resource in resources:

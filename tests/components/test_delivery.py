@@ -1,0 +1,72 @@
+"""Bringing the helper to a host, before the command that installs it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from components import delivery
+from components.delivery import DeliveryError, deliver, login_of
+from reach import LIBRARY, Login
+from reach.shell import delivery_text
+from tests.components.sshd import Sshd, running
+from tests.support import eventually
+
+FOLDER = f"{LIBRARY}/wg0"
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    with running(Sshd(asked=delivery_text(FOLDER), answers="")) as server:
+        yield server
+
+
+def login(sshd: Sshd) -> Login:
+    return Login("127.0.0.1", sshd.port, "root", sshd.host_key, sshd.private_key)
+
+
+def test_the_helper_goes_there_on_standard_input(sshd: Sshd) -> None:
+    asyncio.run(deliver("vps", login(sshd), FOLDER))
+    assert sshd.probed == 1
+
+
+def test_a_host_without_room_is_told_by_name(sshd: Sshd) -> None:
+    sshd.status, sshd.complains = 1, "reverse-tunnel: the helper could not be written\n"
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): reverse-tunnel: the helper co"):
+        asyncio.run(deliver("vps", login(sshd), FOLDER))
+
+
+def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
+    sshd.breaks_off = True
+
+    async def mends() -> None:
+        delivering = asyncio.ensure_future(deliver("vps", login(sshd), FOLDER))
+        await asyncio.to_thread(eventually, lambda: sshd.probed, 10.0, "nobody tries")
+        sshd.breaks_off = False
+        await delivering
+
+    asyncio.run(mends())
+    assert sshd.probed == 2
+
+
+def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_RETRIES", 1)
+    sshd.breaks_off = True
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): the host ended the SSH con"):
+        asyncio.run(deliver("vps", login(sshd), FOLDER))
+    assert sshd.probed == 2
+
+
+def test_a_login_that_is_refused_is_not_tried_again(sshd: Sshd) -> None:
+    sshd.user = "hex"
+    with pytest.raises(DeliveryError, match=r"^vps .*the login as root is refused"):
+        asyncio.run(deliver("vps", login(sshd), FOLDER))
+    assert sshd.probed == 0
+
+
+def test_it_logs_in_as_the_command_does() -> None:
+    jump = {"host": "203.0.113.10", "port": 2222.0, "user": "root", "hostKey": "a key"}
+    there = {"host": "172.16.0.4", "port": 22.0, "user": "hex", "hostKey": "other", "proxy": jump}
+    through = Login("203.0.113.10", 2222, "root", "a key", None)
+    assert login_of(there) == Login("172.16.0.4", 22, "hex", "other", None, through)
+    assert login_of({**jump, "privateKey": "secret"}).private_key == "secret"
