@@ -7,12 +7,14 @@ checkout is now, is made by
     .venv/bin/python -m tests.lab.recorded_stack NAME
 """
 
+import gzip
 import json
 import os
 import re
 import secrets
 import string
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +22,9 @@ from typing import Any
 
 from components.key_pair import private_key, public_key
 from lab.lab import Lab
+from reach import LIBRARY, claimant
 from reach.shell import helper_digest, helper_text
+from settings.keys import check_ssh_private_key
 from tests.lab.deployment import Deployment
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -28,6 +32,7 @@ MANAGED = ("vps", "homelab", "attic")
 
 _HELPER = "@helper@"
 _DIGEST = "@digest-of-helper@"
+_PACKED = "@packed-helper@"  # of versions that sent it on standard input
 _SEED = "random:index/randomPassword:RandomPassword"
 # What a resource tells of the machine and the moment it was made in, and no upgrade reads.
 _OF_THE_MACHINE = {"created", "modified", "sourcePosition", "stackTrace"}
@@ -69,11 +74,12 @@ def put_back(deployment: Deployment, name: str) -> None:
     seeds = {machine: _new_seed() for machine in re.findall("@seed-of-(.+?)@", text)}
     values = {**_facts(deployment.lab), **_keys(seeds), _HELPER: recorded["helper"]}
     values[_DIGEST] = sha256(recorded["helper"].encode()).hexdigest()
+    values[_PACKED] = _packed(recorded["helper"])
     resources = _changed(recorded["resources"], lambda text: _replaced(text, values))
     # In the state's order, in which everything comes after what it needs.
     for resource in resources:
         if resource["type"] == "command:remote:Command":
-            _run(deployment.lab, resource["inputs"])
+            _run(deployment.lab, resource["inputs"], recorded["helper"])
     state = deployment.export()
     state["deployment"]["resources"] = resources
     deployment.lab.operator.run(
@@ -82,8 +88,13 @@ def put_back(deployment: Deployment, name: str) -> None:
 
 
 def _facts(lab: Lab) -> dict[str, str]:
-    keys = {f"@host-key-of-{name}@": lab.host(name).host_key for name in MANAGED}
-    return {**keys, "@ssh-key@": lab.ssh_key.read_text()}
+    keys = {name: lab.host(name).host_key for name in MANAGED}
+    return {
+        **{f"@host-key-of-{name}@": key for name, key in keys.items()},
+        **{f"@claimant-of-{name}@": claimant(name, key) for name, key in keys.items()},
+        # As the settings write it.
+        "@ssh-key@": check_ssh_private_key(lab.ssh_key.read_text()).get_secret_value(),
+    }
 
 
 def _keys(seeds: Mapping[str, str]) -> dict[str, str]:
@@ -125,10 +136,20 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def _run(lab: Lab, inputs: Mapping[str, Any]) -> None:
+def _packed(helper: str) -> str:
+    """A helper that unpacks itself in its place, and is run with the same words."""
+    body = b64encode(gzip.compress(helper.encode())).decode()
+    unpack = f"base64 -d <<<{body} | gzip -d >$0.unpacked && mv $0.unpacked $0"
+    return f'{unpack} && exec bash "$0" "$@"\n'
+
+
+def _run(lab: Lab, inputs: Mapping[str, Any], helper: str) -> None:
     """Run a recorded create on its host, as its user would by SSH."""
     connection = _plain(inputs["connection"])
     (host,) = (lab.host(name) for name in MANAGED if lab.host(name).address == connection["host"])
+    if str(_plain(inputs.get("stdin", ""))).startswith("helper "):
+        folder = f"{LIBRARY}/wg0"
+        host.run(f"umask 077; mkdir -p {folder} && cat >{folder}/incoming", input=helper)
     # The shell between stands for sshd, which the text ends at its end.
     words = ["runuser", "-u", connection["user"], "--", "bash", "-c", 'bash -c "$0"; exit $?']
     host.run([*words, inputs["create"]], input=_plain(inputs.get("stdin", "")))

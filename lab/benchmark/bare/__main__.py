@@ -11,10 +11,12 @@ import pulumi
 from pulumi_command import remote
 
 from components import all_begun
+from components.sdk_messages import leave_out_sdk_messages
 
 # Its parent, the connection's sshd, is ended: else each connection would stay until the run's end.
 NOTHING = "exec sh -c '(sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 &'"
 
+leave_out_sdk_messages()
 connection = remote.ConnectionArgs(
     host=os.environ["BARE_HOST"],
     host_key=os.environ["BARE_HOST_KEY"],
