@@ -5,7 +5,7 @@ import sys
 
 import pulumi
 
-from components import LookUpError, ReverseTunnel, all_begun
+from components import LookUpError, ReverseTunnel, all_begun, leave_out_sdk_messages
 from settings import Settings, SettingsError, load
 
 # The engine takes this status to mean that the user has been told everything already.
@@ -25,6 +25,7 @@ def stack_settings() -> Settings:
     return load(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
 
 
+leave_out_sdk_messages()
 try:
     tunnel = ReverseTunnel(pulumi.get_stack(), stack_settings())
 except (SettingsError, LookUpError) as error:

@@ -23,6 +23,7 @@ from components.begun import all_begun
 from components.inspection import LookUpError
 from components.refusal import ArgumentsError
 from components.reverse_tunnel import ReverseTunnel
+from components.sdk_messages import leave_out_sdk_messages
 
 __all__ = [
     "AllowArgs",
@@ -39,4 +40,5 @@ __all__ = [
     "ThroughArgs",
     "VpsArgs",
     "all_begun",
+    "leave_out_sdk_messages",
 ]

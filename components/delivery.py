@@ -5,21 +5,20 @@ engine writes the whole state at every step. So the command has its digest alone
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
+from components.remote import DIAL_RETRIES, login_of
 from reach import Login, ReachError, run_as_root
 from reach.shell import delivery_text
 
-_SECONDS = 60.0
-"""For some fifty kilobytes, by the slowest line at home."""
+_CONNECT_SECONDS = 15.0
+"""As patient as the command plugin (`perDialTimeout`), which connects next."""
 
-_RETRIES = 3
-"""As often as the command plugin tries again to connect."""
+_SECONDS = 60.0
+"""For some ninety kilobytes, by the slowest line at home."""
 
 
 class DeliveryError(Exception):
@@ -37,16 +36,17 @@ async def deliver(host: str, login: Login, folder: str) -> None:
     Raises:
         DeliveryError: it could not be reached, or has no room.
     """
-    for retries in reversed(range(_RETRIES + 1)):
+    for retries in reversed(range(DIAL_RETRIES + 1)):
         try:
-            ran = await run_as_root([login], delivery_text(folder), _SECONDS)
+            ran = await run_as_root([login], delivery_text(folder), _SECONDS, _CONNECT_SECONDS)
         except ReachError as error:
             if not (retries and error.unreachable):
                 raise DeliveryError(f"{host} ({login}): {error}") from None
             await asyncio.sleep(1.0)
         else:
             if ran.status:
-                raise DeliveryError(f"{host} ({login}): {ran.complained.strip()}")
+                why = ran.complained.strip() or "what brings the helper was ended there. Run again."
+                raise DeliveryError(f"{host} ({login}): {why}")
             return
 
 
@@ -60,21 +60,9 @@ def delivery(host: str, folder: str) -> pulumi.ResourceHookBinding | None:
 
     async def before(args: pulumi.ResourceHookArgs) -> None:
         assert args.new_inputs is not None  # noqa: S101  # of creates and updates
-        connection = pulumi.Output.from_input(args.new_inputs["connection"])
-        await deliver(host, login_of(await connection.future() or {}), folder)
+        connection = await pulumi.Output.from_input(args.new_inputs["connection"]).future()
+        assert connection is not None  # noqa: S101  # the command is about to use it
+        await deliver(host, login_of(connection), folder)
 
     hook = pulumi.ResourceHook(f"{host}-helper", before)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
-
-
-def login_of(connection: Mapping[str, Any]) -> Login:
-    """The login that a command's connection is, as the engine tells it."""
-    through = connection.get("proxy")
-    return Login(
-        connection["host"],
-        int(connection["port"]),
-        connection["user"],
-        connection["hostKey"],
-        connection.get("privateKey"),
-        None if through is None else login_of(through),
-    )

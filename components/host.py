@@ -1,5 +1,6 @@
 """A host of the tunnel, set up over SSH: the VPS, or a managed server."""
 
+import shlex
 from collections.abc import Sequence
 
 import pulumi
@@ -7,8 +8,9 @@ from pulumi_command import remote
 
 from components.delivery import delivery
 from components.remote import NOTHING, Remote
+from reach import PROTOCOL
 from reach.drift import Drift, Part
-from reach.shell import helper_digest
+from reach.shell import helper_digest, installation_text
 from settings import Packages
 
 
@@ -109,9 +111,9 @@ class Host(pulumi.ComponentResource):
 
 
 def _installation(owner: str, packages: Packages, claimant: str) -> str:
-    """Which helper, and for whom."""
-    lines = [f"helper {helper_digest()}", f"owner {owner}", f"packages {packages}"]
-    return "".join(f"{line}\n" for line in [*lines, f"claimant {claimant}"])
+    """Which helper, the words that it is run with, and what installs it."""
+    words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
+    return f"helper={helper_digest()}\nset -- {words}\n{installation_text()}"
 
 
 def _key_lines(

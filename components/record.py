@@ -7,11 +7,12 @@ stack file does not explain.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pulumi
 from pulumi.runtime import invoke
 
+from components.remote import login_of
 from reach import Login
 from reach.drift import Part
 from settings.allow import VPS
@@ -73,7 +74,7 @@ def read_record() -> Record:
         within = parent.rpartition("$")[2]
         # A program may have commands of its own, which may lack what ours always have.
         if kind == _COMMAND and within in _PARTS:
-            login = _login(outputs["connection"])
+            login = login_of(outputs["connection"])
             commands.append((within, name, login))
             entries.update((entry, login) for entry in _entries(within, name))
     return Record(_machines(commands), frozenset(forgotten), entries)
@@ -116,15 +117,3 @@ def _entries(parent: str, name: str) -> Iterator[Entry]:
         host, _, kind = name.rpartition("-")
         if kind in _OF_A_HOST:
             yield host, _OF_A_HOST[kind], ""
-
-
-def _login(connection: Mapping[str, Any]) -> Login:
-    proxy = connection.get("proxy")
-    return Login(
-        host=connection["host"],
-        port=int(connection["port"]),
-        user=connection["user"],
-        host_key=connection["hostKey"],
-        private_key=connection.get("privateKey"),
-        through=None if proxy is None else _login(proxy),
-    )

@@ -11,18 +11,18 @@ in the text either.
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pulumi
 from pulumi_command import remote
 from pydantic import SecretStr
 
 from components.turns import Turns
-from reach import LIBRARY, PROTOCOL, claimant, helper_call
+from reach import LIBRARY, Login, claimant, helper_call
 from settings import Late, Way, is_late
 
 T = TypeVar("T")
@@ -90,17 +90,23 @@ class Texts:
         )
 
     def install(self) -> str:
-        """Lets the helper that was delivered put itself into its place."""
+        """Puts the helper into place: what comes on stdin is run, and says for whom.
+
+        That clears away what it has begun itself; where not even it can be written, as on a full
+        disk, this text does.
+        """
         incoming = f"{self.folder}/incoming"
-        missing = (
-            f"reverse-tunnel: {incoming} is not there, which comes just before: run `pulumi up`"
-            " again; nothing was changed"
+        failure = (
+            f"reverse-tunnel: the helper could not be written to {self.folder}: make room there,"
+            " and run again; nothing was changed"
         )
-        return _script(
-            f"$as true && {{ if $as test -e {incoming};"
-            f" then $as bash {incoming} {PROTOCOL} install;"
-            f" else echo {shlex.quote(missing)} >&2; false; fi; }}"
+        line = (
+            f"umask 077; mkdir -p {self.folder} && cat >{incoming}"
+            f" && exec bash {incoming};"
+            f" rm -f {incoming}; rmdir {self.folder} {LIBRARY} 2>/dev/null;"
+            f" echo {shlex.quote(failure)} >&2; exit 1"
         )
+        return _script(f"$as sh -c {shlex.quote(line)}")
 
     def _call(self, verb: str, *words: str) -> str:
         return f"$as {helper_call(self._tunnel, verb, *words)}"
@@ -142,6 +148,19 @@ def connection(way: Way, private_key: Late[SecretStr] | None) -> remote.Connecti
         jump = remote.ProxyConnectionArgs(host=as_input(way.through.host))
         args.proxy = _fill(jump, way.through, private_key)
     return args
+
+
+def login_of(connection: Mapping[str, Any]) -> Login:
+    """The login that a connection is, as the engine tells it of a command."""
+    proxy = connection.get("proxy")
+    return Login(
+        host=connection["host"],
+        port=int(connection["port"]),
+        user=connection["user"],
+        host_key=connection["hostKey"],
+        private_key=connection.get("privateKey"),
+        through=None if proxy is None else login_of(proxy),
+    )
 
 
 _Args = TypeVar("_Args", remote.ConnectionArgs, remote.ProxyConnectionArgs)

@@ -17,7 +17,6 @@ from components.peer import Peer
 from components.port_forward import Opening, PortForward
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
-from components.sdk_messages import leave_out_sdk_messages
 from reach.drift import LOST, Part
 from settings import (
     Client,
@@ -75,7 +74,6 @@ class ReverseTunnel(pulumi.ComponentResource):
                 checked when they are known; a `pulumi.RunError` then ends the program.
             LookUpError: a host can't become part of the tunnel.
         """
-        leave_out_sdk_messages()
         settings = args if isinstance(args, Settings) else to_settings(args)
         owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
         for hint in hints(settings):

@@ -22,9 +22,10 @@ class _WithoutDebug:
 def leave_out_sdk_messages() -> None:
     """Lets the SDK register resources without a word, from now on; may be called again.
 
-    Each message is a call to the engine that the program waits for, whether `--debug` is given or
-    not, and which the engine writes into its own log: with hundreds of forwards an eighth of a
-    preview. What a program itself says by `pulumi.log.debug` is said as ever.
+    At the beginning of a program, of whose resources all register so. Each message is a call to the
+    engine that the program waits for, whether `--debug` is given or not, and which the engine
+    writes into its own log: with hundreds of forwards an eighth of a preview. What a program itself
+    says by `pulumi.log.debug` is said as ever, and errors are raised whole.
     """
     for name in _TALKATIVE:
         setattr(import_module(name), "log", _WithoutDebug())  # noqa: B010 - not ours, and untyped

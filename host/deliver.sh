@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts the helper, which follows as gzip in base64, beside the one that is installed: the command that
-# installs it comes next (host/lib/install.sh). Run as root; its word is the tunnel's folder.
+# Puts the helper, which stands here as gzip in base64, beside the one that is installed: the command that
+# installs it comes next (install.sh). Run as root; its word is the tunnel's folder.
 
 set -eu
 umask 077
@@ -12,11 +12,11 @@ helper() {
 END-OF-HELPER
 }
 
-deliver() { mkdir -p "$folder" && helper >"$folder/.incoming.new" && mv -fT "$folder/.incoming.new" "$folder/incoming"; }
-
-if deliver 2>/dev/null; then exit; fi
-rm -f "$folder/.incoming.new" 2>/dev/null || true
+if mkdir -p "$folder" && helper >"$folder/.delivered.new" && mv -fT "$folder/.delivered.new" "$folder/delivered"; then
+  exit
+fi
+rm -f "$folder/.delivered.new" || true
 rmdir "$folder" "${folder%/*}" 2>/dev/null || true # unless there is a tunnel already
-echo "reverse-tunnel: the helper could not be written to $folder: make room there, and run again;" \
-  "nothing was changed" >&2
+echo "reverse-tunnel: the helper could not be written to $folder: make room there, or mend what is said above," \
+  "and run again; nothing was changed" >&2
 exit 1

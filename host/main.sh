@@ -11,7 +11,7 @@ main() {
   shift 2
   use_family 4
   case $verb in
-    install) verb_install ;;
+    install) verb_install "$@" ;;
     uninstall) verb_uninstall "$@" ;;
     key) verb_key ;;
     switch-key) verb_switch_key ;;

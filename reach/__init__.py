@@ -1,6 +1,7 @@
 """How hosts are reached: by one SSH connection, with their host key checked. Imports no Pulumi.
 
-The look-up of `components` and the command line of `operate` both come in by here.
+All that logs in without the command plugin comes in by here: of `components` the look-up, and what
+waits for a server, brings the helper or removes what was left over; the command line of `operate`.
 """
 
 from .connection import CONNECT_SECONDS, Ran, ReachError, run_as_root

@@ -69,7 +69,9 @@ class Ran:
     complained: str
 
 
-async def run_as_root(ways: "Sequence[Login]", script: str, seconds: float) -> Ran:
+async def run_as_root(
+    ways: "Sequence[Login]", script: str, seconds: float, connect: float = CONNECT_SECONDS
+) -> Ran:
     """Runs a script of sh as root, by a connection of its own.
 
     Args:
@@ -77,12 +79,13 @@ async def run_as_root(ways: "Sequence[Login]", script: str, seconds: float) -> R
             taken; whether the login succeeds there is the same by every other.
         script: goes there on standard input.
         seconds: that it may take, without the login.
+        connect: seconds for the last way, with the login.
 
     Raises:
         ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
             took too long.
     """
-    async with _first_of(ways) as (login, connection):
+    async with _first_of(ways, connect) as (login, connection):
         try:
             return Ran(login, *await _run(connection, login, script, seconds))
         except ReachError as error:
@@ -100,7 +103,7 @@ async def _run(
             done = await connection.run(root_shell(), input=script, check=False)
     except TimeoutError:
         raise ReachError(
-            f"the login works, but looking around took more than {seconds:.0f} s."
+            f"the login works, but what was run there took more than {seconds:.0f} s."
             " Is the host overloaded?"
         ) from None
     except asyncssh.ChannelOpenError as error:
@@ -131,13 +134,13 @@ async def _run(
 
 @asynccontextmanager
 async def _first_of(
-    ways: "Sequence[Login]",
+    ways: "Sequence[Login]", last: float
 ) -> "AsyncIterator[tuple[Login, asyncssh.SSHClientConnection]]":
     """A connection by the first way that leads to the host."""
     async with AsyncExitStack() as stack:
         failures: list[ReachError] = []
         for number, login in enumerate(ways, 1):
-            seconds = CONNECT_SECONDS if number == len(ways) else OTHERWISE_SECONDS
+            seconds = last if number == len(ways) else OTHERWISE_SECONDS
             try:
                 connection = await stack.enter_async_context(_connected(login, seconds))
             except ReachError as error:

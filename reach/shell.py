@@ -36,6 +36,12 @@ def delivery_text(folder: str) -> str:
 
 
 @cache
+def installation_text() -> str:
+    """The script that installs what was delivered: bash, after `helper=` and the words."""
+    return (_HOST / "install.sh").read_text(encoding="utf-8")
+
+
+@cache
 def probe_text() -> str:
     """The look-up's script: plain sh that only reads, and prints facts as `key=value` lines."""
     return (_HOST / "probe.sh").read_text(encoding="utf-8")

@@ -1,32 +1,12 @@
 # Install: this copy of the helper into its place, on a host that can carry a tunnel.
 #
-# It is run as "incoming" in the tunnel's own folder, and leaves the host as it was if it fails. Its
-# lines are:
-#
-#   helper SHA-256            of this copy, which was brought here just before
-#   owner PROJECT/STACK       whose tunnel it is
-#   packages install|manual   who installs what is missing
-#   claimant NAME:MACHINE     the host's name there; a removal by another one's is none of this tunnel
+# It is run as "incoming" in the tunnel's own folder, and leaves the host as it was if it fails.
 
 verb_install() {
-  local line owner='' packages=install claimant='' digest='' unknown=''
+  local owner=${1-} packages=${2-install} claimant=${3-}
   DOING=install
-  read_lines
-  for line in "${LINES[@]}"; do
-    case $line in
-      "helper "*) digest=${line#* } ;;
-      "owner "*) owner=${line#* } ;;
-      "packages "*) packages=${line#* } ;;
-      "claimant "*) claimant=${line#* } ;;
-      *) unknown=$line ;;
-    esac
-  done
-  [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
-  [[ $(sha256sum <"${BASH_SOURCE[0]}") == "$digest "* ]] ||
-    refuse "another 'pulumi up' has brought another helper here meanwhile: run 'pulumi up' again"
-  # From here on what was brought is this run's own.
   UNDO=undo_install
-  [[ -z $unknown ]] || refuse "line '$unknown' is not known (allowed: helper, owner, packages, claimant)"
+  [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
   is_interface "$IFACE" || refuse "'$IFACE' is not an interface's name"
   check_setting owner "$owner" || refuse "'$owner' is not a stack (allowed: $ALLOWED)"
   [[ $packages == install || $packages == manual ]] ||

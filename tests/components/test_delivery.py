@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from components import delivery
-from components.delivery import DeliveryError, deliver, login_of
+from components.delivery import DeliveryError, deliver
+from components.remote import login_of
 from reach import LIBRARY, Login
 from reach.shell import delivery_text
 from tests.components.sshd import Sshd, running
@@ -36,6 +37,13 @@ def test_a_host_without_room_is_told_by_name(sshd: Sshd) -> None:
         asyncio.run(deliver("vps", login(sshd), FOLDER))
 
 
+def test_a_delivery_that_ends_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
+    """As where the host ends what takes too much memory."""
+    sshd.status = 1
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): what brings the helper was en"):
+        asyncio.run(deliver("vps", login(sshd), FOLDER))
+
+
 def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
     sshd.breaks_off = True
 
@@ -50,7 +58,7 @@ def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
 
 
 def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_RETRIES", 1)
+    monkeypatch.setattr(delivery, "DIAL_RETRIES", 1)
     sshd.breaks_off = True
     with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): the host ended the SSH con"):
         asyncio.run(deliver("vps", login(sshd), FOLDER))

@@ -1,9 +1,11 @@
 """The command texts, run by a real shell in the place of sshd's: a helper that is a stub, a sudo
 that obeys or refuses, and folders of the test's own in the place of the host's."""
 
+import json
 import shlex
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pulumi
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 
 from components.remote import STATE, Texts, as_input, connection
 from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
+from reach.shell import installation_text
 from settings import Way
 from tests.components.recording import deploy
 from tests.settings.samples import host_key
@@ -100,6 +103,8 @@ def machine(tmp_path: Path) -> Machine:
 TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
 CLAIMANT = "vps:0123456789abcdef"
+WORDS = f"set -- 1 install {OWNER}\n"
+RECORDED = Path(__file__).resolve().parents[1] / "lab" / "recorded"
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
@@ -187,28 +192,87 @@ def test_nothing_is_claimed_where_sudo_refuses(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
-def test_installing_runs_the_helper_that_was_delivered(machine: Machine, user: str) -> None:
+def test_installing_runs_what_came_on_stdin_from_a_private_folder(
+    machine: Machine, user: str
+) -> None:
     machine.log_in(user)
+    helper = 'echo "$0 $*"\nstat -c %a "$0" "$(dirname "$0")"\n'
+    done = machine.run(TEXTS.install(), stdin=f"{WORDS}{helper}")
     incoming = machine.library / "wg0" / "incoming"
-    incoming.parent.mkdir(parents=True)
-    incoming.write_text('echo "$0 $*"\ncat\n')
-    done = machine.run(TEXTS.install(), stdin=f"owner {OWNER}\n")
-    assert done.stdout == f"{incoming} 1 install\nowner {OWNER}\nstatus 0\n"
+    assert done.stdout == f"{incoming} 1 install {OWNER}\n600\n700\nstatus 0\n"
 
 
-def test_where_no_helper_was_delivered_an_installation_says_so(machine: Machine) -> None:
-    machine.install_stub()
-    done = machine.run(TEXTS.install(), stdin=f"owner {OWNER}\n")
+def test_an_installation_that_has_no_room_says_so_and_leaves_nothing(machine: Machine) -> None:
+    """A disk that is full when the first byte is written; here, a file that can't be opened."""
+    (machine.library / "wg0" / "incoming").mkdir(parents=True)
+    done = machine.run(TEXTS.install(), stdin="echo installed")
     assert done.stdout == "status 1\n"
-    assert "wg0/incoming is not there" in done.stderr
-    assert "run `pulumi up` again" in done.stderr
+    assert "could not be written" in done.stderr
+    assert "make room" in done.stderr
+
+    (machine.library / "wg0" / "incoming").rmdir()
+    done = machine.run(TEXTS.install(), stdin="echo installed")
+    assert done.stdout == "installed\nstatus 0\n"
 
 
-def test_an_installation_is_not_taken_for_missing_where_sudo_refuses(machine: Machine) -> None:
-    machine.log_in("hex", sudo="asks")
-    done = machine.run(TEXTS.install())
+HELPER = 'echo "$0 $*"\ncat "$0"\n'
+
+
+def deliver(machine: Machine, helper: str) -> str:
+    """Puts a helper where it is delivered; what then is on standard input, for HELPER."""
+    folder = machine.library / "wg0"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "delivered").write_text(helper)
+    return f"helper={sha256(HELPER.encode()).hexdigest()}\n{WORDS}{installation_text()}"
+
+
+def recorded_texts() -> list[str]:
+    """Each text that any version has recorded for installing a helper, which may be run again."""
+    texts = set()
+    for path in RECORDED.glob("*.json"):
+        for each in json.loads(path.read_text())["resources"]:
+            if each["urn"].endswith("-helper"):
+                texts |= {each["inputs"].get("create"), each["inputs"].get("update")}
+    return sorted(texts - {None, ""})
+
+
+def test_old_texts_are_known() -> None:
+    assert TEXTS.install() in recorded_texts()
+    assert len(recorded_texts()) > 1
+
+
+@pytest.mark.parametrize("text", recorded_texts())
+@pytest.mark.parametrize("user", ["root", "hex"])
+def test_a_helper_that_was_delivered_is_put_in_its_place_and_run_by_any_text_of_before(
+    machine: Machine, text: str, user: str
+) -> None:
+    """What once mended drift stays recorded, and is run by later versions (ADR 21)."""
+    machine.log_in(user)
+    done = machine.run(text, stdin=deliver(machine, HELPER))
+    incoming = machine.library / "wg0" / "incoming"
+    assert done.stdout == f"{incoming} 1 install {OWNER}\n{HELPER}status 0\n"
+    assert [path.name for path in incoming.parent.iterdir()] == ["incoming"]
+
+
+@pytest.mark.parametrize("delivered", ["another", "none"])
+@pytest.mark.parametrize("tunnel", ["new", "there"])
+def test_a_helper_that_is_not_the_one_is_not_run(
+    machine: Machine, tunnel: str, delivered: str
+) -> None:
+    """Another program has brought its own meanwhile, or nobody any."""
+    if tunnel == "there":
+        machine.install_stub()
+    stdin = deliver(machine, "echo another\n")
+    if delivered == "none":
+        (machine.library / "wg0" / "delivered").unlink()
+    before = sorted(machine.root.rglob("*"))
+    done = machine.run(TEXTS.install(), stdin=stdin)
     assert done.stdout == "status 1\n"
-    assert "not there" not in done.stderr
+    assert "is no such helper" in done.stderr
+    assert "run it again" in done.stderr
+    assert [path for path in sorted(machine.root.rglob("*")) if path not in before] == []
+    if tunnel == "new" and delivered == "none":
+        assert not machine.library.exists()
 
 
 def test_a_release_lets_the_helper_uninstall(machine: Machine) -> None:

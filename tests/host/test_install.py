@@ -205,30 +205,6 @@ def test_a_copy_that_was_cut_short_does_nothing_and_says_so(machine: Machine) ->
         assert machine.run("ls -d /etc/reverse-tunnel", check=False).status != 0
 
 
-def test_a_helper_that_another_program_brought_meanwhile_is_not_installed(vps: Tunnel) -> None:
-    """Each is installed by the command of the `up` that brought it, or by none."""
-    digest = vps.bring(helper_text())
-    vps.bring(helper_text().replace("HELPER_VERSION=1", "HELPER_VERSION=2", 1))
-    done = vps.install_by([f"helper {digest}", f"owner {vps.owner}"], check=False)
-    assert done.status == REFUSED
-    assert "another 'pulumi up' has brought another helper here" in done.stderr
-    assert "helper=1" in vps.call("facts").stdout
-    # It is left to that one.
-    assert "HELPER_VERSION=2" in vps.machine.read(f"{vps.folder}/incoming")
-
-
-def test_an_install_that_says_what_this_helper_does_not_know_changes_nothing(
-    machine: Machine,
-) -> None:
-    before = snapshot(machine)
-    tunnel = Tunnel(machine)
-    digest = tunnel.bring(helper_text())
-    done = tunnel.install_by([f"helper {digest}", f"owner {tunnel.owner}", "dance"], check=False)
-    assert done.status == REFUSED
-    assert "line 'dance' is not known (allowed: helper, owner, packages, claimant)" in done.stderr
-    assert snapshot(machine) == before
-
-
 def test_a_newer_protocol_is_refused_and_an_unknown_verb_too(vps: Tunnel) -> None:
     newer = vps.machine.run(f"{vps.folder}/reverse-tunnel 2 put-forward x", check=False)
     assert newer.status == REFUSED

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 
 from tests.host.machine import Machine, Result, helper_text
 
@@ -58,27 +57,10 @@ class Tunnel:
         check: bool = True,
     ) -> Result:
         """Install the helper, by the words of the contract."""
-        digest = self.bring(text or helper_text())
-        lines = [f"helper {digest}", f"owner {self.owner}", f"packages {packages}"]
-        lines += [f"claimant {claimant}"] if claimant else []
-        return self.install_by(lines, crash_at=crash_at, check=check)
-
-    def bring(self, text: str) -> str:
-        """Bring a helper beside the one that is installed; its digest."""
-        incoming = f"{self.folder}/incoming"
-        self.machine.run(f"umask 077; mkdir -p {self.folder} && cat >{incoming}", stdin=text)
-        return sha256(text.encode()).hexdigest()
-
-    def install_by(
-        self, lines: list[str], *, crash_at: str | int = "", check: bool = True
-    ) -> Result:
-        """Let the helper that was brought install itself."""
-        return self.machine.run(
-            f"bash {self.folder}/incoming 1 install",
-            stdin="".join(f"{line}\n" for line in lines),
-            env={"RT_CRASH_AT": str(crash_at)},
-            check=check,
-        )
+        line = f"umask 077; mkdir -p {self.folder} && cat >{self.folder}/incoming && "
+        line += f"bash {self.folder}/incoming 1 install {self.owner} {packages} {claimant}"
+        env = {"RT_CRASH_AT": str(crash_at)}
+        return self.machine.run(line, stdin=text or helper_text(), env=env, check=check)
 
     def call(
         self,

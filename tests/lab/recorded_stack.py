@@ -147,9 +147,9 @@ def _run(lab: Lab, inputs: Mapping[str, Any], helper: str) -> None:
     """Run a recorded create on its host, as its user would by SSH."""
     connection = _plain(inputs["connection"])
     (host,) = (lab.host(name) for name in MANAGED if lab.host(name).address == connection["host"])
-    if str(_plain(inputs.get("stdin", ""))).startswith("helper "):
+    if str(_plain(inputs.get("stdin", ""))).startswith("helper="):
         folder = f"{LIBRARY}/wg0"
-        host.run(f"umask 077; mkdir -p {folder} && cat >{folder}/incoming", input=helper)
+        host.run(f"umask 077; mkdir -p {folder} && cat >{folder}/delivered", input=helper)
     # The shell between stands for sshd, which the text ends at its end.
     words = ["runuser", "-u", connection["user"], "--", "bash", "-c", 'bash -c "$0"; exit $?']
     host.run([*words, inputs["create"]], input=_plain(inputs.get("stdin", "")))

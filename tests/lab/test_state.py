@@ -28,15 +28,15 @@ def test_the_helper_stands_there_by_its_digest_alone(example: Deployment) -> Non
     assert "HELPER_VERSION" not in json.dumps(state)
     for name in MANAGED:
         (told,) = [
-            each["inputs"]["stdin"].splitlines()[0]
+            str(each["inputs"]["stdin"]).splitlines()[0]
             for each in state["deployment"]["resources"]
             if each["urn"].endswith(f"::{name}-helper")
         ]
         there = example.lab.host(name).run(
             "sha256sum </usr/local/lib/reverse-tunnel/wg0/reverse-tunnel"
         )
-        assert told == f"helper {there.stdout.split()[0]}"
-        assert told == f"helper {helper_digest()}"
+        assert told == f"helper={there.stdout.split()[0]}"
+        assert told == f"helper={helper_digest()}"
     # What the command gets is lines, of which each can be read.
     largest = max(len(json.dumps(each)) for each in state["deployment"]["resources"])
     assert largest < 20_000

@@ -10,8 +10,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import remote
 
-from components import all_begun
-from components.sdk_messages import leave_out_sdk_messages
+from components import all_begun, leave_out_sdk_messages
 
 # Its parent, the connection's sshd, is ended: else each connection would stay until the run's end.
 NOTHING = "exec sh -c '(sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 &'"
