@@ -22,7 +22,7 @@ from pulumi_command import remote
 from pydantic import SecretStr
 
 from components.turns import Turns
-from reach import LIBRARY, Login, claimant, helper_call
+from reach import LIBRARY, Login, claimant, helper_call, helper_folder, helper_path
 from settings import Late, Way, is_late
 
 T = TypeVar("T")
@@ -54,8 +54,8 @@ class Texts:
     def __init__(self, interface: str) -> None:
         self._tunnel = interface
         self._interface = shlex.quote(interface)
-        self.folder = f"{LIBRARY}/{self._interface}"
-        self._helper = f"{self.folder}/reverse-tunnel"
+        self.folder = helper_folder(interface)
+        self._helper = helper_path(interface)
 
     def call(self, verb: str, *words: str) -> str:
         """Calls the helper, which must be there."""

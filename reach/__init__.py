@@ -5,7 +5,7 @@ waits for a server, brings the helper or removes what was left over; the command
 """
 
 from .connection import CONNECT_SECONDS, Ran, ReachError, run_as_root
-from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_path
+from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
 from .login import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
@@ -21,6 +21,7 @@ __all__ = [
     "ReachError",
     "claimant",
     "helper_call",
+    "helper_folder",
     "helper_path",
     "late_fields",
     "logins_to",

@@ -26,4 +26,9 @@ def helper_call(interface: str, verb: str, *words: str) -> str:
 
 def helper_path(interface: str) -> str:
     """Where that helper lies, as a word of shell."""
-    return f"{LIBRARY}/{shlex.quote(interface)}/reverse-tunnel"
+    return f"{helper_folder(interface)}/reverse-tunnel"
+
+
+def helper_folder(interface: str) -> str:
+    """The folder of that helper, which is the tunnel's own, as a word of shell."""
+    return f"{LIBRARY}/{shlex.quote(interface)}"

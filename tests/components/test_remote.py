@@ -18,6 +18,7 @@ from reach import LIBRARY, NO_SUDO, SUDO_ASKS, root_shell
 from reach.shell import installation_text
 from settings import Way
 from tests.components.recording import deploy
+from tests.lab.recorded_stack import FOLDER
 from tests.settings.samples import host_key
 
 HELPER_STUB = """#!/bin/sh
@@ -104,7 +105,6 @@ TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
 CLAIMANT = "vps:0123456789abcdef"
 WORDS = f"set -- 1 install {OWNER}\n"
-RECORDED = Path(__file__).resolve().parents[1] / "lab" / "recorded"
 
 
 @pytest.mark.parametrize("user", ["root", "hex"])
@@ -229,7 +229,7 @@ def deliver(machine: Machine, helper: str) -> str:
 def recorded_texts() -> list[str]:
     """Each text that any version has recorded for installing a helper, which may be run again."""
     texts = set()
-    for path in RECORDED.glob("*.json"):
+    for path in FOLDER.glob("*.json"):
         for each in json.loads(path.read_text())["resources"]:
             if each["urn"].endswith("-helper"):
                 texts |= {each["inputs"].get("create"), each["inputs"].get("update")}
