@@ -69,11 +69,13 @@ want_chains() {
     if [[ $SOCKET_MATCH == yes ]]; then
       stray=("$astray -m socket -j RETURN" "$astray -j DROP")
     fi
-    # This host's own tunnel address, too, is reached through the tunnel only.
+    # This host's own tunnel address, too, is reached through the tunnel only. What belongs to a known
+    # connection, as nearly all does, is asked no more than whether its addresses may come from there.
     want "mangle $pre" \
       "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
 -m addrtype ! --src-type LOCAL -j DROP" \
       "$stranger" \
+      "$known -j RETURN" \
       "$wireguard" \
       "-i $PUBLIC $here" \
       "! -d $INSIDE/$WHOLE -i $IFACE $here" \
