@@ -45,8 +45,7 @@ async def deliver(host: str, login: Login, folder: str) -> None:
             await asyncio.sleep(1.0)
         else:
             if ran.status:
-                why = ran.complained.strip() or "what brings the helper was ended there. Run again."
-                raise DeliveryError(f"{host} ({login}): {why}")
+                raise DeliveryError(f"{host} ({login}): {ran.complaint}")
             return
 
 

@@ -44,7 +44,7 @@ async def remove(
     calls = [helper_call(interface, verb, name) for part, name in entries for verb in _VERBS[part]]
     ran = await run_as_root(ways, "\n".join(["set -e", *calls, ""]), _SECONDS)
     if ran.status:
-        raise LeftOverError(f"{host} ({ran.login}): {ran.complained.strip()}")
+        raise LeftOverError(f"{host} ({ran.login}): {ran.complaint}")
 
 
 def removal(

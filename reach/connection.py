@@ -68,6 +68,11 @@ class Ran:
     said: str
     complained: str
 
+    @property
+    def complaint(self) -> str:
+        """The last, for an error; in words of our own where it was ended without any."""
+        return self.complained.strip() or "what was run there was ended without a word. Run again."
+
 
 async def run_as_root(
     ways: "Sequence[Login]", script: str, seconds: float, connect: float = CONNECT_SECONDS

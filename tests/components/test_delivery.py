@@ -40,7 +40,7 @@ def test_a_host_without_room_is_told_by_name(sshd: Sshd) -> None:
 def test_a_delivery_that_ends_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
     """As where the host ends what takes too much memory."""
     sshd.status = 1
-    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): what brings the helper was en"):
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): what was run there was ended"):
         asyncio.run(deliver("vps", login(sshd), FOLDER))
 
 

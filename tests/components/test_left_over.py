@@ -41,3 +41,9 @@ def test_a_helper_that_fails_is_told_with_the_hosts_name(sshd: Sshd) -> None:
     sshd.status, sshd.complains = 1, "reverse-tunnel: the disk is full\n"
     with pytest.raises(LeftOverError, match=r"^vps \(root@127.*\): reverse-tunnel: the disk is"):
         run(sshd)
+
+
+def test_one_that_is_ended_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
+    sshd.status = 1
+    with pytest.raises(LeftOverError, match=r"^vps \(root@127.*\): what was run there was ended"):
+        run(sshd)
