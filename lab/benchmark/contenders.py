@@ -18,10 +18,14 @@ BORE = Way("bore, in clear", "bore", 9070, ("tcp", 7835), udp=False)
 OURS = (CLIENT, TUNNEL)
 ALL = (RAW, WIREGUARD, *OURS, RATHOLE, OPENSSH, OPENVPN, BORE)
 
+BORINGTUN = "boringtun"
+"""Another program that is WireGuard where the kernel has none."""
+
 # Of the Rust registry: version, features. What else they can (TLS) needs OpenSSL's headers.
 _CRATES = {
-    RATHOLE: ("rathole", "0.5.0", "server", "client", "noise"),
-    BORE: ("bore-cli", "0.6.0"),
+    RATHOLE.name: ("rathole", "0.5.0", "server", "client", "noise"),
+    BORE.name: ("bore-cli", "0.6.0"),
+    BORINGTUN: ("boringtun-cli", "0.7.1"),
 }
 
 UNAVAILABLE = {
@@ -42,9 +46,9 @@ def programs() -> tuple[list[Path], dict[str, str]]:
     """
     layers: list[Path] = []
     missing: dict[str, str] = {}
-    for way, (name, version, *features) in _CRATES.items():
+    for what, (name, version, *features) in _CRATES.items():
         try:
             layers.append(crate(name, version, *features))
         except StepError as error:
-            missing[way.name] = str(error)
+            missing[what] = str(error)
     return layers, missing

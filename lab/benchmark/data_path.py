@@ -1,24 +1,26 @@
 """What carries a visitor's bytes: this project, and what else could, on one road in one run."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lab import systems
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
-from lab.benchmark.contenders import CLIENT, RATHOLE, WIREGUARD
+from lab.benchmark.contenders import CLIENT, OPENSSH, RATHOLE, RAW, WIREGUARD
 from lab.benchmark.data_path_rounds import ADDRESS_FIRST, ALGORITHMS, PORT_FIRST, Rounds
 from lab.benchmark.figures import Column, Goal, Section, Table, median
 from lab.benchmark.machine import machine, today
 from lab.benchmark.page import number
 from lab.benchmark.road import Road
 from lab.benchmark.sheet import spared
+from lab.benchmark.way import Way
 from lab.lab import Lab
 from lab.progress import say
 
 _ROUNDS = 5
 _SILENCE = 125.0  # seconds; five keepalives of WireGuard's and one handshake
 _QUICK = (1, 5.0)  # the same two for a trial
-_SUITES = ("bookworm", "bookworm-backports")  # of Debian, whose wireguard-go is compared
+_SUITES = {tables.DEBIANS: "bookworm", tables.BACKPORTED: "bookworm-backports"}  # of Debian
 _ENOUGH = 0.97  # of what it is compared with
 
 
@@ -29,9 +31,8 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     say("data path: setting up")
     layers, missing = contenders.programs()
     road = Road(lab)
-    road.lay([*layers, *map(systems.wireguard_go, _SUITES)], ALGORITHMS[0])
-    programs = ("wireguard-go", *(f"/opt/wireguard-go-{suite}" for suite in _SUITES))
-    run = Rounds(road, programs)
+    road.lay([*layers, *map(systems.wireguard_go, _SUITES.values())], ALGORITHMS[0])
+    run = Rounds(road, _programs(boringtun=contenders.BORINGTUN not in missing))
     missing |= run.prepare([way for way in contenders.ALL if way.name not in missing])
     for number_of_round in range(rounds):
         say(f"data path: round {number_of_round + 1} of {rounds}")
@@ -57,6 +58,22 @@ def measure(lab: Lab, *, quick: bool) -> Section:
         missing=contenders.UNAVAILABLE | missing,
         findings=(*findings({table.title: table for table in found}),),
     )
+
+
+def _programs(*, boringtun: bool) -> dict[str, Way]:
+    """WireGuard alone by other programs than the current one, and by that one under limits."""
+    single = replace(WIREGUARD, processors=1)
+    ways = {
+        tables.CURRENT: WIREGUARD,
+        tables.LIMITED: replace(WIREGUARD, memory="85MiB"),
+        tables.SINGLE: single,
+        tables.WAITING: replace(single, policy="batch"),
+    }
+    for row, suite in _SUITES.items():
+        ways[row] = replace(WIREGUARD, program=f"/opt/wireguard-go-{suite}")
+    if boringtun:
+        ways[tables.BORINGTUN] = replace(single, program="boringtun-cli")
+    return ways
 
 
 def goals(found: dict[str, Table]) -> Iterator[Goal]:
@@ -88,35 +105,9 @@ def goals(found: dict[str, Table]) -> Iterator[Goal]:
 
 def findings(found: dict[str, Table]) -> Iterator[str]:
     """What was found slow, and what was done about it, by the tables' titles."""
-    programs, places, rules = (
-        found[t.title] for t in (tables.PROGRAMS, tables.PLACES, tables.RULES)
-    )
-    names = [row.name for row in programs.rows]
-    if len(names) > len(_SUITES) + 2:
-        current, old, backport, limited, single = names[: len(_SUITES) + 3]
-        slow, fast = (_better(programs, name, current, tables.DOWN) for name in (old, backport))
-        share = _better(programs, limited, current, tables.DOWN)
-        held, less = (programs.row(name).samples(tables.MEMORY.name) for name in (current, limited))
-        if slow and fast:
-            yield (
-                f"Debian 12's wireguard-go carries {slow:.0%} of what the current one does, that of"
-                f" its backports {fast:.0%}. The look-up warns of a slow one, `status` shows which"
-                " one runs, and docs/operations.md says how to get a fast one."
-            )
-        if share and held and less:
-            yield (
-                f"The fast ones hold {number(median(held))} MB under load, more than a small VPS"
-                " has. The tunnel's unit limits them to a sixth of the memory: with that of 512 MB"
-                f" they hold {number(median(less))} MB, and carry {share:.0%}."
-            )
-        more, faster = (_better(programs, single, current, c) for c in (tables.DOWN, tables.NEW))
-        if more and faster:
-            yield (
-                f"On one of this machine's processors alone it carries {more:.0%}, and opens"
-                f" {faster:.0%} of the connections: its threads cost each other more than that."
-                " The tunnel's unit gives it half of a host's processors; by hand, as compared"
-                " above, it has all."
-            )
+    yield from _about_the_road(found[tables.REQUESTS.title])
+    yield from _about_programs(found[tables.PROGRAMS.title])
+    places, rules = (found[t.title] for t in (tables.PLACES, tables.RULES))
     share = _better(places, tables.LAST, tables.FIRST, tables.NEW)
     if share:
         yield (
@@ -129,6 +120,62 @@ def findings(found: dict[str, Table]) -> Iterator[str]:
         yield (
             "A forward's rule asks for the port first, and searches for the address only then:"
             f" {number(gain)} times as many new connections as before with 1,000 forwards."
+        )
+
+
+def _about_the_road(requests: Table) -> Iterator[str]:
+    share = _better(requests, RAW.name, OPENSSH.name, tables.NEW)
+    if share and share > 1:
+        yield (
+            f"Without any tunnel {number(share)} times as many connections come about as with"
+            f" {OPENSSH.name}, which answers a visitor at the VPS, and packs what many of them say"
+            " into few packets. A tunnel carries each packet of a visitor's own connection, and"
+            " has what is left between these two for it, on the same processors."
+        )
+
+
+def _about_programs(programs: Table) -> Iterator[str]:
+    def better(row: str, other: str, column: Column) -> float | None:
+        return _better(programs, row, other, column)
+
+    slow, fast = (
+        better(row, tables.CURRENT, tables.DOWN) for row in (tables.DEBIANS, tables.BACKPORTED)
+    )
+    if slow and fast:
+        yield (
+            f"Debian 12's wireguard-go carries {slow:.0%} of what the current one does, that of"
+            f" its backports {fast:.0%}. The look-up warns of a slow one, `status` shows which"
+            " one runs, and docs/operations.md says how to get a fast one."
+        )
+    share = better(tables.LIMITED, tables.CURRENT, tables.DOWN)
+    held, less = (
+        programs.row(row).samples(tables.MEMORY.name) for row in (tables.CURRENT, tables.LIMITED)
+    )
+    if share and held and less:
+        yield (
+            f"The fast ones hold {number(median(held))} MB under load, more than a small VPS"
+            " has. The tunnel's unit limits them to a sixth of the memory: with that of 512 MB"
+            f" they hold {number(median(less))} MB, and carry {share:.0%}."
+        )
+    more, faster = (
+        better(tables.SINGLE, tables.CURRENT, column) for column in (tables.DOWN, tables.NEW)
+    )
+    if more and faster:
+        yield (
+            f"On one of this machine's processors alone it carries {more:.0%}, and opens"
+            f" {faster:.0%} of the connections: its threads cost each other more than that."
+            " The tunnel's unit gives it half of a host's processors; by hand, as compared"
+            " above, it has all."
+        )
+    carried, opened, busy = (
+        better(tables.BORINGTUN, tables.SINGLE, c) for c in (tables.DOWN, tables.NEW, tables.BUSY)
+    )
+    if carried and opened and busy:
+        yield (
+            f"boringtun, which handles each packet by itself, opens {opened:.0%} of the connections"
+            f" that wireguard-go does on one processor, its p99 of 16 is {number(busy)} times as"
+            f" good, and it carries {carried:.0%}: see"
+            " [18](../adr/0018-wireguard-in-userspace.md)."
         )
 
 

@@ -1,9 +1,8 @@
 """The rounds: everything once in each, so that what else the machine does is shared out evenly."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 
 from lab.benchmark import data_path_tables as tables
@@ -19,7 +18,6 @@ from lab.progress import say
 ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used unless it is said
 _CLOSE = (WIREGUARD, CLIENT, RATHOLE)  # of which the goals ask for a few percent: measured twice
 _COUNTS = (1, 100, 1000)  # forwards
-LESS_MEMORY = "85MiB"  # what this project's tunnel gets of a VPS of 512 MB
 _PAIRS = 4  # of loads that find the difference between two forwards
 PORT_FIRST, ADDRESS_FIRST = "the port", "whether the address is this host's, as at first"
 _GIGABYTE = 1e9
@@ -30,10 +28,10 @@ class Rounds:
 
     Args:
         road: laid.
-        programs: wireguard-go's to compare, as on the hosts.
+        programs: WireGuard alone by other programs, or under limits, by their rows.
     """
 
-    def __init__(self, road: Road, programs: Sequence[str]) -> None:
+    def __init__(self, road: Road, programs: Mapping[str, Way]) -> None:
         self._road = road
         self._programs = programs
         self._lab = road.lab
@@ -96,16 +94,7 @@ class Rounds:
                 with spared(way.name):
                     self._measure_again(way)
                     self._compare_algorithms(way)
-        for program in self._programs:
-            with spared(program):
-                row = self._road.version(program)
-                self._measure_program(row, replace(WIREGUARD, program=program))
-        current = self._road.version("wireguard-go")
-        limited = {
-            f"{current} that may take {LESS_MEMORY}": replace(WIREGUARD, memory=LESS_MEMORY),
-            f"{current} on one processor": replace(WIREGUARD, processors=1),
-        }
-        for row, way in limited.items():
+        for row, way in self._programs.items():
             with spared(row):
                 self._measure_program(row, way)
         for count in _COUNTS:
@@ -183,9 +172,13 @@ class Rounds:
 
     def _measure_requests(self, sheet: Sheet, row: str, port: int) -> None:
         visitor = self._visitor
-        self._measure_connections(sheet, row, port)
+        self._measure_load(sheet, row, port)
         sheet.take(row, (tables.P50, tables.P99), lambda: visitor.paced_latency(port))
-        sheet.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))
+
+    def _measure_load(self, sheet: Sheet, row: str, port: int) -> None:
+        """As many as come about: of new connections, and of requests by those that stay open."""
+        self._measure_connections(sheet, row, port)
+        sheet.take(row, (tables.BUSY,), lambda: (self._visitor.busy_latency(port),))
 
     def _measure_connections(self, sheet: Sheet, row: str, port: int) -> None:
         sheet.take(row, (tables.NEW,), lambda: (self._visitor.new_connections(port),))
@@ -208,9 +201,10 @@ class Rounds:
 
     def _measure_program(self, row: str, way: Way) -> None:
         before = self._road.memory()
+        self._by_program.note(row, tables.VERSION, self._road.version(way.program))
         with self._at_rest(way, way.web):
             self._measure_flows(self._by_program, row, way)
-            self._measure_connections(self._by_program, row, way.web)
+            self._measure_load(self._by_program, row, way.web)
             self._by_program.add(row, tables.MEMORY, max(0.0, self._road.memory() - before))
 
     def _measure_count(self, count: int) -> None:
@@ -231,9 +225,7 @@ class Rounds:
 
     def _compare_rules(self, port: int) -> None:
         """As they are, and as they were; both now, since the machine is never the same twice."""
-        visitor = self._visitor
         for row in (PORT_FIRST, ADDRESS_FIRST):
             if row == ADDRESS_FIRST:
                 self._road.ask_for_addresses_first()
-            self._measure_connections(self._by_rule, row, port)
-            self._by_rule.take(row, (tables.BUSY,), lambda: (visitor.busy_latency(port),))
+            self._measure_load(self._by_rule, row, port)

@@ -73,12 +73,21 @@ ALGORITHMS = Table(
     about="Of the two ends of the visitor's connection; proxies have one more of their own to the"
     " VPS, which stays with cubic.",
 )
+CURRENT = "wireguard-go"
+LIMITED = f"{CURRENT} that may take 85 MiB"  # what this project's tunnel gets of a VPS of 512 MB
+SINGLE = f"{CURRENT} on one processor"
+WAITING = f"{SINGLE} that it waits for"
+DEBIANS = "Debian 12's wireguard-go"
+BACKPORTED = "that of Debian 12's backports"
+BORINGTUN = "boringtun on one thread"
+VERSION = Column(name="version")
 PROGRAMS = Table(
-    title="Where the kernel has no WireGuard: which wireguard-go",
-    label="wireguard-go",
-    columns=(DOWN, UP, NEW, MEMORY),
+    title="Where the kernel has no WireGuard: which program",
+    label="program",
+    columns=(VERSION, DOWN, UP, NEW, BUSY, MEMORY),
     plot="bars",
-    about="WireGuard alone, by hand; what the VPS's processes hold more after all loads.",
+    about="WireGuard alone, by hand; what the VPS's processes hold more after all loads. One that"
+    " waits for its processor takes it from nobody who is at work (`CPUSchedulingPolicy=batch`).",
 )
 FIRST, LAST = "asked first", "asked last"
 PLACES = Table(

@@ -83,10 +83,10 @@ class Road:
         return f"wireguard-go {self.version('wireguard-go')}"
 
     def version(self, program: str) -> str:
-        """Of a wireguard-go on the VPS."""
+        """Of a program on the VPS that is WireGuard."""
         said = self.lab.host("vps").run([program, "--version"]).stdout
-        match = re.search(r"v([\d.]+)", said)
-        return match[1] if match else "of unknown version"
+        match = re.search(r"\bv?(\d[\d.]+)", said)
+        return match[1] if match else "unknown"
 
     def settle(self) -> None:
         """Forget who came before, and wait until VPS and home rest.

@@ -31,6 +31,8 @@ class Way:
         program: of WireGuard by hand, where the kernel has none.
         memory: that the program may take, such as `85MiB`; `off` is no limit.
         processors: that the program may use; None is no limit.
+        policy: by which the kernel gives it a processor, in systemd's words: with `other` it takes
+            one from who is at work, with `batch` it waits for its turn.
         hosts: where it has something to do, in the order of going up.
     """
 
@@ -43,6 +45,7 @@ class Way:
     program: str = "wireguard-go"
     memory: str = "off"
     processors: int | None = None
+    policy: str = "other"
     hosts: tuple[str, ...] = ("vps", "homelab")
 
     @property
@@ -96,6 +99,7 @@ class Way:
             "PROGRAM": self.program,
             "MEMORY": self.memory,
             "PROCESSORS": self.processors or "",
+            "POLICY": self.policy,
             "TUNNEL": self.talks[1] if self.talks else 0,
         }
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in facts.items())

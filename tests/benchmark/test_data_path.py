@@ -6,7 +6,7 @@ import pytest
 
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
-from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, WIREGUARD
+from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, RAW, WIREGUARD
 from lab.benchmark.data_path import findings, goals
 from lab.benchmark.data_path_rounds import ADDRESS_FIRST, PORT_FIRST
 from lab.benchmark.figures import Cell, Column, Row, Table
@@ -114,14 +114,19 @@ def test_everybody_has_a_program_and_ports_of_its_own() -> None:
 
 
 def test_what_was_found_slow_is_told_by_its_figures() -> None:
+    requests = table(
+        tables.REQUESTS, {RAW.name: {tables.NEW: 3000.0}, OPENSSH.name: {tables.NEW: 2500.0}}
+    )
     programs = table(
         tables.PROGRAMS,
         {
-            "new": {tables.DOWN: 2000.0, tables.NEW: 1000.0, tables.MEMORY: 400.0},
-            "old": {tables.DOWN: 300.0, tables.MEMORY: 20.0},
-            "backport": {tables.DOWN: 1900.0, tables.MEMORY: 350.0},
-            "new, limited": {tables.DOWN: 1500.0, tables.MEMORY: 70.0},
-            "new, alone": {tables.DOWN: 2500.0, tables.NEW: 1600.0},
+            # As it comes where one fails at first: by their names, not by their places.
+            tables.SINGLE: {tables.DOWN: 2500.0, tables.NEW: 1600.0, tables.BUSY: 3.0},
+            tables.BORINGTUN: {tables.DOWN: 500.0, tables.NEW: 2000.0, tables.BUSY: 2.0},
+            tables.CURRENT: {tables.DOWN: 2000.0, tables.NEW: 1000.0, tables.MEMORY: 400.0},
+            tables.DEBIANS: {tables.DOWN: 300.0, tables.MEMORY: 20.0},
+            tables.LIMITED: {tables.DOWN: 1500.0, tables.MEMORY: 70.0},
+            tables.BACKPORTED: {tables.DOWN: 1900.0, tables.MEMORY: 350.0},
         },
     )
     rules = table(
@@ -131,18 +136,23 @@ def test_what_was_found_slow_is_told_by_its_figures() -> None:
         tables.PLACES,
         {tables.FIRST: {tables.NEW: 1000.0}, tables.LAST: {tables.NEW: 940.0}},
     )
-    told = [*findings({one.title: one for one in (programs, places, rules)})]
+    found = (requests, programs, places, rules)
+    told = [*findings({one.title: one for one in found})]
 
-    assert len(told) == 5
-    assert "carries 15% of what the current one does, that of its backports 95%" in told[0]
-    assert "hold 400 MB" in told[1]
-    assert "they hold 70 MB, and carry 75%" in told[1]
-    assert "carries 125%, and opens 160% of the connections" in told[2]
-    assert "asked last opens 94%" in told[3]
-    assert "in the middle 97%" in told[3]
-    assert "1.50 times as many" in told[4]
+    assert len(told) == 7
+    assert "1.20 times as many connections" in told[0]
+    assert "carries 15% of what the current one does, that of its backports 95%" in told[1]
+    assert "hold 400 MB" in told[2]
+    assert "they hold 70 MB, and carry 75%" in told[2]
+    assert "carries 125%, and opens 160% of the connections" in told[3]
+    assert "opens 125% of the connections that wireguard-go does on one processor" in told[4]
+    assert "p99 of 16 is 1.50 times as good, and it carries 20%" in told[4]
+    assert "asked last opens 94%" in told[5]
+    assert "in the middle 97%" in told[5]
+    assert "1.50 times as many" in told[6]
 
 
 def test_of_what_was_not_measured_nothing_is_told() -> None:
-    empty = (table(each, {}) for each in (tables.PROGRAMS, tables.PLACES, tables.RULES))
+    kinds = (tables.REQUESTS, tables.PROGRAMS, tables.PLACES, tables.RULES)
+    empty = (table(each, {}) for each in kinds)
     assert not [*findings({one.title: one for one in empty})]
