@@ -29,7 +29,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     rounds, silence = _QUICK if quick else (_ROUNDS, _SILENCE)
     taken, on = today(), machine()
     say("data path: setting up")
-    layers, missing = contenders.programs()
+    layers, had, missing = contenders.programs()
     road = Road(lab)
     road.lay([*layers, *map(systems.wireguard_go, _SUITES.values())], ALGORITHMS[0])
     run = Rounds(road, _programs(boringtun=contenders.BORINGTUN not in missing))
@@ -43,7 +43,8 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     found = run.tables()
     about = (
         f"{rounds} rounds, in each of which everything is measured once, each load for one second,"
-        f" packets for two. The tunnels of WireGuard are made by {road.wireguard()}; congestion"
+        f" packets for two. The tunnels of WireGuard are made by {road.wireguard()}; beside Debian"
+        f" 12's programs there are {', '.join(had)}; congestion"
         f" control is {ALGORITHMS[0]} unless it is said. Everything runs on one machine whose cores"
         " the visitor, the routers, the VPS and the home share: what costs the VPS less leaves more"
         " to the others."

@@ -28,6 +28,7 @@ class Way:
         talks: protocol and port by which home and VPS talk, of those that have a tunnel.
         encrypts: whether what it carries can't be read in between.
         udp: whether it carries UDP.
+        multiplexes: whether all connections go by one of its own, of those that let choose.
         program: of WireGuard by hand, where the kernel has none.
         memory: that the program may take, such as `85MiB`; `off` is no limit.
         processors: that the program may use; None is no limit.
@@ -42,6 +43,7 @@ class Way:
     talks: tuple[str, int] | None = None
     encrypts: bool = False
     udp: bool = True
+    multiplexes: bool = True
     program: str = "wireguard-go"
     memory: str = "off"
     processors: int | None = None
@@ -96,6 +98,7 @@ class Way:
             "HOME_WEB": HOME_WEB,
             "HOME_FLOW": HOME_FLOW,
             "HOME_BULK": HOME_BULK,
+            "MULTIPLEXES": str(self.multiplexes).lower(),
             "PROGRAM": self.program,
             "MEMORY": self.memory,
             "PROCESSORS": self.processors or "",

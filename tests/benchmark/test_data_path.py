@@ -1,16 +1,28 @@
 """Which goals are met, by made-up tables; and that everybody who takes part is there."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
-from lab.benchmark.contenders import CLIENT, OPENSSH, OPENVPN, RATHOLE, RAW, WIREGUARD
+from lab.benchmark.contenders import (
+    CHISEL,
+    CLIENT,
+    FRP,
+    FRP_APART,
+    OPENSSH,
+    OPENVPN,
+    RATHOLE,
+    RAW,
+    WIREGUARD,
+)
 from lab.benchmark.data_path import findings, goals
 from lab.benchmark.data_path_rounds import ADDRESS_FIRST, PORT_FIRST
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.way import SCRIPTS
+from lab.progress import StepError
 
 OTHERS = (RATHOLE, OPENSSH, OPENVPN)
 
@@ -111,6 +123,30 @@ def test_everybody_has_a_program_and_ports_of_its_own() -> None:
     assert len({*ports}) == len(ports)
     for way in contenders.ALL:
         assert (SCRIPTS / way.script).exists(), way.name
+
+
+def test_who_is_on_path_takes_part_and_who_is_not_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(name: str, *_: str) -> Path:
+        raise StepError(f"{name} can't be built here")
+
+    monkeypatch.setattr(contenders, "crate", refuse)
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name in ("frps", "chisel"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 1.2.3\n")
+        (tmp_path / name).chmod(0o755)
+
+    found = contenders.programs()
+
+    assert found.had == ["chisel 1.2.3"]
+    (layer,) = found.layers
+    assert (layer / "usr/local/bin/chisel").stat().st_mode & 0o111
+    assert "rathole can't be built here" in found.missing[RATHOLE.name]
+    for way in (FRP, FRP_APART):
+        assert "taken from PATH, where they are not" in found.missing[way.name]
+    assert CHISEL.name not in found.missing
 
 
 def test_what_was_found_slow_is_told_by_its_figures() -> None:
