@@ -28,7 +28,7 @@ CHISEL = Way("chisel", "chisel", 9100, ("tcp", 8088), encrypts=True)
 OURS = (CLIENT, TUNNEL)
 ALL = (RAW, WIREGUARD, *OURS, RATHOLE, FRP, FRP_APART, CHISEL, OPENSSH, OPENVPN, BORE)
 
-BORINGTUN = "boringtun"
+BORINGTUN = "boringtun on one thread"
 """Another program that is WireGuard where the kernel has none."""
 
 # Taken where they are on PATH: no registry has them.

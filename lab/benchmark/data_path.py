@@ -6,7 +6,7 @@ from dataclasses import replace
 from lab import systems
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
-from lab.benchmark.contenders import CLIENT, OPENSSH, RATHOLE, RAW, WIREGUARD
+from lab.benchmark.contenders import BORINGTUN, CLIENT, OPENSSH, RATHOLE, RAW, WIREGUARD
 from lab.benchmark.data_path_rounds import ADDRESS_FIRST, ALGORITHMS, PORT_FIRST, Rounds
 from lab.benchmark.figures import Column, Goal, Section, Table, median
 from lab.benchmark.machine import machine, today
@@ -32,7 +32,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     layers, had, missing = contenders.programs()
     road = Road(lab)
     road.lay([*layers, *map(systems.wireguard_go, _SUITES.values())], ALGORITHMS[0])
-    run = Rounds(road, _programs(boringtun=contenders.BORINGTUN not in missing))
+    run = Rounds(road, {row: way for row, way in _programs().items() if row not in missing})
     missing |= run.prepare([way for way in contenders.ALL if way.name not in missing])
     for number_of_round in range(rounds):
         say(f"data path: round {number_of_round + 1} of {rounds}")
@@ -61,7 +61,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     )
 
 
-def _programs(*, boringtun: bool) -> dict[str, Way]:
+def _programs() -> dict[str, Way]:
     """WireGuard alone by other programs than the current one, and by that one under limits."""
     single = replace(WIREGUARD, processors=1)
     ways = {
@@ -72,8 +72,7 @@ def _programs(*, boringtun: bool) -> dict[str, Way]:
     }
     for row, suite in _SUITES.items():
         ways[row] = replace(WIREGUARD, program=f"/opt/wireguard-go-{suite}")
-    if boringtun:
-        ways[tables.BORINGTUN] = replace(single, program="boringtun-cli")
+    ways[BORINGTUN] = replace(single, program="boringtun-cli")
     return ways
 
 
@@ -169,7 +168,7 @@ def _about_programs(programs: Table) -> Iterator[str]:
             " above, it has all."
         )
     carried, opened, busy = (
-        better(tables.BORINGTUN, tables.SINGLE, c) for c in (tables.DOWN, tables.NEW, tables.BUSY)
+        better(BORINGTUN, tables.SINGLE, c) for c in (tables.DOWN, tables.NEW, tables.BUSY)
     )
     if carried and opened and busy:
         yield (

@@ -79,7 +79,6 @@ SINGLE = f"{CURRENT} on one processor"
 WAITING = f"{SINGLE} that it waits for"
 DEBIANS = "Debian 12's wireguard-go"
 BACKPORTED = "that of Debian 12's backports"
-BORINGTUN = "boringtun on one thread"
 VERSION = Column(name="version")
 PROGRAMS = Table(
     title="Where the kernel has no WireGuard: which program",
