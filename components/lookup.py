@@ -159,7 +159,7 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
 
 def script(interface: str) -> str:
     """What is asked of a host: the probe, and then the tunnel's helper, if there is one."""
-    status = f"{helper_call(interface, 'status')} 2>/dev/null || true"
+    status = f"{helper_call(interface, 'status', 'uncounted')} 2>/dev/null || true"
     tell = f"if [ -e {helper_path(interface)} ]; then {status}; else echo {_NO_HELPER}; fi"
     return f"{probe_text()}{tell}\n"
 

@@ -28,14 +28,14 @@ class ForwardReport:
 
     Attributes:
         rules: `ok`, `missing`, `differs`, `paused`, or `stray` where no file has it.
-        connections: that are open now.
+        connections: that are open now; None where that was not asked.
         sent_packets, sent_bytes: that these have carried to its target; None where the host does
-            not count.
+            not count, or was not asked.
         answered_packets, answered_bytes: from it.
     """
 
     rules: str
-    connections: int
+    connections: int | None
     sent_packets: int | None
     sent_bytes: int | None
     answered_packets: int | None
@@ -125,8 +125,8 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         wireguard_go=_given(interface[2]) if len(interface) > 2 else None,  # noqa: PLR2004
         peers={words[0]: _peer(words[1:], now) for words in of.get("peer", ())},
         forwards={
-            name: ForwardReport(rules, int(connections), *map(_number, traffic))
-            for name, rules, connections, *traffic in of.get("forward", ())
+            name: ForwardReport(rules, *map(_number, numbers))
+            for name, rules, *numbers in of.get("forward", ())
         },
         openings=_pairs(of.get("opening", [])),
         targets={(address, int(port)): answer for address, port, answer in of.get("target", ())},

@@ -5,7 +5,8 @@ is_slug() { [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$ ]]; }
 # As the kernel takes it, less what a shell, a path or a chain's name could stumble on.
 is_interface() { [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$ ]]; }
 
-is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && (($1 <= 65535)); }
+# By patterns: a regular expression takes three times as long, and a thousand forwards have four each.
+is_port() { [[ $1 == [1-9]* && $1 != *[!0-9]* ]] && ((${#1} <= 5 && $1 <= 65535)); }
 
 # parse_ports "443" or "27000-27037": into BEGIN and END
 parse_ports() {

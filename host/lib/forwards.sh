@@ -17,6 +17,7 @@
 CLAIMS=()             # "PROTO PORT END TARGETS TPORT SOURCE-ADDRESS FROM" of all that are not paused
 declare -A FORWARD=() # by name: the lines of its file
 declare -A ASKED=()   # by name: the text that its file shall have; of this run and those that joined it
+declare -A PARSED=()  # by text: what parse_forward made of it, which a run asks several times
 
 # parse_forward LINE...: into PROTOS PORT PORT_END TARGETS TPORT TPORT_END PAUSED FROM LIMIT_NEW
 # LIMIT_CONCURRENT SOURCE_ADDRESS; false with what is wrong in WRONG
@@ -132,9 +133,16 @@ load_forwards() {
 
 # parse_text TEXT: a file's lines as one text
 parse_text() {
-  local lines
+  local lines text=:$1 # a file may be empty, and no key can be
+  if [[ -n ${PARSED[$text]-} ]]; then
+    IFS='|' read -r PROTOS PORT PORT_END TARGETS TPORT TPORT_END PAUSED FROM LIMIT_NEW LIMIT_CONCURRENT \
+      SOURCE_ADDRESS <<<"${PARSED[$text]}"
+    return
+  fi
   mapfile -t lines <<<"${1%$'\n'}"
-  parse_forward "${lines[@]}"
+  parse_forward "${lines[@]}" || return 1
+  PARSED[$text]="$PROTOS|$PORT|$PORT_END|$TARGETS|$TPORT|$TPORT_END|$PAUSED|"
+  PARSED[$text]+="$FROM|$LIMIT_NEW|$LIMIT_CONCURRENT|$SOURCE_ADDRESS"
 }
 
 verb_put_forward() { put_forward forward "$@"; }

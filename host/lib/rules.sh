@@ -208,6 +208,7 @@ as_dport() {
 # Limits come first, since the list of those who may ends by returning; each counts by visitor.
 want_gate() {
   local name=$1 match rate limit network
+  [[ -n $LIMIT_NEW$LIMIT_CONCURRENT$FROM ]] || return 0
   as_dport "$PORT" "$PORT_END"
   match="-p $PROTOS -m $PROTOS --dport $DPORT -m comment --comment \"rt:$IFACE:$name\""
   # Both protocols in one rule, that they count together.

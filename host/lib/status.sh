@@ -4,7 +4,8 @@
 readonly ANSWER_WAIT=3 # seconds until a target that says nothing counts as silent
 readonly ASKED_AT_ONCE=20
 
-# verb_status [connect]: with it, the targets of forwards are asked whether they answer
+# verb_status [connect|uncounted]: with the first, the targets of forwards are asked whether they answer;
+# with the other, nothing is told of connections, of which a host may have a hundred thousand
 verb_status() {
   local name claimant=
   DOING=status
@@ -72,18 +73,18 @@ running_wireguard_go() {
   done
 }
 
-# tell_forwards [connect]
+# tell_forwards [connect|uncounted]
 tell_forwards() {
-  local name numbers unknown=
+  local name numbers unknown='' none='0 0 0 0 0'
   local -A targets=()
   if [[ ${SETTING[role]} == server ]]; then
     for name in "${!FORWARD_STATES[@]}"; do echo "opening $name ${FORWARD_STATES[$name]}"; done
     return
   fi
-  read_traffic
+  if [[ ${1-} == uncounted ]]; then none='- - - - -'; else read_traffic; fi
   is_accounting || unknown=yes
   for name in "${!FORWARD_STATES[@]}"; do
-    numbers=${TRAFFIC[$name]-0 0 0 0 0}
+    numbers=${TRAFFIC[$name]-$none}
     [[ -z $unknown ]] || numbers="${numbers%% *} - - - -"
     echo "forward $name ${FORWARD_STATES[$name]} $numbers"
   done

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.lookup import script
 from reach.shell import helper_digest
 from tests.host.machine import Machine
 from tests.host.test_kind_traffic import way_out
@@ -15,6 +16,12 @@ from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
 from tests.support import eventually
 from tests.symptoms import symptom
 
+# Notes every listing.
+LISTING = """\
+#!/bin/sh
+case " $* " in *" -L "*) echo "$*" >>/run/listings ;; esac
+exec /usr/sbin/conntrack "$@"
+"""
 ACCOUNTING = "/proc/sys/net/netfilter/nf_conntrack_acct"
 
 
@@ -152,6 +159,21 @@ def test_nobody_is_asked_unless_that_is_wanted(ends: World) -> None:
         assert "target" not in {line[0] for line in told(ends.vps)}
 
 
+def test_the_look_before_up_has_no_connections_listed(ends: World) -> None:
+    """A busy VPS has a hundred thousand of them, and each preview would wait for it to count."""
+    vps = ends.vps.machine
+    vps.write("/usr/local/sbin/conntrack", LISTING)
+    vps.run("chmod 755 /usr/local/sbin/conntrack")
+    with forwards(ends, web=f"udp 80 -> {SERVER}:8081"), open_call(ends, "udp", 80):
+        vps.run(": >/run/listings")
+        look = vps.run("sh -s", stdin=script("wg0")).stdout
+        assert "forward web ok - - - - -" in look.splitlines()
+        assert vps.read("/run/listings") == ""
+        assert counted(ends, "web")[0] == 1
+        assert vps.read("/run/listings") != ""
+    vps.run("rm /usr/local/sbin/conntrack")
+
+
 def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
     carrier = ["kernel"]
     if not has_wireguard(ends.vps.machine):
@@ -189,10 +211,10 @@ def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None
     """Its file would be run, as root; anybody may call a process so, also in a container."""
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()
-    # By the least of numbers, so that it is found first.
+    # By the least of numbers, so that it is found first; who else starts meanwhile may get it.
     foreign = machine.start(
-        "cp /usr/bin/tail /tmp/foreign; cd /tmp; : >wg0; echo 99 >/proc/sys/kernel/ns_last_pid;"
-        " (exec -a wireguard-go ./foreign -f wg0) & wait"
+        "cp /usr/bin/tail /tmp/foreign; cd /tmp; : >wg0; until echo 99 >/proc/sys/kernel/ns_last_pid;"
+        " (exec -a wireguard-go ./foreign -f wg0) & [ $! = 100 ]; do kill $!; done; wait"
     )
     named = "tr '\\0' ' ' </proc/100/cmdline | grep -q 'wireguard-go -f wg0'"
     eventually(lambda: machine.run(named, check=False).status == 0, 30, "no such process")

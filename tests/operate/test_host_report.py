@@ -38,6 +38,12 @@ def test_a_whole_report() -> None:
     assert report.targets == {("172.16.0.4", 8081): "answers"}
 
 
+def test_connections_that_were_not_counted_are_unknown() -> None:
+    text = TEXT.replace("forward https ok 2 10 1000 20 2000", "forward https ok - - - - -")
+    found = parse_report(text).forwards["https"]
+    assert (found.rules, found.connections, found.sent_bytes) == ("ok", None, None)
+
+
 def test_one_whose_tunnel_is_down_and_one_that_is_not_set_up() -> None:
     down = parse_report("helper 1\nowner a/b\nrole vps\nunit enabled\ninterface down -\nend 1\n")
     assert (down.role, down.wireguard) == ("vps", None)
