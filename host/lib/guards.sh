@@ -143,7 +143,7 @@ guard_script() {
   local line chain builtin foreign='' changes='' jumps='' rules
   local -A there=() hung=()
   local -a saved
-  SCRIPT=
+  SCRIPT='' UNSEEN=()
   mapfile -t saved < <("$IPTABLES-save" -t mangle || echo failed)
   for line in "${saved[@]}"; do
     chain=${line#:} chain=${chain#-A } chain=${chain%% *}
@@ -160,6 +160,10 @@ guard_script() {
         ;;
       "-A "*" -j RT-"*) ;;
       "-A "*) foreign+=" $chain " ;;
+      "# Table "*" is incompatible"*)
+        ! is_unseen mangle "$GUARD_IN" || return 1
+        UNSEEN=(mangle)
+        ;;
       failed)
         SAID="$IPTABLES-save failed, see what it says on this host"
         return 1
@@ -221,7 +225,8 @@ check_guards() {
     use_family "$family"
     want_guards
     # With IPv6 open, a firewall for IPv4 alone would only look like one.
-    { guard_script && { [[ -z $SCRIPT ]] || restore_guards --test; }; } ||
+    # What can't be seen could not be taken back either.
+    { guard_script && ((${#UNSEEN[@]} == 0)) && { [[ -z $SCRIPT ]] || restore_guards --test; }; } ||
       refuse "iptables does not take the firewall for IPv$family on this host:" \
         "${SAID//$'\n'/; }; nothing was changed"
   done

@@ -18,6 +18,7 @@ declare -A JUMPS=()   # "table built-in-chain chain" -> the jumps to it, each fi
 declare -A ENDS=()    # "table built-in-chain" -> what its last rule goes to, other tunnels' aside
 declare -A TAGGED=()  # "table chain name" -> the rules of that forward that are there
 declare -A SHALL=()   # "table chain name" -> the rules of that forward that shall be there
+UNSEEN=()             # tables of which iptables shows nothing
 
 # holds_forwards CHAIN: GATE keeps out who may not, DNAT leads into the tunnel, SRC masquerades, OPEN lets
 # pass on to what is behind a server.
@@ -270,11 +271,12 @@ want_opening() {
 # is_ours CHAIN: no other tunnel's name can be followed by a word without a dash
 is_ours() { [[ $1 == "RT-$IFACE-"* && ${1#"RT-$IFACE-"} =~ ^[A-Z0-9]+$ ]]; }
 
-# read_rules: what the firewall holds of this tunnel, of the family in use
+# read_rules [unseen-too]: what the firewall holds of this tunnel, of the family in use; fails if anything is
+# in a table of which nothing is seen, unless those are wanted as UNSEEN
 read_rules() {
   local line table='' chain rest place name foreign=
   local -a saved
-  PRESENT=() JUMPS=() ENDS=() TAGGED=()
+  PRESENT=() JUMPS=() ENDS=() TAGGED=() UNSEEN=()
   mapfile -t saved < <("$IPTABLES-save" || echo failed)
   for line in "${saved[@]}"; do
     case $line in
@@ -308,9 +310,31 @@ read_rules() {
         ENDS["$table $rest"]=
         is_ban "$line" || foreign+=" $rest "
         ;;
+      "# Table "*" is incompatible"*)
+        table=${line#*\`} table=${table%%\'*}
+        case $table in
+          filter) chain=FWD ;;
+          mangle) chain=PRE ;;
+          nat) chain=SRC ;;
+          *) continue ;;
+        esac
+        is_unseen "$table" "RT-$IFACE-$chain" || continue
+        [[ ${1-} == unseen-too ]] || fail "$SAID"
+        UNSEEN+=("$table")
+        ;;
       failed) fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host" ;;
     esac
   done
+}
+
+# is_unseen TABLE CHAIN: whether that chain is in a table of which iptables-save shows nothing, so that it would
+# be made a second time, and lose what it has; what to do in SAID. Where it is not there yet, as at boot, all
+# can be made as ever.
+is_unseen() {
+  SAID="iptables can't show what is in its table $1 (see '$IPTABLES-save'), for somebody has put a rule there"
+  SAID+=" that only nft can write: move that to a table of its own (such as 'nft add table ip mine'), or write"
+  SAID+=" it by iptables, and run again"
+  "$IPTABLES" -w 60 -t "$1" -S "$2" >/dev/null 2>&1
 }
 
 # is_ban RULE: it keeps some out, and lets nobody in: such a one may stand before ours
@@ -501,7 +525,8 @@ remove_rules() {
 
 remove_family_rules() {
   local table place entry script='' lines
-  read_rules
+  read_rules unseen-too
+  for table in "${UNSEEN[@]}"; do remove_unseen "$table"; done
   for table in nat mangle filter; do
     lines=
     for entry in "${!JUMPS[@]}"; do
@@ -518,4 +543,20 @@ remove_family_rules() {
     [[ -z $lines ]] || script+="*$table"$'\n'$lines"COMMIT"$'\n'
   done
   [[ -z $script ]] || apply_rules "$script"
+}
+
+# remove_unseen TABLE: by the chains that this version makes
+remove_unseen() {
+  local entry builtin chain
+  local -a chains=()
+  want_chains
+  for entry in "${CHAINS[@]}"; do
+    [[ $entry == "$1 "* ]] || continue
+    read -r _ builtin chain _ <<<"$entry"
+    chains+=("$chain")
+    [[ $builtin != - ]] || continue
+    while "$IPTABLES" -w 60 -t "$1" -D "$builtin" -j "$chain"; do :; done
+  done 2>/dev/null
+  for chain in "${chains[@]}"; do "$IPTABLES" -w 60 -t "$1" -F "$chain" || true; done 2>/dev/null
+  for chain in "${chains[@]}"; do "$IPTABLES" -w 60 -t "$1" -X "$chain" || true; done 2>/dev/null
 }
