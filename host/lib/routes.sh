@@ -129,12 +129,16 @@ find_behind() {
   done
 }
 
-# find_own_networks: the private ones that this server is in by other interfaces, of the family in use, into
-# OWN_NETWORKS. Not public ones: somebody there may well come by the VPS.
+# find_own_networks: the private ones that this server is in by other interfaces, and those behind it, which a
+# router there may lead to, of the family in use, into OWN_NETWORKS. Not public ones: somebody there may well
+# come by the VPS.
 OWN_NETWORKS=()
 find_own_networks() {
   local network rest
   OWN_NETWORKS=()
+  for network in "${BEHIND[@]}"; do
+    if in_use "$network" && is_private "$network"; then OWN_NETWORKS+=("$network"); fi
+  done
   while read -r network rest; do
     # A tunnel of ours on this host sees to its own addresses.
     [[ " $rest" =~ \ dev\ ([^ ]+) && " $rest " != *" via "* && ! -e $ETC/${BASH_REMATCH[1]} ]] || continue

@@ -35,8 +35,11 @@ want_chains() {
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   local marked="-m connmark --mark $MARK/$MARK"
   local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
-  # Nobody outside has one of its addresses, as whom a forward, too, would lead him to a server.
-  local stranger="-s $NETWORK ! -i $IFACE -m addrtype ! --src-type LOCAL -j DROP"
+  # Nobody outside has one of its addresses, as whom a forward, too, would lead him to a server; nor this
+  # host's own one there, which of IPv6 the kernel itself does not ask. What this host says to itself is not
+  # concerned.
+  local itself="-i lo -j RETURN"
+  local -a strangers=("-s $NETWORK ! -i $IFACE -j DROP")
   # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
   local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
   local -a rules=() begun=() stray=() spoofed=()
@@ -48,6 +51,11 @@ want_chains() {
       "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
       "nat - $dnat within" "nat PREROUTING $visit first")
     load_peers
+    # Nor has anybody an address of the private networks that peers lead to.
+    for network in "${!TO_PEERS[@]}"; do
+      in_use "$network" && is_private "$network" && ! overlap "$network" "$NETWORK" || continue
+      strangers+=("-s $network ! -i $IFACE -j DROP")
+    done
     # Into the tunnel only what a forward has translated, else the provider's neighbours could route
     # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
     # leaves untranslated. A container of this host that is published to the tunnel is its own.
@@ -73,9 +81,9 @@ want_chains() {
     # This host's own tunnel address, too, is reached through the tunnel only. What belongs to a known
     # connection, as nearly all does, is asked no more than whether its addresses may come from there.
     want "mangle $pre" \
-      "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED \
--m addrtype ! --src-type LOCAL -j DROP" \
-      "$stranger" \
+      "$itself" \
+      "-d $NETWORK ! -i $IFACE -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP" \
+      "${strangers[@]}" \
       "$known -j RETURN" \
       "$wireguard" \
       "-i $PUBLIC $here" \
@@ -150,12 +158,15 @@ want_chains() {
     find_own_networks
     for network in "${OWN_NETWORKS[@]}"; do spoofed+=("-s $network -i $IFACE -j DROP"); done
     # Connections are marked on their way in, and their answers find back by the mark; everything
-    # else leaves by this server's own line.
+    # else leaves by this server's own line. One that is known already, and was not to the tunnel's address,
+    # came by that line: a broken-into VPS would lead it to itself by one packet in a visitor's name.
     # The MSS is set, not clamped: clamping looks at the way back, which the mark does not lead yet.
     want "mangle $pre" \
-      "$stranger" \
+      "$itself" \
+      "${strangers[@]}" \
       "${spoofed[@]}" \
-      "-i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
+      "-d $INSIDE/$WHOLE -i $IFACE -m conntrack --ctdir ORIGINAL -j CONNMARK --set-xmark $MARK/$MARK" \
+      "! -d $INSIDE/$WHOLE -i $IFACE -m conntrack --ctstate NEW -j CONNMARK --set-xmark $MARK/$MARK" \
       "-i $IFACE $syn --set-mss $((SETTING[mtu] - HEADERS))" \
       "! -i $IFACE $marked $restore"
     want "mangle $out" "$marked $restore"

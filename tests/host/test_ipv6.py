@@ -253,6 +253,26 @@ def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(ends
     neighbour.run(f"ip -6 route del {NETWORK6}")
 
 
+def test_nobody_outside_can_speak_as_the_vps_itself(ends: Dual) -> None:
+    """The kernel asks of IPv4 alone whether an address is this host's own."""
+    neighbour, count = ends.internet, "ip6tables -t raw -nvxL PREROUTING | awk '/fd5c/ {print $1}'"
+    ends.server.run(f"ip6tables -t raw -A PREROUTING -i wg0 -p udp -s {INSIDE6} --dport 8081")
+    neighbour.run(f"ip -6 address add {INSIDE6}/128 dev lo nodad")
+    neighbour.run(f"ip -6 route add {ends.vps6} dev vps src {INSIDE6}")
+    with forward(ends, f"udp 1011 -> {SERVER}:8081"):
+        assert call(neighbour, "udp", ends.vps6, 1011) == "-"
+        assert ends.server.run(count).stdout == "0\n"
+        rule = f"{NETWORK6} ! -i wg0 -j DROP"
+        ends.vps.machine.run(f"ip6tables -t mangle -D RT-wg0-PRE -s {rule}")
+        assert call(neighbour, "udp", ends.vps6, 1011) == "-"
+        assert int(ends.server.run(count).stdout) > 0
+    ends.vps.call("up")
+    neighbour.run(
+        f"ip -6 route del {ends.vps6} src {INSIDE6}; ip -6 address del {INSIDE6}/128 dev lo"
+    )
+    ends.server.run("ip6tables -t raw -F")
+
+
 def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: Dual) -> None:
     ends.internet.run(f"ip6tables -t raw -A PREROUTING -i vps -s {NETWORK6}")
     count = "ip6tables -t raw -nvxL PREROUTING | awk '/fd5c/ {print $1}'"

@@ -284,6 +284,18 @@ def test_the_vps_cannot_speak_as_somebody_of_the_home_network(ends: World) -> No
     ends.server.call("up")
 
 
+def test_nor_as_somebody_behind_a_router_of_the_house(ends: World) -> None:
+    """Of whose network the server knows by its settings alone."""
+    server, vps, somebody = ends.server.machine, ends.vps.machine, "192.168.20.5"
+    settings = server.read(f"{ends.server.files}/settings")
+    with speaking_as(vps, somebody, SERVER, "dev wg0"):
+        ends.server.call("interface", stdin=f"{settings}network 192.168.20.0/24\n")
+        for protocol in ("tcp", "udp"):
+            assert call(vps, protocol, SERVER, 8081) == "-"
+        ends.server.call("interface", stdin=settings)
+        assert call(vps, "tcp", SERVER, 8081) == somebody
+
+
 def test_a_visitor_is_nobody_of_the_house_by_a_vpns_wide_route(ends: World) -> None:
     """Private networks alone are the house's; half of the internet may lead into a VPN."""
     server = ends.server.machine
@@ -314,10 +326,36 @@ def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
         assert call(ends.client, "udp", VPS, 1013) == CLIENT
         with speaking_as(ends.client, peer, VPS, "via 198.51.100.1"):
             assert arrived() == 0
-            rule = "172.16.0.0/24 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP"
+            rule = "172.16.0.0/24 ! -i wg0 -j DROP"
             ends.vps.machine.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
             assert arrived() > 0
     ends.vps.call("up")
+    server.run("iptables -t raw -F")
+
+
+def test_nor_as_somebody_behind_a_peer(ends: World) -> None:
+    """Whom a forward may let in alone."""
+    server, somebody = ends.server.machine, "192.168.88.5"
+    key = ends.vps.machine.run("wg genkey | wg pubkey").stdout
+
+    def arrived() -> int:
+        assert call(ends.client, "udp", VPS, 1014) == "-"
+        listed = server.run("iptables -t raw -nvxL PREROUTING").stdout
+        return int(listed.splitlines()[2].split()[0])
+
+    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {somebody}")
+    ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
+    with (
+        forward(ends, f"udp 1014 -> {SERVER}:8081\nfrom 192.168.88.0/24"),
+        speaking_as(ends.client, somebody, VPS, "via 198.51.100.1"),
+    ):
+        assert arrived() > 0
+        before = arrived()
+        allowed = "allowed-ips 172.16.0.9/32,192.168.88.0/24"
+        ends.vps.call("put-peer attic", stdin=f"public-key {key}{allowed}\n")
+        assert arrived() == before
+        ends.vps.call("remove-peer attic")
+        assert arrived() > before
     server.run("iptables -t raw -F")
 
 
@@ -334,7 +372,7 @@ def test_nobody_of_the_home_network_can_speak_as_a_peer(ends: World, nas: Machin
     server.run(f"iptables -t mangle -I INPUT -s {peer}; sysctl -qw net.ipv4.conf.lan0.rp_filter=0")
     with speaking_as(nas, peer, "192.168.1.20", "dev eth0"):
         assert arrived() == 0
-        rule = "172.16.0.0/24 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP"
+        rule = "172.16.0.0/24 ! -i wg0 -j DROP"
         server.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
         assert arrived() > 0
     ends.server.call("up")

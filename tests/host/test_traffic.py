@@ -7,7 +7,7 @@ import pytest
 
 from tests.host.machine import Machine
 from tests.host.waiting import Waiting
-from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, World, call, serve, world
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,34 @@ def test_udp_that_came_before_the_rules_is_led_on_when_they_are_there(ends: Worl
     for each in (flow, own):
         each.end()
     ends.vps.remove("game")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_what_came_by_the_servers_own_line_stays_there(ends: World, protocol: str) -> None:
+    """A broken-into VPS that sends a packet in a visitor's name gets none of the answers."""
+    server, vps = ends.server.machine, ends.vps.machine
+    direct = Call(ends.client, protocol, HOME, 8080)
+    assert direct.ask() == CLIENT
+    known = f"conntrack -L -p {protocol} --orig-dst {HOME} --orig-port-dst 8080 2>/dev/null"
+    port = server.run(f"{known} | sed -n 's/.* sport=\\([0-9]*\\) dport=8080 .*/\\1/p'").stdout
+    vps.run(
+        f"wg set wg0 peer $(wg show wg0 peers) allowed-ips {SERVER}/32,{HOME}/32;"
+        f" ip address add {CLIENT}/32 dev lo; ip rule add from {CLIENT} lookup 99;"
+        " ip route add default dev wg0 table 99"
+    )
+    seen = f"iptables -t raw -nvxL PREROUTING | awk '/{CLIENT}/ {{ print $1 }}'"
+    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {CLIENT} -d {HOME}")
+    forged = Call(vps, protocol, HOME, 8080, by=f"{CLIENT} {port}")
+    if protocol == "udp":
+        assert forged.ask() == "-"
+    forged.end()
+    assert int(server.run(seen).stdout) > 0
+    assert direct.ask() == CLIENT
+    assert "mark=0 " in server.run(known).stdout
+    vps.run(f"ip rule del lookup 99; ip route flush table 99; ip address del {CLIENT}/32 dev lo")
+    direct.end()
+    server.run("iptables -t raw -F")
+    ends.vps.call("restore")
 
 
 def test_so_it_is_at_a_server(ends: World) -> None:

@@ -1,4 +1,4 @@
-"""Rules that somebody puts into iptables' tables by nft: iptables then shows nothing of such a table.
+"""Rules that somebody puts into iptables' tables by nft: iptables then shows nothing of them.
 
 What is there must not be taken for nothing: it would be made a second time, or flushed.
 """

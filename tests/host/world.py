@@ -17,6 +17,7 @@ from tests.host.tunnel import Tunnel
 CLIENT = "198.51.100.10"
 VPS = "203.0.113.10"
 SERVER = "172.16.0.4"
+HOME = "192.0.2.20"  # the server's, on its own line
 
 # A service that tells each caller the address it sees, by both protocols, and says who called.
 _ECHO = """
@@ -53,6 +54,8 @@ protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
 caller = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
 caller.settimeout(2)
+if sys.argv[4:]:
+    caller.bind((sys.argv[4], int(sys.argv[5])))
 try:
     caller.connect((host, port))
 except OSError as error:
@@ -72,10 +75,10 @@ for line in sys.stdin:
 
 
 class Call:
-    """A connection that stays open, from a machine to an address."""
+    """A connection that stays open, from a machine to an address; `by` an address and a port."""
 
-    def __init__(self, machine: Machine, protocol: str, host: str, port: int) -> None:
-        words = f"exec python3 -c '{_CALLER}' {protocol} {host} {port}"
+    def __init__(self, machine: Machine, protocol: str, host: str, port: int, by: str = "") -> None:
+        words = f"exec python3 -c '{_CALLER}' {protocol} {host} {port} {by}"
         self._process = machine.start(words)
         self.state = self._line()
 
