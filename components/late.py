@@ -20,17 +20,21 @@ class LateValue:
     """
 
     def __init__(self, output: pulumi.Output[Any], path: tuple[object, ...]) -> None:
-        self._output = output
+        self.output = output
         self._path = path
 
-    def apply(self, check: Callable[[Any], Any]) -> pulumi.Output[Any]:
+    def apply(self, check: Callable[[Any], Any]) -> "LateValue":
         """What the check makes of the value; a refusal ends the program with its message."""
 
         def checked(value: object) -> object:
             try:
                 return check(value)
             except SettingsError as error:
-                problems = [Problem(self._path, problem.refused) for problem in error.problems]
-                raise pulumi.RunError(str(SettingsError(problems))) from None
+                placed = SettingsError(map(self._placed, error.problems))
+                raise pulumi.RunError(str(placed)) from None
 
-        return self._output.apply(checked)
+        return LateValue(self.output.apply(checked), self._path)
+
+    def _placed(self, problem: Problem) -> Problem:
+        # A field's own check knows nothing but its name; what compares fields, the whole path.
+        return Problem(self._path, problem.refused) if len(problem.path) == 1 else problem

@@ -21,6 +21,7 @@ import pulumi
 from pulumi_command import remote
 from pydantic import SecretStr
 
+from components.late import LateValue
 from components.turns import Turns
 from reach import LIBRARY, Login, claimant, helper_call, helper_folder, helper_path
 from settings import Late, Way, is_late
@@ -183,6 +184,8 @@ def as_input(value: Late[T]) -> pulumi.Input[T]:
     Raises:
         TypeError: it is late, but not an Output, so Pulumi could not wait for it.
     """
+    if isinstance(value, LateValue):
+        return value.output
     if is_late(value) and not isinstance(value, pulumi.Output):
         raise TypeError(f"a value that is known later must be a pulumi.Output, not {type(value)}")
     return cast("pulumi.Input[T]", value)

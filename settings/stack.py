@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Self
 
@@ -11,10 +12,10 @@ from .allow import VPS
 from .check import Check
 from .client import Client
 from .conflicts import conflicts
-from .facts import facts_of
+from .facts import Facts, facts_of
 from .forward import Forward
 from .keys import SSH_PRIVATE_KEY, check_ssh_private_key
-from .late import Late
+from .late import Late, is_late
 from .model import Model
 from .names import Name, PeerName
 from .network import Network, same_number
@@ -88,9 +89,7 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _free_of_contradictions(self) -> Self:
-        problems = list(conflicts(facts_of(self)))
-        if problems:
-            raise SettingsError(problems)
+        _compare(facts_of(self))
         return self
 
     @property
@@ -98,12 +97,25 @@ class Settings(Model):
         """The VPS's address in the tunnel."""
         return self.vps.address or self.network.cidr[1]
 
-    @property
+    @cached_property  # of one `apply`, since each that fails would report the same mistake
     def endpoint(self) -> Late[str]:
-        """What peers dial and visitors use, without a port."""
-        if self.vps.endpoint is not None:
-            return self.vps.endpoint
-        return next(place for place in self.vps.ssh.host if not isinstance(place, Through))
+        """What peers dial and visitors use, without a port.
+
+        A late one is compared with the rest when it is known, as a plain one has been.
+        """
+        endpoint = self.vps.endpoint
+        if endpoint is None:
+            endpoint = next(place for place in self.vps.ssh.host if not isinstance(place, Through))
+        return endpoint.apply(self._compared) if is_late(endpoint) else endpoint
+
+    def _compared(self, endpoint: str) -> str:
+        facts = facts_of(self)
+        if self.vps.endpoint is None:
+            facts["vps"]["ssh"]["host"] = (endpoint,)
+        else:
+            facts["vps"]["endpoint"] = endpoint
+        _compare(facts)
+        return endpoint
 
     @property
     def peers(self) -> Mapping[str, Server | Client]:
@@ -191,3 +203,9 @@ class Settings(Model):
             if any(place in network for network in server.networks)
         )
         return Destination(server, place, ports, behind=True)
+
+
+def _compare(facts: Facts) -> None:
+    problems = list(conflicts(facts))
+    if problems:
+        raise SettingsError(problems)

@@ -132,6 +132,25 @@ def test_a_late_value_that_is_wrong_ends_the_program_with_the_same_message() -> 
         deploy(program)
 
 
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("2001:db8::10", r"\n  vps\.endpoint: is missing, and ssh\.host is 2001:db8::10"),
+        ("172.16.0.9", r"\n  vps\.ssh\.host: \"172.16.0.9\" is inside the tunnel's network"),
+    ],
+)
+def test_a_late_host_that_peers_can_not_dial_is_refused_as_a_plain_one(
+    host: str, says: str
+) -> None:
+    def program() -> dict[str, pulumi.Output[Any]]:
+        late = RandomPassword("machine", length=8).result.apply(lambda _: host)
+        ssh: SshArgs = {"host": late, "host_key": host_key(1)}
+        return {"at": ReverseTunnel("home", {**ARGS, "vps": {"ssh": ssh}}).public_address}
+
+    with pytest.raises(pulumi.RunError, match=says):
+        deploy(program)
+
+
 def test_the_refusal_is_one_that_pulumi_prints_and_one_that_a_program_may_catch() -> None:
     assert issubclass(ArgumentsError, pulumi.RunError)
     assert issubclass(ArgumentsError, SettingsError)

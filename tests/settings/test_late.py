@@ -119,6 +119,11 @@ def test_a_late_value_is_checked_only_once() -> None:
 
     assert len(calls) == 1
 
+    settings = loaded({"vps.endpoint": Counted()})
+
+    assert settings.endpoint is settings.endpoint
+    assert len(calls) == 3, "by itself, and once beside the rest"
+
 
 def test_a_late_host_of_several_is_checked_once_it_is_known() -> None:
     hosts = ["192.168.1.20", promise("homelab.example.org"), promise("; reboot"), never()]
@@ -155,6 +160,57 @@ def test_the_endpoint_is_that_of_ssh_unless_it_is_given() -> None:
     assert loaded(late).endpoint == "vps.example.org"
     assert isinstance(endpoint, Promise)
     assert endpoint.get() == "203.0.113.10"
+
+
+INSIDE = "is inside the tunnel's network 172.16.0.0/24"
+IS_MISSING = "vps.endpoint: is missing, and ssh.host is"
+UNFIT: dict[str, tuple[dict[str, object], str, list[str]]] = {
+    "of its own, inside": (
+        {},
+        "vps.endpoint",
+        ["172.16.0.1", f'vps.endpoint: "172.16.0.1" {INSIDE}'],
+    ),
+    "of its own, in a LAN": (
+        {"servers.homelab.networks": ["10.0.0.0/8"]},
+        "vps.endpoint",
+        ["10.1.2.3", 'servers.homelab.networks: "10.0.0.0/8" holds 10.1.2.3'],
+    ),
+    "of ssh, IPv6": (
+        {"vps.endpoint": ABSENT},
+        "vps.ssh.host",
+        ["2001:db8::10", f"{IS_MISSING} 2001:db8::10, an IPv6 address"],
+    ),
+    "of ssh, loopback": (
+        {"vps.endpoint": ABSENT},
+        "vps.ssh.host",
+        ["127.0.0.1", f"{IS_MISSING} 127.0.0.1, which cannot be dialled"],
+    ),
+    "of ssh, inside": (
+        {"vps.endpoint": ABSENT},
+        "vps.ssh.host",
+        ["172.16.0.9", f'vps.ssh.host: "172.16.0.9" {INSIDE}'],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_late_endpoint_is_compared_with_the_rest_as_a_plain_one_is(case: str) -> None:
+    beside, path, (value, says) = UNFIT[case]
+    (line,) = errors({**beside, path: value})
+    endpoint = loaded({**beside, path: promise(value)}).endpoint
+
+    assert line.startswith(says)
+    assert isinstance(endpoint, Promise)
+    with pytest.raises(SettingsError) as refused:
+        endpoint.get()
+    assert str(refused.value) == f"The settings have an error:\n  {line}"
+
+
+def test_beside_an_endpoint_a_late_host_may_be_one_that_peers_can_not_dial() -> None:
+    settings = loaded({"vps.ssh.host": promise("2001:db8::10")})
+
+    assert field(settings, "vps.ssh.host").get() == "2001:db8::10"
+    assert settings.endpoint == "vps.example.org"
 
 
 def test_models_of_a_program_are_taken_like_mappings_of_a_file() -> None:
