@@ -6,6 +6,14 @@ import re
 from typing import Annotated
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurvePrivateKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -34,6 +42,8 @@ _PUBLIC_KEY_BYTES = 32
 _PEM = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----\n.*\n-----END \1PRIVATE KEY-----", re.DOTALL
 )
+_LOGIN_KEYS = (Ed25519PrivateKey, RSAPrivateKey, EllipticCurvePrivateKey)
+_LOGIN_CURVES = (SECP256R1, SECP384R1, SECP521R1)
 _LONGEST_PRIVATE_KEY = 65536  # characters; an RSA key of 16384 bits has some 13,000
 
 
@@ -103,5 +113,12 @@ def check_ssh_private_key(key: object) -> SecretStr:
         raise SSH_PRIVATE_KEY.refuse_hidden(
             "the key (hidden) is damaged, or of an unknown kind"
         ) from None
+    if not isinstance(loaded, _LOGIN_KEYS) or (
+        isinstance(loaded, EllipticCurvePrivateKey) and not isinstance(loaded.curve, _LOGIN_CURVES)
+    ):
+        raise SSH_PRIVATE_KEY.refuse_hidden(
+            "the key (hidden) is of a kind that no sshd takes; Ed25519, RSA, and ECDSA by P-256, "
+            "P-384 or P-521 are taken"
+        )
     written = loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return SecretStr(written.decode())

@@ -5,7 +5,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -27,15 +29,26 @@ def host_key(seed: int) -> str:
     return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
 
 
+def ecdsa_host_key(curve: ec.EllipticCurve) -> str:
+    """Return a host key of that curve, the same each time."""
+    point = ec.derive_private_key(9, curve).public_key()
+    return point.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
 def public_key(seed: int) -> str:
     """Return a WireGuard public key of its own for each seed."""
     return base64.b64encode(bytes([seed]) * 32).decode()
 
 
+def pem_of(key: PrivateKeyTypes) -> str:
+    """Return a private key as PEM."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 _SNAKE_OIL = Ed25519PrivateKey.from_private_bytes(b"snake oil for tests of settings.")
 _OTHER = Ed25519PrivateKey.from_private_bytes(b"other snake oil, for tests also.")
 SSH_KEY = _SNAKE_OIL.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-PEM_KEY = _SNAKE_OIL.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+PEM_KEY = pem_of(_SNAKE_OIL)
 OTHER_SSH_KEY = _OTHER.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 LOCKED_PEM_KEY = _SNAKE_OIL.private_bytes(
     Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase")

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from settings.problem import shown
 
@@ -19,9 +22,11 @@ from .samples import (
     PEM_KEY,
     SSH_KEY,
     SSH_PUBLIC_KEY,
+    ecdsa_host_key,
     errors,
     host_key,
     loaded,
+    pem_of,
     public_key,
 )
 
@@ -77,6 +82,9 @@ ALLOW_TO = ("Allowed: the name of a server or a client, or vps", "what they may 
 PEERS = "homelab, attic, cabin, laptop, phone"
 UNKNOWN = ("is not a setting", "silently be left out")
 TAKEN = ("Allowed: a port that no other forward uses", "leads to one place")
+
+# The curve in the second field of a key of nistp256, in base64.
+AS_NISTP384 = ("bmlzdHAyNTYAAABB", "bmlzdHAzODQAAABB")
 
 SERVER = {"address": "172.16.0.20"}
 WITH_IPV6 = {"network.ipv6": "fd5c:91e2:7a3b::/64"}
@@ -456,6 +464,20 @@ CASES = [
     ),
     Case("vps.ssh.hostKey", "ssh-dss AAAA", host_key(9), ("does not begin with", *HOST_KEY)),
     Case("vps.ssh.hostKey", "ssh-ed25519 AAAA...", host_key(9), ("is not complete", *HOST_KEY)),
+    *(
+        Case("vps.ssh.hostKey", bad, ecdsa_host_key(curve), ("or mistyped", *HOST_KEY))
+        for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
+        for bad in (
+            ecdsa_host_key(curve)[:-8] + "AAAA" + ecdsa_host_key(curve)[-4:],
+            ecdsa_host_key(curve)[:-8] + "...." + ecdsa_host_key(curve)[-8:],
+        )
+    ),
+    Case(
+        "vps.ssh.hostKey",
+        ecdsa_host_key(ec.SECP256R1()).replace(*AS_NISTP384),
+        ecdsa_host_key(ec.SECP384R1()),
+        ("or mistyped", *HOST_KEY),
+    ),
     Case("vps.ssh.hostKey", "SHA256:abc", host_key(9), ("does not begin with", *HOST_KEY)),
     Case(
         "vps.ssh.hostKey",
@@ -522,6 +544,18 @@ CASES = [
         "PuTTY-User-Key-File-3: ssh-ed25519",
         SSH_KEY.strip(),
         ("puttygen KEY.ppk", *SSH_PRIVATE_KEY),
+    ),
+    *(
+        Case("sshPrivateKey", pem_of(bad), pem_of(good), ("no sshd takes", *SSH_PRIVATE_KEY))
+        for bad, good in (
+            (X25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)),
+            (Ed448PrivateKey.generate(), ec.derive_private_key(9, ec.SECP256R1())),
+            (
+                ec.derive_private_key(9, ec.BrainpoolP256R1()),
+                ec.derive_private_key(9, ec.SECP384R1()),
+            ),
+            (ec.derive_private_key(9, ec.SECP256K1()), ec.derive_private_key(9, ec.SECP521R1())),
+        )
     ),
     # forwards by themselves
     Case("forwards.http.port", 0, 1, ("0 is not allowed", *PORTS)),
