@@ -6,7 +6,7 @@ import sys
 import pulumi
 
 from components import LookUpError, ReverseTunnel, all_begun, leave_out_sdk_messages
-from settings import Settings, SettingsError, load
+from settings import Settings, SettingsError, in_namespace, load
 
 # The engine takes this status to mean that the user has been told everything already.
 SAID_IT_ALL = 32
@@ -14,14 +14,9 @@ SAID_IT_ALL = 32
 
 def stack_settings() -> Settings:
     """The settings in the stack's configuration file, with its secrets decrypted."""
-    namespace = f"{pulumi.get_project()}:"
-    configuration = pulumi.runtime.get_config_env()
-    values = {
-        key.removeprefix(namespace): value
-        for key, value in configuration.items()
-        if key.startswith(namespace)
-    }
-    in_clear = {key for key in values if not pulumi.runtime.is_config_secret(namespace + key)}
+    project = pulumi.get_project()
+    values = in_namespace(project, pulumi.runtime.get_config_env())
+    in_clear = {key for key in values if not pulumi.runtime.is_config_secret(f"{project}:{key}")}
     return load(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
 
 

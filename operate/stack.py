@@ -13,12 +13,13 @@ import yaml
 from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
 from operate.stack_file import read_file
-from settings import Settings, SettingsError, load
+from settings import Settings, SettingsError, in_namespace, load
 
-_NAMESPACE = "reverse-tunnel:"
+_PROJECT = "reverse-tunnel"
 _LOGIN = "sshPrivateKey"
 _CLAIM = "$reverse-tunnel:index:Host$command:remote:Command::"
 
+T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -48,14 +49,9 @@ class Stack:
             CommandError: they can't be had, or are wrong.
         """
         entries: dict[str, dict[str, Any]] = ask_for_json(["config", "--show-secrets"], self.name)
-        values = {
-            key.removeprefix(_NAMESPACE): entry.get("value")
-            for key, entry in entries.items()
-            if key.startswith(_NAMESPACE)
-        }
-        in_clear = {
-            key.removeprefix(_NAMESPACE) for key, entry in entries.items() if not entry["secret"]
-        }
+        own = _own(entries)
+        values = {key: entry.get("value") for key, entry in own.items()}
+        in_clear = {key for key, entry in own.items() if not entry["secret"]}
         return _loaded(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
 
     def plan(self) -> Settings:
@@ -77,11 +73,9 @@ class Stack:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise CommandError(f"{file} can't be read: {error}") from None
         config = content.get("config") if isinstance(content, dict) else None
-        values = {
-            str(key).removeprefix(_NAMESPACE): value
-            for key, value in (config if isinstance(config, dict) else {}).items()
-            if str(key).startswith(_NAMESPACE) and key != _NAMESPACE + _LOGIN
-        }
+        written = config if isinstance(config, dict) else {}
+        values = _own({str(key): value for key, value in written.items()})
+        values.pop(_LOGIN, None)
         if _has_encrypted(values):
             return self.settings()
         return _loaded(values, agent=True, in_clear=())
@@ -116,6 +110,13 @@ class Stack:
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
         name = (self.name or ask(["stack", "--show-name"], None).strip()).rpartition("/")[2]
         return folder / f"Pulumi.{name}.yaml"
+
+
+def _own(configuration: Mapping[str, T]) -> dict[str, T]:
+    try:
+        return in_namespace(_PROJECT, configuration)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
 
 
 def _loaded(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]) -> Settings:

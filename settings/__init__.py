@@ -17,6 +17,7 @@ from .lines import (
     server_lines,
 )
 from .loading import load
+from .namespace import in_namespace
 from .network import Network
 from .packages import Packages
 from .ports import Ports
@@ -60,6 +61,7 @@ __all__ = [
     "forward_lines",
     "forward_words",
     "hints",
+    "in_namespace",
     "is_late",
     "load",
     "opening_lines",

@@ -1,12 +1,12 @@
 """Conflicts of peers: two that can't be told apart, and names that nobody has."""
 
-import difflib
 import re
 from collections.abc import Iterator
 
 from .allow import FROM, TO, VPS
 from .facts import Facts, entries
 from .names import PATTERN
+from .near import perhaps
 from .problem import Path, Problem, Rule, path_text
 
 
@@ -79,18 +79,15 @@ def _allowed_unknown(facts: Facts) -> Iterator[Problem]:
         for source in sources:
             if source not in known:
                 rule = Rule(f"a list of servers and clients: {listed}", FROM.why)
-                yield Problem((*here, "from"), rule.refuse(source, _no_peer(source, known)))
+                yield Problem(
+                    (*here, "from"), rule.refuse(source, f"names no peer{perhaps(source, known)}")
+                )
         if to is not None and to not in {VPS, *known}:
             rule = Rule(f"{VPS}, or one of the servers and clients: {listed}", TO.why)
-            yield Problem((*here, "to"), rule.refuse(to, _no_peer(to, known)))
+            yield Problem((*here, "to"), rule.refuse(to, f"names no peer{perhaps(to, known)}"))
         elif to in sources:
             rule = Rule("two that differ", "no firewall stands between a peer and itself")
             yield Problem((*here, "to"), rule.refuse(to, "is in from, too"))
-
-
-def _no_peer(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"names no peer (perhaps {near[0]})" if near else "names no peer"
 
 
 def _ports_of_any_protocol(facts: Facts) -> Iterator[Problem]:

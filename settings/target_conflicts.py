@@ -1,12 +1,12 @@
 """Conflicts of targets: forwards that lead to nobody, or to more or fewer ports than they have."""
 
-import difflib
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from .facts import Facts, entries
 from .names import PATTERN
+from .near import perhaps
 from .ports import Ports
 from .problem import Path, Problem, RefusedError, Rule, path_text
 from .ssh import as_ip
@@ -48,11 +48,9 @@ def _servers_unknown(facts: Facts) -> Iterator[Problem]:
         name = target.place
         if isinstance(name, IPv4Address) or name in servers:
             continue
-        says = "names no server"
+        says = f"names no server{perhaps(name, servers)}"
         if name in clients:
             says = "names a client, and forwards lead to servers"
-        elif near := difflib.get_close_matches(name, servers, n=1):
-            says += f" (perhaps {near[0]})"
         yield Problem(path, rule.refuse(str(target), says))
 
 

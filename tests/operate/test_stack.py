@@ -74,6 +74,19 @@ def test_wrong_settings_are_said_as_everywhere(project: Project) -> None:
             read()
 
 
+def test_a_misspelt_namespace_is_said_and_a_providers_left_alone(project: Project) -> None:
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    clients = "reverse-tunnel:clients:"
+    file.write_text(file.read_text().replace(clients, "hcloud:token: {secure: v1:x}\n  " + clients))
+    assert Stack("home").plan().clients
+    assert project.calls == []
+    file.write_text(file.read_text().replace(clients, "reverse-tunel:clients:"))
+    project.say("config.json", {"reverse-tunel:clients": {"value": "{}", "secret": False}})
+    for read in (Stack("home").plan, Stack("home").settings):
+        with pytest.raises(CommandError, match=r"perhaps reverse-tunnel:clients"):
+            read()
+
+
 def test_an_unknown_stack_is_said(project: Project) -> None:
     del project
     with pytest.raises(CommandError, match=r"no .*Pulumi\.away\.yaml.*pulumi stack ls"):
