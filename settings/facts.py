@@ -5,7 +5,7 @@ mistakes at once. So a model is read field by field; fields that are wrong becom
 those that are right become facts, whether or not the model as a whole can be built.
 """
 
-import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, get_args, get_origin
 
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from .check import Check
 from .late import is_late
 from .model import Model
+from .near import perhaps
 from .problem import Path, Problem, RefusedError, Rule, shown
 
 Facts: TypeAlias = dict[str, Any]
@@ -55,7 +56,7 @@ def read(model: type[Model], written: object, path: Path, report: Report) -> Fac
         return {}
     for key in written:
         if key not in keys:
-            report(Problem((*path, key), _unknown(key, list(keys))))
+            report(Problem((*path, key), _unknown(key, list(keys), path)))
     facts: Facts = {}
     for key, name in keys.items():
         field = model.model_fields[name]
@@ -68,11 +69,15 @@ def _mapping_rule(keys: Mapping[str, str]) -> Rule:
     return Rule(f"a mapping of {', '.join(keys)}", "each of them is a setting of its own")
 
 
-def _unknown(key: object, known: list[str]) -> RefusedError:
-    near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else ()
-    hint = f" (perhaps {near[0]})" if near else ""
+def _unknown(key: object, known: list[str], path: Path) -> RefusedError:
     rule = Rule(", ".join(known), "a misspelt setting would silently be left out")
-    return rule.refuse_hidden(f"{shown(key)} is not a setting{hint}")
+    if not path and isinstance(key, str) and re.fullmatch(rf"({'|'.join(known)})[.\[].+", key):
+        name = shown(key).strip('"')
+        return rule.refuse_hidden(
+            f"{shown(key)} is not a setting (use `pulumi config set --path '{name}' ...`, after "
+            f"`pulumi config rm '{name}'`)"
+        )
+    return rule.refuse_hidden(f"{shown(key)} is not a setting{perhaps(key, known)}")
 
 
 def _read_field(
@@ -106,11 +111,24 @@ def _read_field(
 
 def _missing(field: FieldInfo) -> RefusedError:
     if check := _check_of(field.metadata):
-        rule = check.rule
-    else:
-        model = _model_of(field)
-        rule = _mapping_rule({f.alias or name: name for name, f in model.model_fields.items()})
-    return rule.refuse_hidden("is missing")
+        return check.rule.refuse_hidden("is missing")
+    model = _model_of(field)
+    rule = _mapping_rule({f.alias or name: name for name, f in model.model_fields.items()})
+    needs = " and ".join(_needed(model))
+    return rule.refuse_hidden(
+        f"is missing; it takes at least {needs}, as in stacks/Pulumi.example.yaml"
+    )
+
+
+def _needed(model: type[Model]) -> Iterator[str]:
+    """Yield the dotted names of what a model can't be without."""
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            key = field.alias or name
+            if _check_of(field.metadata):
+                yield key
+            else:
+                yield from (f"{key}.{inner}" for inner in _needed(_model_of(field)))
 
 
 def _read_entries(

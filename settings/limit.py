@@ -9,13 +9,14 @@ from .problem import Rule
 
 MOST_NEW, MOST_CONCURRENT = 10_000, 65_535
 
+NOBODY = "0 would let nobody in, which is what `enabled: false` says"
 NEW = Rule(
     f"a whole number from 1 to {MOST_NEW}",
-    "more from one address is beyond what a small VPS carries",
+    f"{NOBODY}, and more from one address is beyond what a small VPS carries",
 )
 CONCURRENT = Rule(
     f"a whole number from 1 to {MOST_CONCURRENT}",
-    "an address has no more ports to come from",
+    f"{NOBODY}, and an address has no more ports to come from",
 )
 
 

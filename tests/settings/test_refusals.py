@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from settings import SettingsError, load
 from settings.problem import shown
 
 from .samples import (
@@ -24,6 +25,7 @@ from .samples import (
     SSH_PUBLIC_KEY,
     ecdsa_host_key,
     errors,
+    example,
     host_key,
     loaded,
     pem_of,
@@ -74,8 +76,16 @@ NO_IPV6 = ("Allowed: IPv6 beside network.ipv6", "no visitor of IPv6")
 MTU6 = ("Allowed: 1280 or more", "every line of IPv6")
 BEHIND = ("Allowed: a list of up to 256 networks inside 10.0.0.0/8", "by this server alone")
 LAN_TARGET = ("Allowed: a host in the networks of a server: ", "through the server whose networks")
-NEW = ("Allowed: a whole number from 1 to 10000", "beyond what a small VPS carries")
-CONCURRENT = ("Allowed: a whole number from 1 to 65535", "no more ports to come from")
+NEW = (
+    "Allowed: a whole number from 1 to 10000",
+    "`enabled: false`",
+    "beyond what a small VPS carries",
+)
+CONCURRENT = (
+    "Allowed: a whole number from 1 to 65535",
+    "`enabled: false`",
+    "no more ports to come from",
+)
 COMMENT = ("Allowed: one line of 1 to 120 printable characters", "`pulumi preview`")
 ALLOW_FROM = ("Allowed: a list of names of servers and clients", "these may reach it")
 ALLOW_TO = ("Allowed: the name of a server or a client, or vps", "what they may reach")
@@ -109,6 +119,8 @@ CASES = [
         "clients.laptop.ssh", {}, ABSENT, ('"ssh"', "Allowed: address, ipv6, publicKey", *UNKNOWN)
     ),
     Case("forwards.http.ports", 80, ABSENT, ("(perhaps port)", *UNKNOWN)),
+    Case("forwards.http.prot", "udp", ABSENT, ("(perhaps protocol)", *UNKNOWN)),
+    Case("forwards.http.prt", 80, ABSENT, ("(perhaps port)", *UNKNOWN)),
     # sections
     Case(
         "network", 5, {}, ("5 is not allowed", "a mapping of cidr, ipv6, listenPort", "of its own")
@@ -117,13 +129,17 @@ CASES = [
         "vps",
         ABSENT,
         {"ssh": {"host": "203.0.113.10", "hostKey": host_key(1)}},
-        ("is missing", "a mapping of address, ipv6, endpoint", "of its own"),
+        (
+            "is missing; it takes at least ssh.host and ssh.hostKey, as in stacks/Pulumi.example",
+            "a mapping of address, ipv6, endpoint",
+            "of its own",
+        ),
     ),
     Case(
         "vps.ssh",
         ABSENT,
         {"host": "203.0.113.10", "hostKey": host_key(1)},
-        ("is missing", "a mapping of host, port, user, hostKey", "of its own"),
+        ("at least host and hostKey", "a mapping of host, port, user, hostKey", "of its own"),
     ),
     Case("clients", ["laptop"], {}, ("a list is not allowed", "names to entries", "by its name")),
     Case("clients", "laptop", "{}", ('"laptop" is not allowed', "names to entries", "by its name")),
@@ -985,6 +1001,26 @@ def test_its_right_neighbour_is_taken(case: Case) -> None:
         loaded(case.beside, agent=case.agent)
     else:
         loaded({**case.beside, case.path: case.good}, agent=case.agent)
+
+
+@pytest.mark.parametrize("key", ["forwards.x.port", "vps.ssh.host", "servers[0]"])
+def test_a_key_that_was_set_without_its_path_is_answered_by_the_right_command(key: str) -> None:
+    """`pulumi config set` makes one key of it, dots and all."""
+    with pytest.raises(SettingsError) as refused:
+        load({**example(), key: "443"}, agent=False)
+
+    assert f"(use `pulumi config set --path '{key}' ...`, after `pulumi config rm '{key}'`)" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize("key", ["forward.x.port", "x.forwards", "forwards."])
+def test_another_key_with_a_dot_is_not(key: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**example(), key: "443"}, agent=False)
+
+    assert "is not a setting" in str(refused.value)
+    assert "--path" not in str(refused.value)
 
 
 def test_tcp_and_udp_may_share_a_port() -> None:
