@@ -5,6 +5,7 @@ come from another resource; everything else decides which resources exist, so it
 What each one allows is written at the models in `settings`, which check them all.
 """
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -157,8 +158,8 @@ def to_settings(args: ReverseTunnelArgs) -> Settings:
 
 def _as_in_a_stack_file(value: object, path: tuple[object, ...]) -> Any:  # noqa: ANN401 - any part
     """The same with a stack file's keys; what is known later, with its field's path."""
-    if isinstance(value, pulumi.Output):
-        return LateValue(value, path)
+    if isinstance(value, pulumi.Output) or inspect.isawaitable(value):
+        return LateValue(pulumi.Output.from_input(value), path)
     if isinstance(value, list | tuple):
         return [_as_in_a_stack_file(entry, path) for entry in value]
     if not isinstance(value, Mapping):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .late import is_late
+
 Path = tuple[object, ...]
 """The keys that lead to a field, as the user wrote them: `("forwards", "https", "port")`."""
 
@@ -75,7 +77,14 @@ class Rule:
     why: str
 
     def refuse(self, value: object, says: str = "is not allowed") -> RefusedError:
-        """Return the refusal of `value`; `says` follows the value."""
+        """Return the refusal of `value`; `says` follows the value.
+
+        A late value that gets as far as here has come to a place that takes none.
+        """
+        if is_late(value):
+            return self.refuse_hidden(
+                "a value that is known only later is not allowed here: write it plainly"
+            )
         return RefusedError(f"{shown(value)} {says}", self.allowed, self.why)
 
     def refuse_hidden(self, says: str) -> RefusedError:

@@ -132,6 +132,19 @@ def test_a_late_value_that_is_wrong_ends_the_program_with_the_same_message() -> 
         deploy(program)
 
 
+def test_whatever_pulumi_waits_for_may_be_an_input() -> None:
+    async def address() -> str:
+        return "203.0.113.98"
+
+    def program() -> dict[str, pulumi.Output[Any]]:
+        ssh: SshArgs = {"host": address(), "host_key": host_key(1)}
+        return {"at": ReverseTunnel("home", {**ARGS, "vps": {"ssh": ssh}}).public_address}
+
+    made = deploy(program)
+    assert made.outputs["at"] == "203.0.113.98"
+    assert made.command("vps-claim", "vps").inputs["connection"]["host"] == "203.0.113.98"
+
+
 @pytest.mark.parametrize(
     ("host", "says"),
     [

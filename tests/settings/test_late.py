@@ -103,7 +103,14 @@ def test_a_late_value_is_checked_once_it_is_known(path: str) -> None:
 def test_what_decides_which_resources_exist_is_plain(path: str) -> None:
     (line,) = errors({path: never()})
 
-    assert line.startswith(f"{path}: a value of type Promise is not ")
+    assert line.startswith(f"{path}: a value that is known only later is not allowed here: ")
+
+
+def test_nor_may_entries_of_a_plain_list_be_late() -> None:
+    for path in ("forwards.http.from", "servers.homelab.networks"):
+        (line,) = errors({path: ["10.0.0.0/8", never()]})
+
+        assert line.startswith(f"{path}: a value that is known only later is not allowed here: ")
 
 
 def test_a_late_value_is_checked_only_once() -> None:
