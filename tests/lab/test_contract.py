@@ -23,7 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from lab.image import debian_tree
 from tests.support import eventually
+from tests.symptoms import advised, symptom
 
+CIPHER = "`pulumi` says `cipher: message authentication failed`"
 ENSURE = Path(__file__).parents[2] / "lab/engine/ensure"
 
 # One resource for each entry of resources.json, so that a test states resources as data.
@@ -320,6 +322,28 @@ def lives(
     stack.describe({"changed": {"delete": note("newer", "changed"), "connection": connection}})
     stack.run("destroy", "--yes", "--skip-preview")
     return Lives(previewed, first_up, first, second, state, server.journals())
+
+
+@symptom(CIPHER)
+def test_a_secret_is_read_by_the_salt_that_it_was_encrypted_with_or_set_anew(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where there is a state, which has a salt of its own."""
+    stack = Stack(tmp_path, environment)
+    stack.describe({})
+    stack.run("config", "set", "--secret", "login", "snake-oil")
+    stack.run("up", "--yes", "--skip-preview")
+    file = tmp_path / "Pulumi.contract.yaml"
+    whole = file.read_text()
+    salt = advised(CIPHER, "encryptionsalt")
+    file.write_text(re.sub(f"^{salt}: .*\n", "", whole, flags=re.MULTILINE))
+    assert "cipher: message authentication failed" in stack.run("preview", succeeds=False)
+    file.write_text(whole)
+    stack.run("preview")
+    file.write_text("config: {}\n")
+    stack.run("config", "set", "--secret", "login", "snake-oil")
+    stack.run("preview")
+    stack.run("destroy", "--yes", "--skip-preview")
 
 
 def test_a_preview_runs_nothing(lives: Lives) -> None:
