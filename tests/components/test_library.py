@@ -1,5 +1,8 @@
 """The package as another program uses it: typed arguments, and values that come from resources."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -22,6 +25,7 @@ from tests.components.samples import example
 from tests.components.test_reverse_tunnel import made
 from tests.settings.samples import PEM_KEY, SSH_KEY, host_key, public_key
 
+README = Path(__file__).parents[2] / "README.md"
 ARGS: ReverseTunnelArgs = {
     "network": {"cidr": "172.16.0.0/24", "listen_port": 51820},
     "vps": {
@@ -57,6 +61,45 @@ ARGS: ReverseTunnelArgs = {
 
 def test_arguments_say_what_a_stack_file_says() -> None:
     assert made(ARGS).changes_since(made(example())) == set()
+
+
+(SHOWN,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+BEGIN = "args: ReverseTunnelArgs = {\n"
+
+
+def shown(text: str, exports: dict[str, Any]) -> Callable[[], dict[str, pulumi.Output[Any]]]:
+    """The example of the README as a program, with a real key and without a look-up."""
+    assert BEGIN in text
+    text = text.replace(BEGIN, f'{BEGIN}    "look_up": False,\n')
+    code = compile(text.replace("ssh-ed25519 AAAA...", host_key(1)), "README.md", "exec")
+
+    def program() -> dict[str, pulumi.Output[Any]]:
+        pulumi.runtime.set_all_config({"reverse-tunnel:sshPrivateKey": SSH_KEY})
+        exec(code, {})  # noqa: S102 - that it can be run is what is tested
+        return exports
+
+    return program
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a program exports."""
+    exports: dict[str, Any] = {}
+    monkeypatch.setattr(pulumi, "export", exports.__setitem__)
+    return exports
+
+
+def test_the_example_of_the_readme_makes_a_tunnel(exports: dict[str, Any]) -> None:
+    made = deploy(shown(SHOWN, exports))
+    assert made.outputs["forwards"] == {"https": "tcp 203.0.113.10:443 -> homelab 172.16.0.4:8081"}
+
+
+def test_the_example_of_the_readme_says_what_is_wrong(exports: dict[str, Any]) -> None:
+    recording = Recording()
+    with pytest.raises(SystemExit, match="32"):
+        deploy(shown(SHOWN.replace("homelab:8081", "attic"), exports), recording=recording)
+    assert "forwards.https.to" in "".join(recording.log)
+    assert not recording.registrations
 
 
 def test_a_host_of_another_resource_may_be_one_of_several_ways() -> None:
