@@ -58,6 +58,7 @@ _NOT_INTERFACES = ("all", "default", "lo")
 
 
 _Family = TypeVar("_Family", IPv4Network, IPv6Network)
+_Address = TypeVar("_Address", IPv4Address, IPv6Address)
 
 
 def read_network(
@@ -98,17 +99,7 @@ def check_cidr(value: object) -> IPv4Network:
 
 def check_address(value: object) -> IPv4Address:
     """Return the address that `value` names, such as `172.16.0.4`."""
-    if isinstance(value, IPv4Address):
-        return value
-    if not isinstance(value, str):
-        raise ADDRESS.refuse(value)
-    try:
-        return IPv4Address(value)
-    except ValueError:
-        says = "is not allowed"
-        if "/" in value:
-            says = "has a prefix; leave it out, it is the network's"
-        raise ADDRESS.refuse(value, says) from None
+    return _read_address(value, IPv4Address, ADDRESS)
 
 
 def check_ipv6(value: object) -> IPv6Network:
@@ -123,20 +114,24 @@ def check_ipv6(value: object) -> IPv6Network:
 
 def check_address6(value: object) -> IPv6Address:
     """Return the address that `value` names, such as `fd5c:91e2:7a3b::4`."""
-    if isinstance(value, IPv6Address):
+    address = _read_address(value, IPv6Address, ADDRESS6)
+    if address.scope_id is not None:
+        raise ADDRESS6.refuse(str(address), "has a zone")
+    return address
+
+
+def _read_address(value: object, family: type[_Address], rule: Rule) -> _Address:
+    if isinstance(value, family):
         return value
     if not isinstance(value, str):
-        raise ADDRESS6.refuse(value)
+        raise rule.refuse(value)
     try:
-        address = IPv6Address(value)
+        return family(value)
     except ValueError:
         says = "is not allowed"
         if "/" in value:
             says = "has a prefix; leave it out, it is the network's"
-        raise ADDRESS6.refuse(value, says) from None
-    if address.scope_id is not None:
-        raise ADDRESS6.refuse(value, "has a zone")
-    return address
+        raise rule.refuse(value, says) from None
 
 
 def same_number(address: IPv4Address, cidr: IPv4Network, ipv6: IPv6Network) -> IPv6Address:
