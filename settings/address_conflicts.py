@@ -6,11 +6,24 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from .facts import Facts, entries
 from .network import ADDRESS, ADDRESS6, same_number
 from .peer_conflicts import hosts
-from .problem import Path, Problem, Rule, path_text
+from .problem import Path, Problem, RefusedError, Rule, path_text
 from .ssh import HOST, Through, as_ip
 from .vps import ENDPOINT
 
 LEAST_WITH_IPV6 = 1280  # bytes
+
+
+def _in_the_tunnel(facts: Facts) -> Iterator[tuple[Path, Facts]]:
+    """Yield each host of the tunnel, the VPS first."""
+    yield ("vps",), facts.get("vps", {})
+    yield from entries(facts, "servers", "clients")
+
+
+def _taken(address: IPv4Address | IPv6Address, network: object, by: str) -> RefusedError:
+    rule = Rule(
+        f"a free address of {network}", "two hosts with one address get each other's packets"
+    )
+    return rule.refuse(str(address), f"is taken by {by}")
 
 
 def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
@@ -19,7 +32,7 @@ def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
     taken: dict[IPv4Address, str] = {}
     if "address" in vps and vps["address"] is None and cidr:
         taken[cidr[1]] = "vps (the network's first host)"
-    for path, host in ((("vps",), vps), *entries(facts, "servers", "clients")):
+    for path, host in _in_the_tunnel(facts):
         address = host.get("address")
         if not isinstance(address, IPv4Address):
             continue
@@ -28,9 +41,7 @@ def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
             rule = Rule(f"a free address from {cidr[1]} to {cidr[-2]}", ADDRESS.why)
             yield Problem(here, rule.refuse(str(address), says))
         elif address in taken:
-            allowed = f"a free address of {cidr}" if cidr else "a free address of the network"
-            rule = Rule(allowed, "two hosts with one address get each other's packets")
-            yield Problem(here, rule.refuse(str(address), f"is taken by {taken[address]}"))
+            yield Problem(here, _taken(address, cidr or "the network", taken[address]))
         else:
             taken[address] = path_text(path)
 
@@ -39,7 +50,7 @@ def _ipv6_addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
     network: IPv6Network | None = facts.get("network", {}).get("ipv6")
     if network is None:
         return
-    hosts = ((("vps",), facts.get("vps", {})), *entries(facts, "servers", "clients"))
+    hosts = [*_in_the_tunnel(facts)]
     taken = {
         address: path_text(path)
         for path, host in hosts
@@ -54,11 +65,7 @@ def _ipv6_addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
             says = f"is not a host's in {network}"
             yield Problem(here, ADDRESS6.refuse(str(address), says))
         elif address in taken:
-            rule = Rule(
-                f"a free address of {network}",
-                "two hosts with one address get each other's packets",
-            )
-            yield Problem(here, rule.refuse(str(address), f"is taken by {taken[address]}"))
+            yield Problem(here, _taken(address, network, taken[address]))
         else:
             taken[address] = path_text(path)
 
@@ -80,7 +87,7 @@ def _ipv6_without_a_network(facts: Facts) -> Iterator[Problem]:
         "IPv6 beside network.ipv6, such as fd5c:91e2:7a3b::/64",
         "without it the tunnel has IPv4 alone, and no visitor of IPv6 gets in",
     )
-    for path, host in ((("vps",), facts.get("vps", {})), *entries(facts, "servers", "clients")):
+    for path, host in _in_the_tunnel(facts):
         if host.get("ipv6") is not None:
             yield Problem((*path, "ipv6"), rule.refuse_hidden("is given without network.ipv6"))
     for path, forward in entries(facts, "forwards"):
