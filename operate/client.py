@@ -1,14 +1,13 @@
 """`reverse-tunnel client`: what a client device needs to join, for its screen or as a file."""
 
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
 from operate.failure import CommandError
-from operate.output import STDOUT, output_option, write_secret
+from operate.output import STDOUT, on_terminal, output_option, write_secret
 from operate.stack import Stack, stack_option
 from operate.wireguard_file import (
     as_png,
@@ -84,7 +83,7 @@ def _check_room(text: str) -> None:
 
 def _columns() -> int | None:
     """Of the terminal; None if the output goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if on_terminal() else None
 
 
 def _file_of(name: str, stack: Stack) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import click
 
 from operate.look import Look, Lost, look_at, looking
+from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach.drift import LOST, Part, drift_of, left_over
 from settings import Settings
@@ -22,10 +23,10 @@ DRIFTED = 3
 def drift(*, in_json: bool, stack: Stack) -> None:
     """Say where hosts are no longer as the last `pulumi up` made them; `pulumi up` puts it right.
 
-    It logs in to each managed host once, and changes nothing. A host that can't be asked is named
-    on standard error, and no drift is reported of it.
+    It logs in to each managed host once, and changes nothing. A host that can't be asked, or has
+    no tunnel yet, is named on standard error, and no drift is reported of it.
 
-    Exit status: 0, nothing has drifted; 3, something has.
+    Exit status: 0, nothing has drifted; 3, something has; else 1, some host tells nothing.
     """
     settings = stack.settings()
     with looking(settings):
@@ -33,16 +34,22 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     lost = {name for name, report in look.hosts.items() if isinstance(report, Lost)}
     if lost:
         lost &= stack.set_up()
-    for name, report in look.hosts.items():
-        if isinstance(report, str) and name not in lost:
-            click.echo(f"{name} {report}", err=True)
+    untold = {
+        name: report
+        for name, report in look.hosts.items()
+        if isinstance(report, str) and name not in lost
+    }
+    for name, report in untold.items():
+        click.echo(f"{name} {report}", err=True)
+    missed = not all(map(settings.is_forgotten, untold))
     lines = list(drift_lines(settings, look, lost))
     if in_json:
         click.echo(json.dumps(lines))
-    else:
-        for line in lines:
-            click.echo(line)
-    sys.exit(DRIFTED if lines else 0)
+    elif lines:
+        click.echo("\n".join(lines))
+    elif on_terminal() and not missed:
+        click.echo("nothing has drifted")
+    sys.exit(DRIFTED if lines else int(missed))
 
 
 def drift_lines(settings: Settings, look: Look, lost: Collection[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ from operate.failure import CommandError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 STDOUT = Path("-")
+
+
+def on_terminal() -> bool:
+    """Whether standard output is one; else a program reads it, or a file keeps it."""
+    return sys.stdout.isatty()
 
 
 def output_option(words: str, default: Path | None = STDOUT) -> Callable[[Command], Command]:

@@ -105,13 +105,51 @@ def test_a_host_without_a_tunnel_has_drifted_if_it_was_given_one(
     if given:
         assert (done.exit_code, done.output) == (3, "homelab: its helper: missing\n")
     else:
-        assert (done.exit_code, done.stdout) == (0, "")
+        assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr == "homelab has no tunnel wg0: run `pulumi up`.\n"
 
 
-def test_a_host_that_cannot_be_asked_is_named_and_is_no_drift(look: list[Look]) -> None:
-    look.append(well(homelab="can't be asked: it is off."))
+def test_a_host_that_cannot_be_asked_is_named_and_exits_1(look: list[Look]) -> None:
+    """Else a cron job would take silence for a healthy stack."""
+    look.extend([well(homelab="can't be asked: it is off.")] * 2)
     done = run("drift")
-    assert done.exit_code == 0
-    assert done.stdout == ""
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "homelab can't be asked: it is off.\n"
+    assert run("drift", "--json").exit_code == 1
+
+
+def test_drift_is_told_first_where_another_host_cannot_be_asked(look: list[Look]) -> None:
+    look.append(well(vps=vps(enabled=False), homelab="can't be asked: it is off."))
+    done = run("drift")
+    assert (done.exit_code, done.stdout) == (3, "vps: its tunnel: does not start at boot\n")
+    assert done.stderr == "homelab can't be asked: it is off.\n"
+
+
+def test_a_host_that_is_forgotten_is_named_and_left_in_peace(
+    project: Project, look: list[Look]
+) -> None:
+    """It is by the user's own wish that nobody asks it."""
+    project.configure({"servers.cabin": ABSENT, "servers.homelab.forget": True})
+    look.append(well(homelab="is forgotten."))
+    done = run("drift")
+    assert (done.exit_code, done.output) == (0, "homelab is forgotten.\n")
+
+
+@pytest.mark.parametrize(
+    ("homelab", "words", "said"),
+    [
+        (SERVER, (), "nothing has drifted\n"),
+        (SERVER, ("--json",), "[]\n"),
+        ("can't be asked: it is off.", (), ""),
+    ],
+)
+def test_who_looks_at_a_terminal_is_told_that_nothing_has_drifted(
+    look: list[Look],
+    monkeypatch: pytest.MonkeyPatch,
+    homelab: HostReport | str,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setattr(drift, "on_terminal", lambda: True)
+    look.append(well(homelab=homelab))
+    assert run("drift", *words).stdout == said
