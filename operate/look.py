@@ -16,6 +16,7 @@ _SECONDS = 30.0
 """For a host's report: the targets' patience, and a weak VPS with many forwards."""
 
 _PORTS_AT_ONCE = 20
+_BEGIN = "begin=status\n"  # behind whatever the login's own files print, such as .bashrc
 _FORGOTTEN = "is forgotten (`forget: true`), so nobody asks it."
 _NOT_FOUND = 127
 _REFUSED = 32
@@ -78,13 +79,16 @@ def ports_to_try(settings: Settings) -> Mapping[str, int]:
     }
 
 
+def script(interface: str, *words: str) -> str:
+    """What is asked of a host: its helper's `status WORDS`, and a line where that begins."""
+    return f"echo {_BEGIN}exec {helper_call(interface, 'status', *words)}\n"
+
+
 async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -> HostReport | str:
     assert ways is not None, "a stack file has no values of other resources"  # noqa: S101
     words = ["connect"] if connect else []
     try:
-        ran = await run_as_root(
-            ways, f"exec {helper_call(interface, 'status', *words)}\n", _SECONDS
-        )
+        ran = await run_as_root(ways, script(interface, *words), _SECONDS)
     except ReachError as error:
         by = f" (by {error.login})" if error.login and len(ways) > 1 else ""
         return f"can't be asked{by}: {error}"
@@ -93,7 +97,7 @@ async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -
     if ran.status == _REFUSED and "is not known to this helper" in ran.complained:
         return "has a helper that is older than this program: run `pulumi up`."
     try:
-        return parse_report(ran.said)
+        return parse_report(ran.said.partition(_BEGIN)[2])
     except ValueError as error:
         return f"did not tell how its tunnel is: {error}. Run `pulumi up`, which mends the helper."
 

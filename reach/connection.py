@@ -105,7 +105,8 @@ async def _run(
 
     try:
         async with asyncio.timeout(seconds):
-            done = await connection.run(root_shell(), input=script, check=False)
+            # The login's own files may print bytes that are no text.
+            done = await connection.run(root_shell(), input=script, check=False, errors="replace")
     except TimeoutError:
         raise ReachError(
             f"the login works, but what was run there took more than {seconds:.0f} s."

@@ -152,6 +152,7 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
             server_factory=Server,
             server_host_keys=[sshd.key],
             process_factory=sshd.answer if sshd.sessions else None,
+            errors="surrogateescape",  # so that an answer may have any byte
         )
 
     try:

@@ -51,6 +51,13 @@ def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
     assert sshd.probed == 1
 
 
+@pytest.mark.parametrize("chatter", ["Welcome\n", "\udcff\n"])
+def test_what_a_logins_own_files_print_is_passed_over(sshd: Sshd, chatter: str) -> None:
+    """Also a byte that is no text."""
+    sshd.answers, sshd.complains = chatter + sshd.answers, chatter
+    assert seen(login(sshd)) == Seen([], way=0, equipped=False)
+
+
 def test_facts_that_are_wrong_for_the_tunnel_are_said_behind_the_hosts_name(sshd: Sshd) -> None:
     sshd.answers = facts_text(tun="no")
     found = problem(login(sshd))

@@ -1,23 +1,25 @@
 """The look at a host, by SSH to a server on loopback: what it tells, or why it tells nothing."""
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from operate.look import look_at
+from operate.look import look_at, script
 from reach.host_report import HostReport
 from settings import Settings
 from tests.components.sshd import Sshd, running
 from tests.settings.samples import ABSENT, loaded
 
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel"
+BEGIN = "begin=status\n"
+TOLD = "helper 1\nowner reverse-tunnel/home\nrole vps\nend 1\n"
 
 
 @pytest.fixture
 def sshd() -> Iterator[Sshd]:
-    told = "helper 1\nowner reverse-tunnel/home\nrole vps\nend 1\n"
-    with running(Sshd(asked=f"exec {HELPER} 1 status\n", answers=told)) as server:
+    with running(Sshd(asked=script("wg0"), answers=BEGIN + TOLD)) as server:
         yield server
 
 
@@ -45,6 +47,24 @@ def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
     assert sshd.probed == 1
 
 
+def test_the_script_says_where_the_helpers_words_begin() -> None:
+    begin, call = script("wg0", "connect").splitlines(keepends=True)
+    assert (
+        subprocess.run(["sh"], input=begin, capture_output=True, text=True, check=True).stdout
+        == BEGIN
+    )
+    assert call == f"exec {HELPER} 1 status connect\n"
+
+
+@pytest.mark.parametrize("chatter", ["Welcome!\n", "Welcome!", "\n", "\udcff\n"])
+def test_what_a_logins_own_files_print_is_passed_over(sshd: Sshd, chatter: str) -> None:
+    """Also a byte that is no text."""
+    sshd.answers = chatter + sshd.answers
+    report = told(sshd)
+    assert isinstance(report, HostReport), report
+    assert report.role == "vps"
+
+
 def test_a_host_is_asked_by_the_first_way_that_leads_there(sshd: Sshd) -> None:
     assert isinstance(told(sshd, "127.0.0.2", "127.0.0.1"), HostReport)
     sshd.user = "somebody-else"
@@ -61,7 +81,7 @@ def test_of_a_host_to_which_no_way_leads_each_is_named(sshd: Sshd) -> None:
 
 
 def test_the_vps_tries_targets_only_if_that_is_wanted(sshd: Sshd) -> None:
-    sshd.asked = f"exec {HELPER} 1 status connect\n"
+    sshd.asked = script("wg0", "connect")
     assert isinstance(told(sshd, connect=True), HostReport)
 
 
@@ -81,8 +101,14 @@ def test_a_forgotten_host_is_not_asked(sshd: Sshd) -> None:
             "verb 'status' is not known to this helper (version 1)",
             "has a helper that is older",
         ),
-        (1, "helper 1\n", "", "did not tell how its tunnel is: it was cut short"),
-        (0, "helper \x1b[2J\nend 1\n", "", "did not tell how its tunnel is: a line is garbled"),
+        (1, f"{BEGIN}helper 1\n", "", "did not tell how its tunnel is: it was cut short"),
+        (0, TOLD, "", "did not tell how its tunnel is: it was cut short"),
+        (
+            0,
+            f"{BEGIN}helper \x1b[2J\nend 1\n",
+            "",
+            "did not tell how its tunnel is: a line is garbled",
+        ),
         (201, "", "", "can't be asked: root is not root, and there is no sudo"),
     ],
 )
