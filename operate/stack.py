@@ -84,12 +84,17 @@ class Stack:
         """One output that has a text for each name, secret or not.
 
         Raises:
-            CommandError: there is none yet, or it can't be had.
+            CommandError: there is none yet, it is not known, or it can't be had.
         """
         outputs = ask_for_json(["stack", "output", "--show-secrets"], self.name)
         if name not in outputs:
             raise CommandError(f"the stack has no output {name} yet: run `pulumi up` first")
-        texts: Mapping[str, str] = outputs[name]
+        texts: Mapping[str, str] | str = outputs[name]
+        if isinstance(texts, str):  # what the engine writes in place of an unknown value
+            raise CommandError(
+                f"the stack's output {name} is not known, since the last `pulumi up` was for some"
+                " targets alone: run `pulumi up`"
+            )
         return texts
 
     def set_up(self) -> set[str]:

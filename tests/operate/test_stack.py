@@ -131,6 +131,19 @@ def test_the_stack_may_be_named_by_the_environment(
     assert project.calls == ["stack output --show-secrets --json --stack away --non-interactive"]
 
 
+@pytest.mark.parametrize("words", [("client", "laptop"), ("client", "a"), ("server", "cabin")])
+def test_outputs_that_an_up_of_some_targets_left_unknown_are_said(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    """The state has a text in their place."""
+    unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    project.say("outputs.json", {"clientConfigs": unknown, "serverConfigs": unknown})
+    done = run(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"the stack's output {words[0]}Configs is not known" in done.stderr
+    assert "run `pulumi up`" in done.stderr
+
+
 @pytest.mark.parametrize("command", [None, *main.commands])
 def test_every_command_says_what_it_is_for(command: str | None) -> None:
     words = [] if command is None else [command]
