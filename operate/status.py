@@ -12,8 +12,9 @@ from rich.live import Live
 
 from operate.judgement import Finding, judge
 from operate.look import Look, look_at, looking
+from operate.output import on_terminal
 from operate.stack import Stack, stack_option
-from operate.status_view import as_json, as_tables
+from operate.status_view import UNFOLDED, as_json, as_tables
 
 _PAUSE = 5.0  # seconds between two looks: a login each, which a weak VPS feels
 
@@ -40,20 +41,29 @@ def status(*, in_json: bool, watch: bool, passive: bool, stack: Stack) -> None:
         seen = asyncio.run(look_at(settings, connect=not passive))
         return seen, judge(settings, seen)
 
-    def as_line(seen: Seen) -> str:
-        return json.dumps(as_json(settings, *seen), indent=None if watch else 2)
+    console = Console(width=None if on_terminal() else UNFOLDED)
 
-    if in_json:
-        seen = _watch(look, lambda seen: click.echo(as_line(seen))) if watch else look()
-        if not watch:
-            click.echo(as_line(seen))
+    def show(seen: Seen) -> None:
+        if in_json:
+            click.echo(json.dumps(as_json(settings, *seen), indent=None if watch else 2))
+        else:
+            console.print(as_tables(settings, *seen))
+
+    if watch and on_terminal() and not in_json:
+        with Live(console=console, auto_refresh=False) as live:
+            # First what is wrong: of what has no room, the lower part is left out.
+            seen = _watch(
+                look,
+                lambda seen: live.update(
+                    as_tables(settings, *seen, findings_first=True), refresh=True
+                ),
+            )
     elif watch:
-        with Live(console=Console(), auto_refresh=False) as live:
-            seen = _watch(look, lambda seen: live.update(as_tables(settings, *seen), refresh=True))
+        seen = _watch(look, show)
     else:
         with looking(settings):
             seen = look()
-        Console().print(as_tables(settings, *seen))
+        show(seen)
     sys.exit(1 if seen[1] else 0)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from operate.judgement import Finding, is_silent
@@ -17,22 +18,61 @@ from settings.allow import VPS
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
 _NOTHING = Text("-", style=_DIM)
+_WHOLE = ("address", "seen at", "port", "leads to")  # the columns to copy from, and to search for
+_GAP = 2  # columns of letters between two of a table
+UNFOLDED = 1 << 20
+"""As a console's width: nothing takes that much, so that no line is folded."""
 
 
-def as_tables(settings: Settings, look: Look, findings: Sequence[Finding]) -> RenderableType:
-    """Hosts, forwards, and what is wrong."""
-    parts: list[RenderableType] = [_hosts(settings, look)]
-    if settings.forwards:
-        parts += [Text(), _forwards(settings, look)]
-    parts.append(Text())
-    parts += [
+def as_tables(
+    settings: Settings, look: Look, findings: Sequence[Finding], *, findings_first: bool = False
+) -> RenderableType:
+    """Hosts, forwards, and what is wrong; that last, next to the prompt, or first."""
+    wrong: list[RenderableType] = [
         Text.assemble((f"{finding.where}: ", _BAD), finding.says) for finding in findings
     ] or [Text("All is well.", style=_GOOD)]
-    return Group(*parts)
+    tables: list[RenderableType] = [_hosts(settings, look)]
+    if settings.forwards:
+        tables += [Text(), _forwards(settings, look)]
+    first, second = (wrong, tables) if findings_first else (tables, wrong)
+    return Group(*first, Text(), *second)
+
+
+class _Table(Table):
+    """A table that breaks no word, and of what is whole nothing, wherever there is room for that.
+
+    Where there is not, they are folded: better than cut off.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.update_width(UNFOLDED)
+        ranges = [_range(console, wide, column) for column in self.columns]
+        widths = [each.minimum for each in ranges]
+        room = options.max_width - sum(widths) - _GAP * (len(widths) - 1)
+        if room >= 0:
+            # What is left goes to the narrowest, as long as they can use it.
+            while room and (
+                narrow := [n for n, each in enumerate(ranges) if widths[n] < each.maximum]
+            ):
+                widths[min(narrow, key=lambda n: widths[n])] += 1
+                room -= 1
+            for column, width in zip(self.columns, widths, strict=True):
+                column.width = width
+        yield from super().__rich_console__(console, options)
+
+
+def _range(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
+    """The least room that a column needs, and all that it would take."""
+    measures = [Measurement.get(console, options, each) for each in (column.header, *column.cells)]
+    most = max(each.maximum for each in measures)
+    least = max(each.minimum for each in measures)
+    return Measurement(most if column.header in _WHOLE else least, most)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = _Table(
+        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, _GAP, 0, 0)
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -55,9 +95,10 @@ def _hosts(settings: Settings, look: Look) -> Table:
     return table
 
 
-def _addresses(settings: Settings, name: str) -> str:
+def _addresses(settings: Settings, name: str) -> Text:
+    # A plain text would have its `:bee:` shown as a bee.
     ipv6 = settings.ipv6_of(name)
-    return str(settings.address_of(name)) + ("" if ipv6 is None else f"\n{ipv6}")
+    return Text(str(settings.address_of(name)) + ("" if ipv6 is None else f"\n{ipv6}"))
 
 
 def _tunnel(report: HostReport | str) -> Text:
@@ -97,8 +138,8 @@ def _forwards(settings: Settings, look: Look) -> Table:
         forward, to = settings.forwards[name], settings.destination(name)
         table.add_row(
             name,
-            f"{forward.protocol} {forward.port}",
-            f"{to.address if to.behind else to.server}:{to.ports}",
+            Text(f"{forward.protocol} {forward.port}"),
+            Text(f"{to.address if to.behind else to.server}:{to.ports}"),
             *numbers,
             *map(_answer, answers(settings, look, name)),
         )

@@ -13,7 +13,7 @@ from operate.status_view import answers, as_json, as_tables
 from operate.words import age_words, size_words
 from settings import Settings
 from tests.operate.project import Project, run
-from tests.operate.seen import FORWARD, SERVER, WELL, seen, settings, vps
+from tests.operate.seen import FORWARD, PEER, SERVER, WELL, seen, settings, vps
 from tests.settings.samples import ABSENT
 
 
@@ -91,11 +91,72 @@ def test_watching_looks_again_until_it_is_ended_and_exits_by_the_last(looks: lis
     assert done.exit_code == 0
 
 
-def test_watching_as_a_table(looks: list[Look]) -> None:
-    looks.extend([WELL, BAD])
+def test_watching_without_a_terminal_prints_each_look(looks: list[Look]) -> None:
+    looks.extend([WELL, BAD, WELL])
+    done = run("status", "--watch")
+    assert done.exit_code == 0
+    assert done.stdout.count("All is well.") == 2
+    assert done.stdout.count("forward http: leads to 172.16.0.4:8080") == 1
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, rows: int) -> None:
+    """From now on standard output is one of that size."""
+    monkeypatch.setattr(status, "on_terminal", lambda: True)
+    for name, value in {
+        "TTY_COMPATIBLE": "1",
+        "TERM": "xterm",
+        "COLUMNS": str(columns),
+        "LINES": str(rows),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(("rows", "cut"), [(12, True), (60, False)])
+def test_watching_on_few_rows_what_is_wrong_is_shown_in_any_case(
+    looks: list[Look], monkeypatch: pytest.MonkeyPatch, rows: int, *, cut: bool
+) -> None:
+    """What has no room is left out behind an ellipsis."""
+    at_a_terminal(monkeypatch, 80, rows)
+    looks.extend([BAD, BAD])
     done = run("status", "--watch")
     assert done.exit_code == 1
-    assert "forward http" in done.stdout
+    first_look, ellipsis, _ = done.stdout.partition("...")
+    assert bool(ellipsis) == cut
+    assert "leads to 172.16.0.4:8080 (homelab), which refuses" in first_look
+
+
+LONG = settings({"network.ipv6": "fd12:bee:cd::/64"})
+FAR = replace(PEER, endpoint="198.51.100.200:33194")
+ADDRESSES = [
+    "fd12:bee:cd::4",
+    "198.51.100.200:33194",
+    "udp 27000-27037",
+    "homelab:27000-27037",
+    "homelab:8080",
+]
+
+
+def test_on_a_terminal_of_80_columns_addresses_and_ports_are_whole() -> None:
+    text = shown(seen(vps(peers={"homelab": FAR})), LONG, 80)
+    assert [each for each in ADDRESSES if each not in text] == []
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_a_terminal_no_line_is_folded(
+    project: Project, looks: list[Look], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever greps looks for lines."""
+    monkeypatch.setenv("COLUMNS", "40")
+    project.configure({"servers.cabin": ABSENT, "network.ipv6": "fd12:bee:cd::/64"})
+    look = seen(vps(peers={"homelab": FAR}, targets={("172.16.0.4", 8080): "refuses"}))
+    looks.append(look)
+    lines = run("status").stdout.splitlines()
+    (finding,) = judge(LONG, look)
+    assert f"{finding.where}: {finding.says}" in lines
+    for each in ADDRESSES:
+        assert any(each in line for line in lines), each
+    assert any(line.split("  ")[0] == "http" and "100 pkt" in line for line in lines)
+    assert max(map(len, lines)) < 300
 
 
 def shown(look: Look, of: Settings, width: int = 200) -> str:
