@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from operate.look import Look
 from operate.words import age_words
-from reach.drift import Part, drift_of, left_over
+from reach.drift import Part, drift_of, drift_of_all, left_over
 from reach.host_report import HostReport
 from settings import Protocol, Settings
 from settings.allow import VPS
@@ -109,32 +109,66 @@ def _servers(settings: Settings, look: Look) -> Iterator[Finding]:
                 " that sets it up."
             )
         elif isinstance(own, HostReport) and own.wireguard is not None:
-            todo = (
-                "Both are up, so UDP does not get through: the provider's firewall, in its panel,"
-                f" must let in {settings.network.listen_port}/udp. More causes:"
-                " docs/troubleshooting.md, no handshake."
-            )
+            todo = _silence(settings, name, vps, own)
         else:
             todo = "See what is said of that server itself."
         yield Finding(name, f"{last}. {todo}")
 
 
+def _silence(settings: Settings, server: str, vps: HostReport, own: HostReport) -> str:
+    """Why the VPS does not hear a server, although both tunnels are up."""
+    drift = drift_of_all(settings, {VPS: vps, server: own})
+    known_by = [
+        (VPS, Part.KEYS, ""),
+        (VPS, Part.PEER, server),
+        (VPS, Part.PRESHARED_KEY, server),
+        (server, Part.KEYS, ""),
+    ]
+    if VPS in own.wrong_peers or any(drift.of(*each) for each in known_by):
+        return "The two do not know each other as they shall: put right first what is said of that."
+    port = f"{settings.network.listen_port}/udp"
+    if others := _heard_since(settings, vps, vps.peers[server].handshake):
+        return (
+            f"Both are up, and the VPS hears {', '.join(others)} at {port}, so look at {server}'s"
+            " own line and clock: docs/troubleshooting.md, no handshake."
+        )
+    return (
+        "Both are up, so UDP does not get through: the provider's firewall, in its panel, must let"
+        f" in {port}. More causes: docs/troubleshooting.md, no handshake."
+    )
+
+
+def _heard_since(settings: Settings, vps: HostReport, age: int | None) -> list[str]:
+    """The peers that have shaken hands when one whose handshake is of that age was overdue."""
+    overdue = DEAD if age is None else age - DEAD
+    return [
+        name
+        for name, peer in vps.peers.items()
+        if name in settings.peers
+        and peer.handshake is not None
+        and peer.handshake < min(overdue, DEAD)
+    ]
+
+
 def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
     report = look.hosts[VPS]
-    there = isinstance(report, HostReport) and report.wireguard is not None
-    if isinstance(report, HostReport) and there:
+    if isinstance(report, HostReport):
+        if report.wireguard is None:
+            return  # all that could be said follows from that
         for name in _left_over(settings, report, Part.FORWARD):
             yield Finding(
                 f"forward {name}",
                 f"is open, but no more in the stack file: {_repair(settings)}",
             )
-    for name, forward in settings.forwards.items():
+    for name in settings.forwards:
         says = None
-        if isinstance(report, HostReport) and there:
-            says = _forward(settings, name, report)
-        if says is None and (there or not isinstance(report, HostReport)):
-            says = _public_port(settings, name, look)
-        if says and not (forward.enabled and is_silent(settings, look, _server(settings, name))):
+        if isinstance(report, HostReport):
+            says = _unlike_wanted(settings, name, report)
+        if says is None and not is_silent(settings, look, _server(settings, name)):
+            if isinstance(report, HostReport):
+                says = _target(settings, name, report)
+            says = says or _public_port(settings, name, look)
+        if says:
             yield Finding(f"forward {name}", says)
 
 
@@ -142,14 +176,18 @@ def _server(settings: Settings, forward: str) -> str:
     return settings.destination(forward).server
 
 
-def _forward(settings: Settings, name: str, report: HostReport) -> str | None:
-    forward, to = settings.forwards[name], settings.destination(name)
-    found = report.forwards.get(name)
+def _unlike_wanted(settings: Settings, name: str, report: HostReport) -> str | None:
+    forward, found = settings.forwards[name], report.forwards.get(name)
     if found is None:
         return "is not open yet: run `pulumi up`."
     if (found.rules == "paused") == forward.enabled:
         wanted = "open" if forward.enabled else "paused"
         return f"is to be {wanted}, and is not: run `pulumi up`."
+    return None
+
+
+def _target(settings: Settings, name: str, report: HostReport) -> str | None:
+    forward, to = settings.forwards[name], settings.destination(name)
     # Of a range, the first port alone may well be nobody's just now.
     if len(forward.port) > 1 or forward.protocol is Protocol.UDP or not forward.enabled:
         return None
@@ -182,7 +220,20 @@ def _public_port(settings: Settings, name: str, look: Look) -> str | None:
     verb = "refuses connections" if answer == "refuses" else "does not answer"
     if isinstance(report, str):
         return f"{verb} at {public}. See what is said of the VPS."
+    if not _lets_in(settings, name, report):
+        return None  # what is said of the VPS explains it
     return (
         f"{verb} at {public} when asked from here, although its target answers the VPS. The"
         f" provider's firewall, in its panel, must let in tcp {forward.port}."
+    )
+
+
+def _lets_in(settings: Settings, forward: str, report: HostReport) -> bool:
+    """Whether the VPS is known to have all by which visitors come through it."""
+    drift = drift_of(settings, VPS, report)
+    return not (
+        drift.of(VPS, Part.FORWARD, forward)
+        or drift.of(VPS, Part.FIREWALL)
+        or report.chains
+        or "forwarding" in report.wrong
     )

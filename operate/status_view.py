@@ -154,24 +154,28 @@ def answers(settings: Settings, look: Look, name: str) -> tuple[str, str]:
     """Whether a forward's target and its public port answer, or why that is not told.
 
     `answers`, `refuses`, `silent`; `can't be told`: UDP, where no answer means nothing;
-    `restricted`: not everybody may use it, so that a test from here says nothing; `paused`;
-    `not tested`.
+    `restricted`: not everybody may use it, so that a test from here says nothing; `not open`: the
+    VPS has no rules of it, so that somebody else may answer; `paused`; `not tested`.
     """
     forward, to = settings.forwards[name], settings.destination(name)
     if not forward.enabled:
         return "paused", "paused"
-    if forward.protocol is Protocol.UDP:
-        return "can't be told", "can't be told"
     report = look.hosts[VPS]
-    asked = report.targets if isinstance(report, HostReport) else {}
-    target = asked.get((str(to.address), to.ports.first), "not tested")
-    if forward.from_ is not None:
-        return target, "restricted"
-    return target, look.ports.get(name, "not tested")
+    if forward.protocol is Protocol.UDP:
+        target = public = "can't be told"
+    else:
+        asked = report.targets if isinstance(report, HostReport) else {}
+        target = asked.get((str(to.address), to.ports.first), "not tested")
+        public = "restricted" if forward.from_ is not None else look.ports.get(name, "not tested")
+    if isinstance(report, HostReport) and report.wireguard is not None:
+        found = report.forwards.get(name)
+        if found is None or found.rules == "missing":
+            public = "not open"
+    return target, public
 
 
 def _answer(word: str) -> Text:
-    style = {"answers": _GOOD, "refuses": _BAD, "silent": _BAD}.get(word, _DIM)
+    style = {"answers": _GOOD, "refuses": _BAD, "silent": _BAD, "not open": _BAD}.get(word, _DIM)
     return Text(word, style=style)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from operate.judgement import judge
 from operate.look import Look
+from reach.host_report import HostReport
 from tests.operate.seen import FORWARD, PEER, SERVER, TARGET, VPS, WELL, seen, settings, vps
 
 
@@ -119,6 +120,78 @@ def test_what_follows_from_a_tunnel_that_is_down_is_not_said_again() -> None:
     down = vps(wireguard=None, peers={}, forwards={}, targets={})
     (finding,) = findings(seen(down, ports={"http": "silent", "https": "silent"}))
     assert finding.startswith("vps: has its tunnel down")
+
+
+RULES_GONE = vps(forwards={"http": replace(FORWARD, rules="missing")})
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "blamed"),
+    [
+        (RULES_GONE, False),
+        (vps(chains={"RT-wg0-DNAT": "unhung"}), False),
+        (vps(wrong=frozenset({"forwarding"})), False),
+        (vps(wrong=frozenset({"firewall"})), False),
+        (vps(enabled=False), True),
+    ],
+)
+def test_the_providers_panel_is_not_blamed_where_rules_of_the_vps_are_gone(
+    spoilt: HostReport, *, blamed: bool
+) -> None:
+    guarded = {"vps.firewall": "defaultDeny"}
+    first, *rest = judge(settings(guarded), seen(spoilt, ports={"http": "silent"}))
+    assert first.where == "vps"
+    assert [finding.where for finding in rest] == ["forward http"] * blamed
+
+
+QUIET = replace(PEER, handshake=None)
+SECRET = {"servers.homelab.presharedKey": True}
+
+
+@pytest.mark.parametrize(
+    ("look", "todo"),
+    [
+        (
+            seen(vps(peers={"homelab": QUIET, "attic": QUIET, "phone": QUIET})),
+            "Both are up, so UDP does not get through: the provider's firewall, in its panel,",
+        ),
+        (
+            seen(vps(peers={"homelab": QUIET})),
+            "Both are up, and the VPS hears attic at 51820/udp, so look at homelab's own line",
+        ),
+        (
+            seen(vps(peers={"homelab": QUIET}, wrong_keys=frozenset({"homelab"}))),
+            "The two do not know each other as they shall",
+        ),
+        (
+            seen(vps(peers={"homelab": QUIET, "attic": QUIET}, wrong_peers=frozenset({"homelab"}))),
+            "The two do not know each other as they shall",
+        ),
+        (
+            seen(
+                vps(peers={"homelab": QUIET, "attic": QUIET}),
+                homelab=replace(SERVER, wrong=frozenset({"key"})),
+            ),
+            "The two do not know each other as they shall",
+        ),
+    ],
+)
+def test_a_silent_servers_provider_is_blamed_for_what_it_may_have_done_alone(
+    look: Look, todo: str
+) -> None:
+    found = [each for each in findings(look, SECRET) if "has never shaken hands" in each]
+    assert any(each.startswith("homelab: ") and todo in each for each in found), found
+    assert any("provider" in each for each in found if "homelab: " in each) == ("UDP" in todo)
+
+
+def test_forwards_to_a_silent_server_that_are_not_there_are_named() -> None:
+    gone = vps(peers={"homelab": QUIET}, forwards={"http": None, "https": None})
+    look = seen(gone, ports={"http": "answers", "https": "silent"})
+    assert [finding.where for finding in judge(settings(), look)] == [
+        "homelab",
+        "forward http",
+        "forward https",
+    ]
 
 
 def test_an_unreachable_vps_leaves_what_is_seen_from_here() -> None:

@@ -11,6 +11,7 @@ from operate.judgement import judge
 from operate.look import Look, ports_to_try
 from operate.status_view import answers, as_json, as_tables
 from operate.words import age_words, size_words
+from reach.host_report import HostReport
 from settings import Settings
 from tests.operate.project import Project, run
 from tests.operate.seen import FORWARD, PEER, SERVER, WELL, seen, settings, vps
@@ -214,6 +215,25 @@ def test_what_is_not_tested_says_why() -> None:
     assert answers(of, WELL, "game") == ("can't be told", "can't be told")
     assert answers(settings(), Look(WELL.hosts, {}), "http") == ("answers", "not tested")
     assert ports_to_try(settings()) == {"http": 80, "https": 443}
+
+
+@pytest.mark.parametrize(
+    ("vps_tells", "public"),
+    [
+        (vps(), "answers"),
+        (vps(forwards={"http": None}), "not open"),
+        (vps(forwards={"http": replace(FORWARD, rules="missing")}), "not open"),
+        (vps(forwards={"http": replace(FORWARD, rules="differs")}), "answers"),
+        (vps(wireguard=None, forwards={"http": None}), "answers"),  # it tells of no forward then
+        ("can't be asked: no answer.", "answers"),
+    ],
+)
+def test_whoever_answers_at_a_port_that_is_not_open_is_somebody_else(
+    vps_tells: HostReport | str, public: str
+) -> None:
+    look = seen(vps_tells)
+    assert answers(settings(), look, "http")[1] == public
+    assert answers(settings(), look, "https")[1] == "answers"
 
 
 def test_a_forward_that_is_not_there_yet_has_no_numbers() -> None:
