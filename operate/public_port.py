@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from reach import most_telling
+
 _WAIT = 5.0  # seconds; a visitor far away takes less than one
 
 
@@ -11,10 +13,8 @@ async def answer_of(host: str, port: int) -> str:
     try:
         async with asyncio.timeout(_WAIT):
             _, writer = await asyncio.open_connection(host, port)
-    except ConnectionRefusedError:
-        return "refuses"
-    except OSError:  # a time-out is one, too
-        return "silent"
+    except OSError as error:  # a time-out is one, too
+        return "refuses" if isinstance(most_telling(error), ConnectionRefusedError) else "silent"
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()

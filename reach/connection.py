@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import errno
 import os
+import re
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -302,14 +304,30 @@ def _ended(error: "asyncssh.Error") -> ReachError:
     return _unreachable(f"ended the SSH connection: {shown(error.reason)}")
 
 
-def _words(error: OSError) -> str:
+def most_telling(error: OSError) -> OSError:
+    """The error itself; of a name with several addresses, that of the one which tells most.
+
+    asyncio joins their errors to one that has no number, and theirs only in its text. Addresses of
+    IPv6 come first, and where there is none, they tell nothing.
+    """
+    numbers = [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]
+    if error.errno is not None or not numbers:
+        return error
+    number = errno.ECONNREFUSED if errno.ECONNREFUSED in numbers else numbers[-1]
+    return OSError(number, os.strerror(number))
+
+
+def _words(joined: OSError) -> str:
+    error = most_telling(joined)
     if isinstance(error, socket.gaierror):
         return "has a name that can't be found"
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections to that port"
     if isinstance(error, ConnectionResetError):
         return "breaks off connections to that port"
-    return f"can't be reached: {shown(os.strerror(error.errno or 0))}"
+    if error.errno is None:
+        return "can't be reached"
+    return f"can't be reached: {shown(os.strerror(error.errno))}"
 
 
 def _wrong_host_key(

@@ -1,8 +1,11 @@
 """What tests of several rooms use."""
 
+import socket
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -49,3 +52,14 @@ def eventually(condition: Callable[[], T], timeout: float, message: str) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{message} (waited {timeout:g} s){reason}")
         time.sleep(_PAUSE)
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, name: str, addresses: Sequence[str]) -> None:
+    """Lets a name have these addresses from now on, in their order."""
+    real = socket.getaddrinfo
+
+    def found(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as it is
+        hosts = addresses if host == name else [host]
+        return [each for one in hosts for each in real(one, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)

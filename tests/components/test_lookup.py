@@ -15,6 +15,7 @@ from components.lookup import Problem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
+from tests.support import resolve
 
 WANTED = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
 
@@ -192,6 +193,16 @@ def test_a_closed_port_is_unreachable() -> None:
     assert "lookUp: false" in found.text
 
 
+def test_a_name_with_several_addresses_is_closed_like_one(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(monkeypatch, "home.example.org", ["255.255.255.255", "127.0.0.1"])
+    assert seen(login(sshd, host="home.example.org")).way == 0
+    found = problem(login(sshd, host="home.example.org", port=closed(sshd).port))
+    assert found.unreachable
+    assert "the host refuses connections to that port." in found.text
+
+
 def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -224,10 +235,16 @@ def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name that can't be"),
         (OSError(113, "No route to host"), "can't be reached"),
         (ConnectionResetError(104, "reset"), "breaks off"),
+        (OSError("Multiple exceptions: [Errno 101] unreachable, [Errno 111] no"), "refuses"),
+        (OSError("Multiple exceptions: [Errno 101] away, [Errno 113] no"), "No route to host"),
     ],
 )
 def test_errors_of_the_network_have_words(error: OSError, words: str) -> None:
     assert words in connection._words(error)
+
+
+def test_an_error_of_the_network_without_a_number_is_no_success() -> None:
+    assert connection._words(OSError("odd")) == "can't be reached"
 
 
 @pytest.mark.parametrize("sock", ["", "/nowhere/agent"])
