@@ -35,7 +35,7 @@ def ask(words: Sequence[str], stack: str | None) -> str:
     command = ["pulumi", *words, *chosen, "--non-interactive"]
     try:
         with waiting(f"asking pulumi for {words[-1].removeprefix('--')}"):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:
         raise CommandError(
             "there is no `pulumi` on PATH. Install it, or use the one of this project:"

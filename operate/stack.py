@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 
 from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
@@ -70,8 +69,6 @@ class Stack:
             raise CommandError(
                 f"there is no {file}. Is the stack's name right? `pulumi stack ls` lists them."
             ) from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise CommandError(f"{file} can't be read: {error}") from None
         config = content.get("config") if isinstance(content, dict) else None
         written = config if isinstance(config, dict) else {}
         values = _own({str(key): value for key, value in written.items()})
@@ -111,6 +108,10 @@ class Stack:
     def _file(self) -> Path:
         project = _project_file()
         content = read_file(project)
+        if not isinstance(content, dict):
+            raise CommandError(
+                f"{project} can't be read: it has no keys with values, such as a project's `name`"
+            )
         folder = project.parent / str(content.get("stackConfigDir", "."))
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
         name = (self.name or ask(["stack", "--show-name"], None).strip()).rpartition("/")[2]

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from operate.failure import CommandError
+
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -17,10 +19,19 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as its base class has it
+        # All of it at once, so that what contains itself is refused, as Go's reader does.
+        del deep
+        return super().construct_object(node, deep=True)
+
 
 for _kind, _plain, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    (
+        "int",
+        r"[-+]?(?!0[box]_*$)(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)",
+        "-+0123456789",
+    ),
     (
         "float",
         r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?",
@@ -34,6 +45,12 @@ def read_file(path: Path) -> Any:  # noqa: ANN401 - whatever it is
     """What the file holds.
 
     Raises:
-        OSError, UnicodeDecodeError, yaml.YAMLError: it can't be read.
+        FileNotFoundError: there is none.
+        CommandError: it can't be read.
     """
-    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise CommandError(f"{path} can't be read: {error}") from None

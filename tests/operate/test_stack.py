@@ -1,5 +1,8 @@
 """Where the commands get their data, and what they say when they can't."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,7 +48,9 @@ def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> N
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 
-@pytest.mark.parametrize("text", ["no", "on", "12:30", "2026-12-01", "1e3x", "1:2:3.5"])
+@pytest.mark.parametrize(
+    "text", ["no", "on", "12:30", "2026-12-01", "1e3x", "1:2:3.5", "0x_", "0b_", "0o_"]
+)
 def test_a_plan_reads_texts_as_the_engine_does(project: Project, text: str) -> None:
     """In YAML of 2005 some of these were truths, times and numbers."""
     file = project.folder / "stacks/Pulumi.home.yaml"
@@ -93,11 +98,67 @@ def test_an_unknown_stack_is_said(project: Project) -> None:
         Stack("away").plan()
 
 
-@pytest.mark.parametrize("text", ["config: [", "\tx", "- a list", "config: text"])
+SELF = "config: {reverse-tunnel:forwards: &x {http: *x}}"
+
+
+@pytest.mark.parametrize(
+    "text", ["config: [", "\tx", "- a list", "config: text", SELF, "[" * 5000, f"a: {'9' * 5000}"]
+)
 def test_a_file_that_is_no_stacks_is_said_without_a_traceback(project: Project, text: str) -> None:
     (project.folder / "stacks/Pulumi.home.yaml").write_text(text)
     with pytest.raises(CommandError):
         Stack("home").plan()
+
+
+def test_what_contains_itself_is_said_where(project: Project) -> None:
+    (project.folder / "stacks/Pulumi.home.yaml").write_text(f"# a line\n{SELF}\n")
+    with pytest.raises(CommandError, match=r"Pulumi\.home\.yaml can't be read: .*\n.*line 2"):
+        Stack("home").plan()
+
+
+def test_what_is_used_twice_is_read_twice(project: Project) -> None:
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    pair = "a: &x {port: 81, to: homelab}\n    b: {<<: *x, port: 82}"
+    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {pair}\n"))
+    read = Stack("home").plan().forwards
+    assert (read["a"].port.first, read["b"].port.first) == (81, 82)
+    assert read["a"].to == read["b"].to
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing", "- a list", "name", "name: [", "\tx", "a: &x [*x]"]
+)
+def test_a_file_that_is_no_projects_is_said_without_a_traceback(
+    project: Project, text: str
+) -> None:
+    (project.folder / "Pulumi.yaml").write_text(text)
+    with pytest.raises(CommandError, match=r"/Pulumi\.yaml can't be read: "):
+        Stack("home").plan()
+
+
+def test_a_project_may_keep_its_stacks_beside_it(project: Project) -> None:
+    (project.folder / "Pulumi.yaml").write_text("name: reverse-tunnel\n")
+    (project.folder / "stacks/Pulumi.home.yaml").rename("Pulumi.home.yaml")
+    assert Stack("home").plan().forwards
+
+
+def test_the_engine_speaks_utf_8_whatever_the_locale(project: Project) -> None:
+    project.configure({"forwards.http.comment": "for guests"})
+    file = project.folder / "bin/config.json"
+    file.write_bytes(file.read_bytes().replace(b"for guests", "f\u00fcr G\u00e4ste".encode()))
+    program = """
+from operate.stack import Stack
+print(ascii(Stack("home").settings().forwards["http"].comment))
+"""
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **ascii_alone},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "'f\\xfcr G\\xe4ste'\n"
 
 
 def test_what_the_engine_refuses_is_passed_on(project: Project) -> None:
