@@ -25,7 +25,7 @@ _KINDS: Mapping[str, Callable[[str], bytes]] = {
 _TEXT = ".conf"
 
 
-@click.command()
+@click.command(short_help="Show a client's QR code, or write its WireGuard file.")
 @click.argument("name")
 @output_option(
     "Write it to FILE (mode 0600) instead of showing it: .conf, .png or .svg; - prints the .conf.",
@@ -67,7 +67,9 @@ def client(name: str, output: Path | None, stack: Stack) -> None:
 def _kind(output: Path | None) -> str:
     kind = _TEXT if output in {None, STDOUT} else output.suffix.lower()
     if kind not in _KINDS:
-        raise click.BadOptionUsage("output", f"{output} must end in {', '.join(_KINDS)}.")
+        *others, last = _KINDS
+        allowed = f"{', '.join(others)} or {last}"
+        raise click.BadOptionUsage("output", f"{output} must end in {allowed}.")
     return kind
 
 

@@ -17,7 +17,7 @@ DRIFTED = 3
 """The exit status where something has drifted."""
 
 
-@click.command()
+@click.command(short_help="Say where hosts are no longer as `pulumi up` made them.")
 @click.option("--json", "in_json", is_flag=True, help="Print it as a JSON list of lines.")
 @stack_option
 def drift(*, in_json: bool, stack: Stack) -> None:

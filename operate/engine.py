@@ -12,21 +12,22 @@ from operate.failure import CommandError
 from operate.progress import waiting
 
 
-def ask_for_json(words: Sequence[str], stack: str | None) -> Any:  # noqa: ANN401 - any JSON
+def ask_for_json(what: str, words: Sequence[str], stack: str | None) -> Any:  # noqa: ANN401 - any
     """What `pulumi WORDS --json` prints, decoded.
 
     Args:
+        what: is asked for, in words for whoever waits.
         words: the command, such as `["stack", "output"]`.
         stack: its stack; None for the selected one.
 
     Raises:
         CommandError: there is no engine, or it refuses.
     """
-    return json.loads(ask([*words, "--json"], stack))
+    return json.loads(ask(what, [*words, "--json"], stack))
 
 
-def ask(words: Sequence[str], stack: str | None) -> str:
-    """What `pulumi WORDS` prints.
+def ask(what: str, words: Sequence[str], stack: str | None) -> str:
+    """What `pulumi WORDS` prints; the arguments are the same.
 
     Raises:
         CommandError: there is no engine, or it refuses.
@@ -34,7 +35,7 @@ def ask(words: Sequence[str], stack: str | None) -> str:
     chosen = [] if stack is None else ["--stack", stack]
     command = ["pulumi", *words, *chosen, "--non-interactive"]
     try:
-        with waiting(f"asking pulumi for {words[-1].removeprefix('--')}"):
+        with waiting(f"asking pulumi for {what} of {stack or 'the selected stack'}"):
             done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:
         raise CommandError(

@@ -11,13 +11,12 @@ from operate.status import status
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Look after a reverse tunnel: what is not `pulumi preview`, `up` and `destroy`.
+    """Look after a reverse tunnel: what is not `pulumi preview`, `up` and `destroy`.
 
     Run it in the project's folder, with the passphrase in the environment as for `pulumi`.
 
-    \b
-    Exit status: 0, all is well; 1, something is wrong, and it was said what; 2, wrong usage;
-    3, drift has found some.
+    Exit status: 0, all is well; 1, something is wrong or could not be done, and it was said what;
+    2, wrong usage; 3, drift has found some.
     """
 
 

@@ -9,7 +9,7 @@ from operate.plan import draw
 from operate.stack import Stack, stack_option
 
 
-@click.command()
+@click.command(short_help="Draw the stack as an SVG picture.")
 @output_option("Write it to FILE instead of printing it.")
 @stack_option
 def picture(output: Path, stack: Stack) -> None:

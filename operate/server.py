@@ -12,7 +12,7 @@ from operate.wireguard_file import has_private_key
 from settings import Server, Settings
 
 
-@click.command()
+@click.command(short_help="Print what sets up a server without ssh, or takes it down.")
 @click.argument("name")
 @click.option("--uninstall", is_flag=True, help="The script that takes all of it away again.")
 @output_option("Write it to FILE (mode 0600) instead of printing it.")

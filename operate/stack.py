@@ -47,7 +47,9 @@ class Stack:
         Raises:
             CommandError: they can't be had, or are wrong.
         """
-        entries: dict[str, dict[str, Any]] = ask_for_json(["config", "--show-secrets"], self.name)
+        entries: dict[str, dict[str, Any]] = ask_for_json(
+            "the configuration", ["config", "--show-secrets"], self.name
+        )
         own = _own(entries)
         values = {key: entry.get("value") for key, entry in own.items()}
         in_clear = {key for key, entry in own.items() if not entry["secret"]}
@@ -83,7 +85,7 @@ class Stack:
         Raises:
             CommandError: there is none yet, it is not known, or it can't be had.
         """
-        outputs = ask_for_json(["stack", "output", "--show-secrets"], self.name)
+        outputs = ask_for_json("the outputs", ["stack", "output", "--show-secrets"], self.name)
         if name not in outputs:
             raise CommandError(f"the stack has no output {name} yet: run `pulumi up` first")
         texts: Mapping[str, str] | str = outputs[name]
@@ -100,7 +102,7 @@ class Stack:
         Raises:
             CommandError: it can't be had.
         """
-        state = json.loads(ask(["stack", "export"], self.name))
+        state = json.loads(ask("the state", ["stack", "export"], self.name))
         urns = [each["urn"] for each in (state.get("deployment") or {}).get("resources") or ()]
         claims = [urn.partition(_CLAIM)[2] for urn in urns if _CLAIM in urn]
         return {name.removesuffix("-claim") for name in claims if name.endswith("-claim")}
@@ -114,7 +116,9 @@ class Stack:
             )
         folder = project.parent / str(content.get("stackConfigDir", "."))
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
-        name = (self.name or ask(["stack", "--show-name"], None).strip()).rpartition("/")[2]
+        name = (self.name or ask("the name", ["stack", "--show-name"], None).strip()).rpartition(
+            "/"
+        )[2]
         return folder / f"Pulumi.{name}.yaml"
 
 

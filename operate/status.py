@@ -21,7 +21,7 @@ _PAUSE = 5.0  # seconds between two looks: a login each, which a weak VPS feels
 Seen = tuple[Look, list[Finding]]
 
 
-@click.command()
+@click.command(short_help="Show how all is doing, and what to do about what is wrong.")
 @click.option("--json", "in_json", is_flag=True, help="Print it as JSON; with --watch a line each.")
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
 @click.option("--passive", is_flag=True, help="Try neither targets nor public ports.")

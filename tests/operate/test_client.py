@@ -136,7 +136,7 @@ def test_before_the_first_up_it_says_so(project: Project) -> None:
 def test_another_ending_is_wrong_usage() -> None:
     done = run("client", "laptop", "--output", "laptop.jpg")
     assert done.exit_code == 2
-    assert ".conf, .png, .svg" in done.stderr
+    assert "laptop.jpg must end in .conf, .png or .svg." in done.stderr
 
 
 def test_a_folder_that_is_not_there_is_said() -> None:

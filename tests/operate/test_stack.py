@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,38 @@ def test_every_command_says_what_it_is_for(command: str | None) -> None:
     done = run(*words, "--help")
     assert done.exit_code == 0
     assert "Usage: " in done.stdout
+    assert "\\" not in done.stdout
+
+
+def test_the_list_of_commands_cuts_nothing_off() -> None:
+    listed = run("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(main.commands)
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+    assert max(map(len, listed)) < 80
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (Stack("home").settings, "the configuration of home"),
+        (lambda: Stack("home").output("clientConfigs"), "the outputs of home"),
+        (Stack("home").set_up, "the state of home"),
+        (Stack(None).settings, "the configuration of the selected stack"),
+        (Stack(None).plan, "the name of the selected stack"),
+    ],
+)
+def test_who_waits_for_the_engine_sees_for_what(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ask: Callable[[], object],
+    what: str,
+) -> None:
+    project.say("outputs.json", {"clientConfigs": {}})
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    ask()
+    assert f"asking pulumi for {what} ..." in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
