@@ -7,17 +7,25 @@ SSH_PORTS=()
 # find_ssh_ports: into SSH_PORTS, beside those that are there: of the running sshd, of its settings,
 # of the socket that systemd opens for it, and of this login, whoever serves it
 find_ssh_ports() {
-  local line key value pids
-  local -A ports=()
+  local line key value pid name rest
+  local -a servers=()
+  local -A ports=() held=()
   for value in "${SSH_PORTS[@]}" ${LOGIN_PORT:+"$LOGIN_PORT"}; do ports[$value]=1; done
-  # Not what an sshd opens for somebody's port forwarding: that one is the child of another.
-  while read -r _ _ _ line _ pids; do
-    [[ $line != 127.* && $line != "[::1]"* && $pids =~ \"sshd[^\"]*\",pid=([0-9]+) ]] || continue
+  while IFS=/ read -r _ _ pid _; do
     # Anybody may give a program this name; who runs it is the owner of its folder.
-    [[ -O /proc/${BASH_REMATCH[1]} ]] || continue
-    read_process "${BASH_REMATCH[1]}" || continue
-    [[ $(cat "/proc/$PARENT/comm" 2>/dev/null) == sshd* ]] || ports[${line##*:}]=1
-  done < <(ss -Hltnp)
+    { [[ -O /proc/$pid ]] && read_process "$pid"; } || continue
+    # Not what an sshd opens for somebody's port forwarding: that one is the child of another.
+    name=
+    read -r name 2>/dev/null <"/proc/$PARENT/comm" || true
+    [[ $name == sshd* ]] || servers+=("$pid")
+  done < <(grep -ls '^sshd' /proc/[0-9]*/comm || true)
+  while IFS='/[]' read -r _ _ _ _ _ value _; do held[$value]=1; done < <(sockets_of "${servers[@]}")
+  while read -r _ _ _ line _ rest; do
+    [[ $line != 127.* && $line != "[::1]"* && $rest =~ ino:([0-9]+) ]] || continue
+    # Root's have no uid there. One of somebody else's may have been left to a program of root's that
+    # anybody may start, by whatever name: su, say.
+    [[ -z ${held[${BASH_REMATCH[1]}]-} || " $rest" == *" uid:"* ]] || ports[${line##*:}]=1
+  done < <(tcp_sockets -l)
   # At boot it may not run yet. Its own words for a port: "port 22", "listenaddress [::]:22".
   while read -r key value; do
     [[ $key != port && $key != listenaddress ]] || ports[${value##*:}]=1
@@ -44,6 +52,17 @@ read_process() {
   read -r _ PARENT GROUP _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ BEGAN _ <<<"${stat##*) }"
 }
 
+# sockets_of PID...: a line for each socket that these have, /proc/PID/fd/socket:[NUMBER]. ss can tell
+# whose a socket is, too, but a program that calls itself `x",pid=1` is believed there.
+sockets_of() {
+  local -a folders=("${@/#//proc/}")
+  # Of no folder find would take this one.
+  (($# == 0)) || find "${folders[@]/%//fd}" -lname 'socket:*' -printf '%h/%l\n' 2>/dev/null || true
+}
+
+# tcp_sockets WORD...: by ss, with their numbers. It complains of each where no cgroup2 is mounted.
+tcp_sockets() { ss -Htne "$@" 2>/dev/null; }
+
 # now: ticks since the boot, as a process that begins now; into NOW
 now() {
   NOW=$(read_process self && echo "$BEGAN")
@@ -53,27 +72,32 @@ now() {
 # forgets SSH_CONNECTION: when it was taken (LOGIN_BEGAN, empty for none: a console), at which port
 # (LOGIN_PORT) of which address (LOGIN_TO), from where (LOGIN_FROM)
 find_login() {
-  local pid=$$ line to from users first='' nearest=''
-  local -a above=() sockets=()
-  local -A began=()
+  local pid=$$ number line to from rest first='' nearest=''
+  local -a above=() connections=()
+  local -A began=() holders=()
   LOGIN_BEGAN='' LOGIN_PORT='' LOGIN_TO='' LOGIN_FROM=''
   while ((pid > 1)) && read_process "$pid"; do
     above+=("$pid") began[$pid]=$BEGAN
     pid=$PARENT
   done
-  mapfile -t sockets < <(ss -Htnp state established)
+  while IFS='/[]' read -r _ _ pid _ _ number _; do
+    holders[$number]+=" $pid"
+  done < <(sockets_of "${above[@]}")
+  while read -r _ _ to from rest; do
+    [[ $rest =~ ino:([0-9]+) && -n ${holders[${BASH_REMATCH[1]}]-} ]] || continue
+    connections+=("$to $from${holders[${BASH_REMATCH[1]}]} ")
+  done < <(tcp_sockets state established)
   for pid in "${above[@]}"; do
-    [[ "${sockets[*]}" != *"pid=$pid,"* ]] || { nearest=$pid && break; }
+    [[ "${connections[*]}" != *" $pid "* ]] || { nearest=$pid && break; }
   done
   [[ -n $nearest ]] || return 0
-  for line in "${sockets[@]}"; do
+  for line in "${connections[@]}"; do
     # It may hold others, for port forwarding. Of the connection itself there are two processes, one
     # of root's and one of the user's, unless the user is root.
-    [[ $line == *"pid=$nearest,"* ]] || continue
-    read -r _ _ to from users <<<"$line"
+    [[ $line == *" $nearest "* ]] || continue
+    read -r to from rest <<<"$line"
     [[ -n $(ss -Hltn "sport = :${to##*:}") ]] || continue
-    for pid in "${above[@]}"; do
-      [[ $users == *"pid=$pid,"* ]] || continue
+    for pid in $rest; do
       [[ -z $first ]] || ((began[$pid] < first)) || continue
       first=${began[$pid]}
       LOGIN_BEGAN=$first LOGIN_PORT=${to##*:} LOGIN_TO=$to LOGIN_FROM=$from

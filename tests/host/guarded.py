@@ -26,6 +26,23 @@ SSH = (
 )
 
 
+# Listens at a port, has a connection to itself, and a name; and then becomes another program with
+# all of that, if there is one among its arguments. It ends with its input.
+_IMPOSTER = """
+import os, socket, sys
+port, name, *program = sys.argv[1:]
+listener = socket.create_server(("0.0.0.0", int(port)))
+near = socket.create_connection(("127.0.0.1", int(port)))
+far, _ = listener.accept()
+open("/proc/self/comm", "w").write(name)
+print("ready", flush=True)
+if program:
+    listener.set_inheritable(True)
+    os.execv(*program, program)
+sys.stdin.read()
+"""
+
+
 @dataclass(frozen=True)
 class Guarded:
     """The machines, and how one logs in to the VPS.
@@ -75,6 +92,18 @@ class Guarded:
         """Put the firewall into force and keep it, by two logins, as `up` does."""
         self.login(self.verb("put-firewall"), stdin=text)
         self.login(self.verb("confirm-firewall"), stdin=text)
+
+    @contextmanager
+    def imposter(self, *words: str) -> Iterator[None]:
+        """Let somebody who is not root run such a program: its port, name, and what it becomes."""
+        line = f"exec setpriv --reuid=hex --regid=hex --clear-groups python3 -c '{_IMPOSTER}' "
+        process = self.vps.machine.start(line + shlex.join(words))
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            process.communicate()
 
     def state(self) -> str:
         """none, pending or kept."""

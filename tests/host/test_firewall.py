@@ -551,20 +551,36 @@ def test_a_port_to_which_ssh_is_moved_later_gets_in(guarded_vps: Guarded) -> Non
     machine.run("kill $(cat /run/moved)")
 
 
-def test_what_only_has_the_name_of_sshd_opens_no_port(guarded_vps: Guarded) -> None:
-    """Anybody on the VPS may start a program of that name."""
+@pytest.mark.parametrize(
+    ("name", "program", "owner"),
+    [
+        ("sshd-of-hex", [], "hex"),
+        # ss tells names as they are, quotes included.
+        ('"sshd",pid=1', [], "hex"),
+        # A link to su, which asks for a password, and goes on listening meanwhile.
+        ("sshd-of-root", ["/home/hex/sshd-of-root"], "root"),
+    ],
+)
+def test_what_only_has_the_name_of_sshd_opens_no_port(
+    guarded_vps: Guarded, name: str, program: list[str], owner: str
+) -> None:
+    """Anybody on the VPS may start a program of that name, and some of root's by that name."""
     machine = guarded_vps.vps.machine
-    machine.run("cp $(realpath /usr/bin/python3) /usr/bin/sshd-of-nobody")
-    words = "su -s /bin/sh nobody -c 'exec /usr/bin/sshd-of-nobody -m http.server 31337'"
-    imposter = machine.start(f"exec {words}")
-    listens = "ss -Hltnp sport = 31337"
-    eventually(lambda: "sshd-of-nobody" in machine.run(listens).stdout, LONG, "nobody listens")
-    guarded_vps.vps.call("restore")
-    assert not [line for line in guards(machine) if "31337" in line]
-    assert call(guarded_vps.client, "tcp", VPS, 31337) == "-"
-    imposter.kill()
-    imposter.wait()
-    machine.run("rm /usr/bin/sshd-of-nobody")
+    machine.run("ln -sf /usr/bin/su ~hex/sshd-of-root")
+    with guarded_vps.imposter("31337", name, *program):
+        runs = [owner, name]
+        eventually(
+            lambda: runs in map(str.split, machine.run("ps -eo euser,comm").stdout.splitlines()),
+            LONG,
+            "nobody has the name",
+        )
+        assert name in machine.run("ss -Hltnp sport = 31337").stdout
+        guarded_vps.vps.call("restore")
+        assert not [line for line in guards(machine) if "31337" in line]
+        caller = Call(guarded_vps.client, "tcp", VPS, 31337)
+        assert caller.state == "-"
+        caller.end()
+        assert guarded_vps.lets_in()
 
 
 def test_a_second_line_by_rules_of_its_own_is_outside_too(guarded_vps: Guarded) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.host.guarded import INSIDE, VPS6, Guarded, guarded
+from tests.host.guarded import INSIDE, SSH, VPS6, Guarded, guarded
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import VPS
@@ -48,6 +48,23 @@ def test_the_port_of_this_login_is_not_given_away(
     )
     assert "choose another public port" in result.stderr
     assert snapshot(reached.vps.machine) == before
+
+
+def test_what_calls_itself_as_ss_writes_of_this_login_is_not_taken_for_it(
+    reached: Guarded,
+) -> None:
+    """The port of its connection would be kept from the forward, in place of that of SSH."""
+    words = f'{reached.verb("put-forward web2")} 2>&1 <<<"tcp 22 -> {TARGET}"'
+    words = f"echo $$; until [ -e /run/imposter ]; do :; done; {words}"
+    login = reached.client.start(f"{SSH} root@{VPS} '{words}'")
+    assert login.stdout is not None
+    shell = login.stdout.readline().strip()
+    with reached.imposter("6667", f'x",pid={shell},'):
+        reached.vps.machine.run("touch /run/imposter")
+        said = login.communicate()[0]
+    reached.vps.machine.run("rm /run/imposter")
+    assert f"tcp 22 is the port of this host's SSH, by which this login to {VPS} came" in said
+    assert reached.lets_in()
 
 
 @pytest.mark.parametrize(
