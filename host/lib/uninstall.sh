@@ -32,11 +32,12 @@ verb_uninstall() {
   tell_other_firewalls
 }
 
-# comes_by_tunnel: whether this login does, which then ends with it
+# comes_by_tunnel: whether this login does, which then ends with it: from a peer, to whatever address of
+# this host, or by a forward to this host's address in the tunnel
 comes_by_tunnel() {
   load_settings || return 1
   find_login
-  [[ $LOGIN_TO == "${SETTING[address]%/*}" ]]
+  [[ -n $LOGIN_TO ]] && { is_inside "$LOGIN_FROM" || is_inside "$LOGIN_TO"; }
 }
 
 readonly LATER=reverse-tunnel-$IFACE-uninstall.service

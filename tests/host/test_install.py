@@ -4,9 +4,11 @@ import re
 
 import pytest
 
+from tests.host.guarded import INSIDE, LAPTOP, guarded
 from tests.host.machine import Machine, helper_text
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.world import VPS
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 
@@ -82,6 +84,38 @@ def test_uninstalling_succeeds_whatever_is_left(vps: Tunnel) -> None:
     vps.call("uninstall reverse-tunnel/home")
     assert machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
     assert "RT-" not in machine.run("iptables-save").stdout
+
+
+# What notes the units that are started, and starts none.
+_NOTING = """#!/bin/bash
+for word in "$@"; do [[ $word != --unit=* ]] || echo "${word#*=}" >>/run/units; done
+"""
+
+
+def test_who_logs_in_by_the_tunnel_hears_that_all_is_well_before_it_goes() -> None:
+    """To whatever address: the tunnel may be a client's way out. Other logins see the end."""
+    inside6, laptop6 = "fd5c:91e2:7a3b::1", "fd5c:91e2:7a3b::a"
+    with guarded() as house:
+        vps, laptop = house.vps, Tunnel(house.laptop)
+        vps.call("interface", stdin=f"{vps.vps_settings()}ipv6 {inside6}/64\n")
+        key = laptop.machine.run("wg show wg0 public-key").stdout.strip()
+        addresses = f"{LAPTOP}/32,{laptop6}/128"
+        vps.call("put-peer laptop", stdin=f"public-key {key}\nallowed-ips {addresses}\n")
+        settings = laptop.machine.read(f"{laptop.files}/settings")
+        settings += f"ipv6 {laptop6}/64\negress tunnel\n"
+        laptop.call("interface", stdin=settings)
+        vps.machine.write("/usr/local/sbin/systemd-run", _NOTING)
+        vps.machine.run("chmod +x /usr/local/sbin/systemd-run")
+        for to, by in ((INSIDE, LAPTOP), (VPS, LAPTOP), (inside6, laptop6)):
+            words = f"echo $SSH_CONNECTION; {house.verb('uninstall')}"
+            said = house.login(words, to=f"root@{to}", by=house.laptop).stdout
+            assert said.startswith(f"{by} ")
+            noted = vps.machine.run("cat /run/units; rm /run/units").stdout
+            assert noted == "reverse-tunnel-wg0-uninstall.service\n"
+        assert vps.machine.run(f"test -e {vps.files}; ip link show wg0").status == 0
+        house.login(house.verb("uninstall"))
+        left = vps.machine.run(f"ls -d /run/units {vps.files}; ip link show wg0", check=False)
+        assert left.stdout == ""
 
 
 def test_secrets_are_roots_alone(vps: Tunnel) -> None:
