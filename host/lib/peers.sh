@@ -16,8 +16,9 @@ parse_peer() {
       "allowed-ips "*)
         ALLOWED_IPS=${line#* }
         for ip in ${ALLOWED_IPS//,/ }; do
-          WRONG="'$line': $ip is not a network such as 172.16.0.4/32"
-          is_prefixed "$ip" || return 1
+          WRONG="'$line': $ip is not a network such as 172.16.0.4/32 or 192.168.1.0/24, without bits"
+          WRONG+=" of a host behind its prefix length"
+          is_network "$ip" || return 1
         done
         ;;
       "egress tunnel") EGRESS=tunnel ;;

@@ -64,6 +64,14 @@ def test_a_tunnel_address_that_another_name_has_by_now_is_left_to_it(vps: Tunnel
     [
         ("public-key x\nallowed-ips 172.16.0.4/32", "32 bytes in base64"),
         (f"public-key {LAPTOP}\nallowed-ips everything", "not a network such as"),
+        (
+            f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32,192.168.1.5/24",
+            "192.168.1.5/24 is not a network such as 172.16.0.4/32 or 192.168.1.0/24, without bits",
+        ),
+        (
+            f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/24",
+            "172.16.0.4/24 is not a network such as",
+        ),
         (f"public-key {LAPTOP}", "both needed"),
         (
             f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32\nendpoint x",
@@ -82,6 +90,16 @@ def test_a_peer_that_is_not_valid_is_refused(standing_vps: Tunnel, lines: str, w
     assert result.status == REFUSED
     assert words in result.stderr
     assert peers(standing_vps) == {}
+
+
+def test_networks_behind_a_peer_are_its_own_beside_its_addresses(vps: Tunnel) -> None:
+    networks = ["172.16.0.4/32", "192.168.1.0/24", "192.168.2.7/32"]
+    vps.call("put-peer a", stdin=f"public-key {LAPTOP}\nallowed-ips {','.join(networks)}\n")
+    vps.call("restore")
+    running = vps.machine.run("wg show wg0 allowed-ips").stdout
+    assert running.split() == [LAPTOP, *networks]
+    routes = vps.machine.run("ip route show dev wg0 proto 171").stdout
+    assert [line.split()[0] for line in routes.splitlines()] == ["192.168.1.0/24", "192.168.2.7"]
 
 
 def test_no_session_is_lost_when_another_peer_comes_and_goes() -> None:
