@@ -80,6 +80,7 @@ udp_ports() {
       port = $4; sub(/.*:/, "", port)
       who = ""
       if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
+      gsub(/[^!-~]/, "_", who) # one word, whatever a program calls itself
       print "ss", who == "" ? "-" : who, port
     }'
   } | awk '

@@ -54,6 +54,18 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
 
 
+def test_a_program_whose_name_is_several_words_is_told_by_one(machine: Machine) -> None:
+    listener = machine.start(
+        "exec python3 -c 'import socket, sys; near = socket.socket(type=socket.SOCK_DGRAM);"
+        ' near.bind(("", 1900)); open("/proc/self/comm", "w").write("Media \xe9 Server");'
+        ' print("ready", flush=True); sys.stdin.read()\''
+    )
+    assert listener.stdout is not None
+    assert listener.stdout.readline() == "ready\n"
+    assert probe(machine)["udp-ports"] == ["1900:Media____Server"]
+    listener.communicate()
+
+
 def test_the_userspace_wireguard_is_the_one_that_wg_quick_takes(machine: Machine) -> None:
     """Its own folder comes before those of PATH; without any, what apt would install is told."""
     machine.run("mount -t tmpfs none /sys/module")  # where the kernel shows a WireGuard of its own
