@@ -64,7 +64,8 @@ class Seen:
         problems: what is wrong.
         report: what the tunnel on it tells of itself; None where there is none that can.
         way: by which of its ways it was reached, counted from 0; None where by none.
-        equipped: whether the tunnel's helper is there; None where nobody has looked.
+        equipped: whether the tunnel's helper is there, with files to tell of; None where nobody has
+            looked.
     """
 
     problems: Sequence[Problem]
@@ -154,7 +155,10 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     report = _report(told)
     # Another stack's tunnel is a problem, and none of our business otherwise.
     ours = report if report and report.owner == wanted.owner else None
-    return Seen(problems, ours, ways.index(login), equipped=told != _NO_HELPER)
+    # A helper that somebody left alone has nothing to show for, and is made anew with all the rest.
+    alone = report is not None and report.owner is None and report.role is None
+    equipped = told != _NO_HELPER and not alone
+    return Seen(problems, ours, ways.index(login), equipped=equipped)
 
 
 def script(interface: str) -> str:

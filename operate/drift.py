@@ -11,6 +11,7 @@ from operate.look import Look, Lost, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach.drift import LOST, Part, drift_of, left_over
+from reach.host_report import HostReport
 from settings import Settings
 
 DRIFTED = 3
@@ -31,7 +32,12 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     settings = stack.settings()
     with looking(settings):
         look = asyncio.run(look_at(settings, connect=False))
-    lost = {name for name, report in look.hosts.items() if isinstance(report, Lost)}
+    # Without a role it is half made, if it has not lost its files.
+    lost = {
+        name
+        for name, report in look.hosts.items()
+        if isinstance(report, Lost) or (isinstance(report, HostReport) and report.role is None)
+    }
     if lost:
         lost &= stack.set_up()
     untold = {
@@ -62,7 +68,8 @@ def drift_lines(settings: Settings, look: Look, lost: Collection[str]) -> Iterat
     """
     for name, report in look.hosts.items():
         if name in lost:
-            yield f"{name}: {Part.HELPER.value}: {LOST}"
+            part = Part.HELPER if isinstance(report, str) else Part.INTERFACE
+            yield f"{name}: {part.value}: {LOST}"
         if isinstance(report, str):
             continue
         yield from drift_of(settings, name, report).lines()

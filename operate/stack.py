@@ -16,7 +16,8 @@ from settings import Settings, SettingsError, in_namespace, load
 
 _PROJECT = "reverse-tunnel"
 _LOGIN = "sshPrivateKey"
-_CLAIM = "$reverse-tunnel:index:Host$command:remote:Command::"
+_OF_A_HOST = "$reverse-tunnel:index:Host$command:remote:Command::"
+_INTERFACE = "-interface"
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,15 +98,15 @@ class Stack:
         return texts
 
     def set_up(self) -> set[str]:
-        """The hosts that an `up` has begun to set up, by name; as far as the state knows.
+        """The hosts that an `up` has given a tunnel, by name; as far as the state knows.
 
         Raises:
             CommandError: it can't be had.
         """
         state = json.loads(ask("the state", ["stack", "export"], self.name))
         urns = [each["urn"] for each in (state.get("deployment") or {}).get("resources") or ()]
-        claims = [urn.partition(_CLAIM)[2] for urn in urns if _CLAIM in urn]
-        return {name.removesuffix("-claim") for name in claims if name.endswith("-claim")}
+        names = [urn.partition(_OF_A_HOST)[2] for urn in urns]
+        return {name.removesuffix(_INTERFACE) for name in names if name.endswith(_INTERFACE)}
 
     def _file(self) -> Path:
         project = _project_file()

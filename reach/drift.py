@@ -144,7 +144,7 @@ def lost(
     Args:
         settings: of the stack.
         host: its name there.
-        report: what it tells; None where it has no helper at all.
+        report: what it tells; None where it has no helper, or that alone.
         given: what the last `up` has given it.
     """
     wanted = wanted_of(settings, host)

@@ -159,12 +159,18 @@ def test_handshakes_are_waited_for_again_where_the_two_ends_have_lost_each_other
     assert ("handshake" in drifted(made)) == bool(lost)
 
 
+NO_FILES = "helper 1\ndigest -\nowner -\nclaimant -\nend 1764290000\n"
+
+
 @pytest.mark.parametrize("preview", [True, False])
-def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(sshd: Sshd, *, preview: bool) -> None:
-    """The same machine: it was put back to an older image, with its host key."""
+@pytest.mark.parametrize("told", ["none\n", NO_FILES], ids=["all", "all but the helper"])
+def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(
+    sshd: Sshd, *, preview: bool, told: str
+) -> None:
+    """The same machine: it was put back to an older image, with its host key, or cleaned up."""
     values = drifting(sshd)
     state = run(values).as_state()
-    sshd.answers = f"{facts_text()}none\n"
+    sshd.answers = f"{facts_text()}{told}"
     made = run(values, preview=preview, state=state)
     assert drifted(made) == {"vps-helper", *NOT_THE_HELPER}
     assert "vps: its helper: missing" in heard(made, "WARNING")[0]
@@ -173,10 +179,14 @@ def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(sshd: Sshd, *, prev
         assert drifted(run(values, preview=preview, state=never)) == set()
 
 
-def test_a_helper_that_tells_nothing_is_brought_again(sshd: Sshd) -> None:
+@pytest.mark.parametrize(
+    "told", ["", "helper 1\nowner -\n", "helper 1\nowner -\nrole vps\nend 1\n"]
+)
+def test_a_helper_that_tells_nothing_is_brought_again(sshd: Sshd, told: str) -> None:
+    """It is too old, or damaged; or whose tunnel it has, is all that is gone."""
     values = drifting(sshd)
     state = run(values).as_state()
-    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24")
+    sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24") + told
     made = run(values, state=state)
     assert drifted(made) == {"vps-helper"}
     assert "vps: its helper: tells nothing" in heard(made, "WARNING")[0]

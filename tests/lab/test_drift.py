@@ -108,15 +108,24 @@ def test_drift_is_named_mended_alone_and_found_again(harmed: Deployment) -> None
         harm(harmed)
 
 
+LOSSES = {
+    f"{HELPER} uninstall $(cat {FILES}/owner) $(cat {FILES}/claimant)": "its helper: missing",
+    "systemctl disable --now wg-quick@wg0; rm -r /etc/reverse-tunnel /etc/wireguard/wg0.conf": (
+        "its tunnel: missing"
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["all", "all but the helper"])
 @pytest.mark.parametrize("name", ["vps", "homelab"])
 def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(
-    example: Deployment, name: str
+    example: Deployment, name: str, loss: str
 ) -> None:
-    """The same machine: its provider has put it back to an older image, say."""
+    """The same machine: its provider has put it back to an older image, or somebody cleaned it."""
     host, client = example.lab.host(name), example.lab.host("client")
     keys = example.output("publicKeys")
-    host.run(f"{HELPER} uninstall $(cat {FILES}/owner) $(cat {FILES}/claimant)")
-    assert told(example) == (DRIFTED, [f"{name}: its helper: missing"])
+    host.run(loss)
+    assert told(example) == (DRIFTED, [f"{name}: {LOSSES[loss]}"])
     steps = example.preview_steps()
     assert {step.op for step in steps} == {"update"}
     names = {step.name for step in steps}

@@ -8,6 +8,7 @@ import pytest
 from operate import drift
 from operate.look import Look, Lost
 from reach.host_report import HostReport
+from reach.shell import helper_digest
 from settings import Settings
 from tests.operate.project import Project, run
 from tests.operate.seen import FORWARD, PEER, SERVER, seen, vps
@@ -91,22 +92,48 @@ def test_what_has_drifted_is_a_line_each_and_exits_3(
     assert json.loads(run("drift", "--json").output) == [line]
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_a_host_without_a_tunnel_has_drifted_if_it_was_given_one(
-    project: Project, look: list[Look], *, given: bool
-) -> None:
-    """A server that was added to the stack file is about to get one."""
+NO_HELPER = Lost("has no tunnel wg0: run `pulumi up`.")
+NO_FILES = HostReport(helper=1, owner=None, digest=helper_digest())
+NO_SETTINGS = replace(NO_FILES, owner="reverse-tunnel/home")
+
+
+def give(project: Project, *commands: str) -> None:
+    """What the state has of homelab."""
     tunnel = "urn:pulumi:home::reverse-tunnel::reverse-tunnel:index:ReverseTunnel"
-    claim = f"{tunnel}$reverse-tunnel:index:Host$command:remote:Command::homelab-claim"
-    urns = [f"{tunnel}::home", claim] if given else [f"{tunnel}::home"]
+    of_host = f"{tunnel}$reverse-tunnel:index:Host$command:remote:Command::homelab-"
+    urns = [f"{tunnel}::home", *(f"{of_host}{command}" for command in commands)]
     project.say("export.json", {"deployment": {"resources": [{"urn": urn} for urn in urns]}})
-    look.append(well(homelab=Lost("has no tunnel wg0: run `pulumi up`.")))
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (NO_HELPER, "homelab: its helper: missing"),
+        (NO_FILES, "homelab: its tunnel: missing"),
+        (NO_SETTINGS, "homelab: its tunnel: missing"),
+    ],
+)
+def test_a_host_without_a_tunnel_has_drifted_if_it_was_given_one(
+    project: Project, look: list[Look], told: HostReport | str, line: str
+) -> None:
+    give(project, "claim", "helper", "key", "interface")
+    look.append(well(homelab=told))
     done = run("drift")
-    if given:
-        assert (done.exit_code, done.output) == (3, "homelab: its helper: missing\n")
-    else:
-        assert (done.exit_code, done.stdout) == (1, "")
-        assert done.stderr == "homelab has no tunnel wg0: run `pulumi up`.\n"
+    assert (done.exit_code, done.output) == (3, f"{line}\n")
+
+
+@pytest.mark.parametrize("begun", [[], ["claim"], ["claim", "helper", "key"]])
+@pytest.mark.parametrize("told", [NO_HELPER, NO_FILES, NO_SETTINGS])
+def test_one_that_is_about_to_get_it_has_not(
+    project: Project, look: list[Look], told: HostReport | str, begun: list[str]
+) -> None:
+    """A server that was added to the stack file, or whose first `up` was broken off."""
+    give(project, *begun)
+    look.append(well(homelab=told))
+    done = run("drift")
+    untold = told is NO_HELPER
+    assert (done.exit_code, done.stdout) == (1 if untold else 0, "")
+    assert done.stderr == (f"homelab {told}\n" if untold else "")
 
 
 def test_a_host_that_cannot_be_asked_is_named_and_exits_1(look: list[Look]) -> None:
