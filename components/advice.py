@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from components.facts import Facts
+from components.facts import Facts, PublicPorts
+from settings import Protocol
 
 _FILES_NEED = 8
 _PACKAGES_NEED = 200
@@ -28,6 +29,7 @@ class Wanted:
         listen_port: the UDP port to listen on; None on a server.
         public_interface: of the VPS, as configured; None where the default route's is taken, and
             on a server.
+        forwards: on the VPS, those that are not paused.
         behind: on the VPS, the networks behind servers, each with the server's name.
         passes_on: whether more than visitors passes through the host: from one peer to another or
             to the internet on the VPS, to what is behind a server.
@@ -40,6 +42,7 @@ class Wanted:
     ipv6: IPv6Network | None = None
     listen_port: int | None = None
     public_interface: str | None = None
+    forwards: tuple[PublicPorts, ...] = ()
     behind: tuple[tuple[IPv4Network, str], ...] = ()
     passes_on: bool = False
 
@@ -115,6 +118,11 @@ def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     yield from _port_taken(facts, wanted)
     yield from _network_taken(facts, wanted)
     yield from _behind_taken(facts, wanted)
+    if taken := list(_public_ports_taken(facts, wanted)):
+        yield (
+            "already has public ports of these forwards in use for others:"
+            f" {', '.join(taken)}. Choose other ones (forwards.NAME.port), or remove those there."
+        )
 
 
 def _if_renamed(owner: str, wanted: Wanted) -> str:
@@ -182,6 +190,24 @@ def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                     " List there only what this host has not, such as single hosts"
                     " (192.168.1.30/32), or renumber one of the two."
                 )
+
+
+def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    """The forwards that the helper (ports.sh) would refuse, each with what it runs into."""
+    mine = facts.tunnels.get(wanted.interface)
+    # Once it is there, it keeps to the interface that it has found.
+    public = wanted.public_interface or (mine and mine.public) or facts.default_interface
+    for forward in wanted.forwards:
+        for name, fact in facts.tunnels.items():
+            if name == wanted.interface:
+                continue
+            other = _other(name, fact.owner)
+            if fact.port and fact.port in forward.ports and Protocol.UDP in forward.protocol.parts:
+                yield f"{forward.name} (udp {fact.port}: WireGuard of {other})"
+            for theirs in fact.forwards if fact.public == public else ():
+                if shared := forward.shares_with(theirs):
+                    ports = f"{'+'.join(shared)} {theirs.ports}"
+                    yield f"{forward.name} ({ports}: the forward {theirs.name} of {other})"
 
 
 def _other(name: str, owner: str | None) -> str:

@@ -5,8 +5,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from settings import Ports, Protocol
+
+_FORWARD = re.compile(r"([\w-]+):([a-z+]+):(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
 _PLACE = re.compile(r"[a-z0-9]+ [\w-]+ [\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class PublicPorts:
+    """What a forward takes of a public interface.
+
+    Attributes:
+        name: of the forward.
+        protocol: of its ports.
+        ports: the public ones.
+    """
+
+    name: str
+    protocol: Protocol
+    ports: Ports
+
+    def shares_with(self, other: "PublicPorts") -> tuple[Protocol, ...]:
+        """The protocols of which both have the same ports, or some of them."""
+        if self.ports.first > other.ports.last or other.ports.first > self.ports.last:
+            return ()
+        return tuple(each for each in self.protocol.parts if each in other.protocol.parts)
 
 
 @dataclass(frozen=True)
@@ -17,11 +41,15 @@ class TunnelFact:
         owner: the stack it belongs to, `project/stack`; None while it is half made.
         port: the UDP port it listens on; None on a server.
         network: its network; None while it is half made.
+        public: on a VPS, the interface where visitors come in; empty on a server.
+        forwards: on a VPS, what its forwards take there, but for those that are paused.
     """
 
     owner: str | None
     port: int | None
     network: IPv4Network | None
+    public: str = ""
+    forwards: tuple[PublicPorts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,12 +168,22 @@ def parse_facts(text: str) -> Facts:
 
 
 def _tunnel(value: str) -> tuple[str, TunnelFact]:
-    interface, owner, port, address = value.split()
+    interface, owner, port, address, *visited = value.split()
     return interface, TunnelFact(
         owner=None if owner == "-" else owner,
         port=None if port == "-" else int(port),
         network=None if address == "-" else IPv4Network(address, strict=False),
+        public=visited[0] if visited else "",
+        forwards=tuple(map(_public_ports, visited[1:])),
     )
+
+
+def _public_ports(word: str) -> PublicPorts:
+    match = _FORWARD.fullmatch(word)
+    if match is None:
+        raise ValueError
+    name, protocol, first, last = match.groups()
+    return PublicPorts(name, Protocol(protocol), Ports(int(first), int(last or first)))
 
 
 def _firewall(value: str) -> tuple[str, frozenset[str]]:

@@ -7,6 +7,7 @@ import pulumi
 
 from components.advice import Wanted
 from components.arrival import arrival
+from components.facts import PublicPorts
 from components.left_over import removal
 from components.lookup import Closed, Problem, Seen, look_up
 from components.record import Record, read_record
@@ -241,6 +242,11 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
         wanted(vps.packages),
         listen_port=network.listen_port,
         public_interface=vps.public_interface,
+        forwards=tuple(
+            PublicPorts(name, forward.protocol, forward.port)
+            for name, forward in settings.forwards.items()
+            if forward.enabled
+        ),
         behind=tuple(
             (behind, name)
             for name, server in settings.servers.items()

@@ -108,6 +108,24 @@ routes() {
 
 setting() { sed -n "s/^$2 //p" "/etc/reverse-tunnel/$1/settings" 2>/dev/null | head -n 1; }
 
+# public_ports TUNNEL: of its forwards that are not paused, NAME:PROTOCOL:PORTS. One process for all: there
+# may be a thousand.
+public_ports() {
+  awk '
+    function tell() {
+      if (forward ~ /^[A-Za-z0-9_-]+:(tcp|udp|tcp[+]udp):[0-9]+(-[0-9]+)?$/) print forward
+    }
+    FNR == 1 {
+      tell()
+      forward = FILENAME
+      sub(".*/", "", forward)
+      forward = forward ":" $1 ":" $2
+    }
+    $0 == "paused" { forward = "" }
+    END { tell() }' "/etc/reverse-tunnel/$1/forwards.d"/* 2>/dev/null
+}
+
+# Of a VPS's tunnel with its public interface, and what it forwards there
 tunnels() {
   for folder in /etc/reverse-tunnel/*/; do
     [ -d "$folder" ] || continue
@@ -116,7 +134,9 @@ tunnels() {
     owner=$(head -n 1 "$folder/owner" 2>/dev/null)
     port=$(setting "$name" listen-port)
     network=$(setting "$name" address)
-    fact tunnel "$name ${owner:--} ${port:--} ${network:--}"
+    public=$(setting "$name" public-interface)
+    [ "$public" != auto ] || public=$(head -n 1 "$folder/public-interface" 2>/dev/null)
+    fact tunnel "$name ${owner:--} ${port:--} ${network:--}${public:+ $public $(public_ports "$name")}"
   done
 }
 

@@ -6,7 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 import pytest
 
 from components.advice import Wanted, advise
-from components.facts import parse_facts
+from components.facts import PublicPorts, parse_facts
+from settings import Ports, Protocol
 from tests.components.sshd import facts_text
 
 SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
@@ -193,6 +194,67 @@ def test_a_network_behind_a_server_that_the_vps_reaches_by_the_tunnel_is_fine() 
         routes="172.16.0.0/24@wg0 172.17.0.0/16@wg0 172.18.0.0/16@docker0",
     )
     assert said(text, BEHIND) == []
+
+
+def forwarding(*forwards: str, public: str | None = None) -> Wanted:
+    """The VPS with forwards such as `web:tcp:80`."""
+    parts = (each.split(":") for each in forwards)
+    ports = {"http": Ports(80, 80), "game": Ports(27000, 27003)}
+    wanted = tuple(
+        PublicPorts(name, Protocol(protocol), ports.get(port) or Ports(int(port), int(port)))
+        for name, protocol, port in parts
+    )
+    return replace(VPS, forwards=wanted, public_interface=public)
+
+
+GAME = "wg1 reverse-tunnel/game 51821 172.17.0.1/24"
+OFFICE = "wg2 reverse-tunnel/office 51822 172.18.0.1/24"
+
+
+def test_public_ports_that_other_tunnels_have_are_said_all_at_once_with_whose_they_are() -> None:
+    text = facts_text(
+        f"{GAME} ens6 web:tcp:80 play:tcp+udp:27003-27010 dns:udp:53", f"{OFFICE} ens6 mail:tcp:25"
+    )
+    wanted = forwarding("site:tcp:http", "arena:udp:game", "wire:tcp+udp:51822", "post:tcp:25")
+    advice = only(text, wanted)
+    game, office = (
+        f"the tunnel wg{number} of the stack reverse-tunnel/{stack}"
+        for number, stack in ((1, "game"), (2, "office"))
+    )
+    for words in (
+        f"site (tcp 80: the forward web of {game})",
+        f"arena (udp 27003-27010: the forward play of {game})",
+        f"wire (udp 51822: WireGuard of {office})",
+        f"post (tcp 25: the forward mail of {office})",
+    ):
+        assert words in advice
+    assert "forwards.NAME.port" in advice
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "wanted"),
+    [
+        (f"{GAME} ens6 web:tcp:80", forwarding("site:udp:80", "other:tcp:81")),
+        (f"{GAME} ens7 web:tcp:80", forwarding("site:tcp:80")),
+        (f"{GAME} ens6 web:tcp:80", forwarding("site:tcp:80", public="ens7")),
+        (f"{GAME} ens6 web:tcp:27004", forwarding("arena:tcp:game")),
+        (f"{GAME} ens6", forwarding("wire:tcp:51821", "more:udp:51820")),
+        ("wg0 reverse-tunnel/home 51820 172.16.0.1/24 ens6 web:tcp:80", forwarding("web:tcp:80")),
+    ],
+)
+def test_ports_of_another_protocol_or_interface_or_its_own_are_free(
+    tunnel: str, wanted: Wanted
+) -> None:
+    assert said(facts_text(tunnel, interfaces="lo ens6 ens7"), wanted) == []
+
+
+def test_which_interface_is_public_is_told_by_the_tunnel_once_it_is_there() -> None:
+    """The default route may have moved since, and the forwards have not."""
+    mine = "wg0 reverse-tunnel/home 51820 172.16.0.1/24 ens6"
+    moved = {"default_interface": "ens7", "interfaces": "lo ens6 ens7 wg0"}
+    wanted = forwarding("site:tcp:80")
+    assert said(facts_text(mine, f"{GAME} ens7 web:tcp:80", **moved), wanted) == []
+    assert "site (tcp 80" in only(facts_text(mine, f"{GAME} ens6 web:tcp:80", **moved), wanted)
 
 
 @pytest.mark.parametrize("wanted", [VPS, SERVER])

@@ -4,7 +4,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from components.facts import Route, TunnelFact, parse_facts
+from components.facts import PublicPorts, Route, TunnelFact, parse_facts
+from settings import Ports, Protocol
 from tests.components.sshd import facts_text
 
 
@@ -14,6 +15,8 @@ def test_every_line_is_read() -> None:
             "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
             "wg1 reverse-tunnel/office - 172.17.0.4/24",
             "wg2 - - -",
+            "wg3 reverse-tunnel/game 51823 172.19.0.1/24 ens6",
+            "wg4 reverse-tunnel/play 51824 172.20.0.1/24 ens6 web:tcp:80 g-1:tcp+udp:27000-27003",
             missing="wireguard-tools conntrack",
             udp_ports="51820:wg0 53:named 123:",
             routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0 10.0.0.0/8@eth0:via",
@@ -35,6 +38,17 @@ def test_every_line_is_read() -> None:
         "wg0": TunnelFact("reverse-tunnel/home", 51820, IPv4Network("172.16.0.0/24")),
         "wg1": TunnelFact("reverse-tunnel/office", None, IPv4Network("172.17.0.0/24")),
         "wg2": TunnelFact(None, None, None),
+        "wg3": TunnelFact("reverse-tunnel/game", 51823, IPv4Network("172.19.0.0/24"), "ens6"),
+        "wg4": TunnelFact(
+            "reverse-tunnel/play",
+            51824,
+            IPv4Network("172.20.0.0/24"),
+            "ens6",
+            (
+                PublicPorts("web", Protocol.TCP, Ports(80, 80)),
+                PublicPorts("g-1", Protocol.BOTH, Ports(27000, 27003)),
+            ),
+        ),
     }
 
 
@@ -60,6 +74,10 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(udp_ports="http:nginx"), "garbled"),
         (facts_text(routes="somewhere@eth0"), "garbled"),
         (facts_text("wg0 home"), "garbled"),
+        (facts_text("wg0 - - - ens6 web:tcp"), "garbled"),
+        (facts_text("wg0 - - - ens6 web:icmp:80"), "garbled"),
+        (facts_text("wg0 - - - ens6 web:tcp:80-"), "garbled"),
+        (facts_text("wg0 - - - ens6 $(reboot):tcp:80"), "garbled"),
         (facts_text(firewall="ufw ssh"), "garbled"),
         (facts_text(firewall="pf 22/tcp"), "garbled"),
         (facts_text(dropping="forward inet f"), "garbled"),

@@ -59,6 +59,18 @@ def test_what_is_behind_servers_is_looked_for_on_the_vps(sshd: Sshd) -> None:
         deploy(program, state=NOTHING_YET)
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_public_ports_of_another_stack_end_preview_and_up_unless_the_forward_is_paused(
+    sshd: Sshd, *, preview: bool
+) -> None:
+    values: dict[str, Any] = {**stack(sshd), "servers": {"cabin": {"address": "172.16.0.7"}}}
+    web = {"port": 80, "to": "cabin:8080"}
+    sshd.answers = facts_text("wg1 reverse-tunnel/game 51821 172.17.0.1/24 ens6 site:tcp:80")
+    with pytest.raises(LookUpError, match=r"web \(tcp 80: the forward site of the tunnel wg1 of"):
+        run({**values, "forwards": {"web": web}}, preview=preview)
+    run({**values, "forwards": {"web": {**web, "enabled": False}}}, preview=preview)
+
+
 def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:
     """A preview only tells; the host may be back when the time comes."""
     values = stack(sshd, port=1)

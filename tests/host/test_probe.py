@@ -49,7 +49,7 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     assert sorted(facts["udp-ports"][0].split()) == ["51820:wg0", "53:nc"]
     assert sorted(facts["tunnel"]) == [
         "wg-game reverse-tunnel/game - -",
-        "wg0 reverse-tunnel/home 51820 172.16.0.1/24",
+        "wg0 reverse-tunnel/home 51820 172.16.0.1/24 ens6 ",
     ]
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
 
@@ -64,6 +64,35 @@ def test_a_program_whose_name_is_several_words_is_told_by_one(machine: Machine) 
     assert listener.stdout.readline() == "ready\n"
     assert probe(machine)["udp-ports"] == ["1900:Media____Server"]
     listener.communicate()
+
+
+def test_the_public_ports_of_tunnels_are_told_but_for_those_of_paused_forwards(
+    vps: Tunnel,
+) -> None:
+    machine = vps.machine
+    vps.put("web", "tcp 80 -> 172.16.0.4:8080\nfrom 198.51.100.0/24")
+    vps.put("game", "tcp+udp 27000-27003 -> 172.16.0.4:27000-27003")
+    vps.put("resting", "tcp 81 -> 172.16.0.4:8080\npaused")
+    line = "wg0 reverse-tunnel/home 51820 172.16.0.1/24 ens6 game:tcp+udp:27000-27003 web:tcp:80"
+    assert probe(machine)["tunnel"] == [line]
+    automatic = vps.vps_settings().replace("public-interface ens6", "public-interface auto")
+    vps.call("interface", stdin=automatic)
+    assert probe(machine)["tunnel"] == [line]
+    # Files of somebody else's: what is told of them is shown on a terminal.
+    machine.run(f"cd {vps.files}/forwards.d; : >empty; echo 'tcp 1 -> x' >'$(reboot)'")
+    machine.run(f"cd {vps.files}/forwards.d; echo 'icmp 1 -> x' >a; echo 'tcp http -> x' >z")
+    assert probe(machine)["tunnel"] == [line]
+
+
+def test_a_servers_tunnel_has_no_public_ports(machine: Machine) -> None:
+    server = Tunnel(machine)
+    server.install()
+    key = server.set_key()
+    settings = server.server_settings("172.16.0.4/24", key, "203.0.113.10:51820")
+    machine.write(f"{server.files}/settings", settings)
+    machine.run(f"mkdir -p {server.files}/openings.d")
+    machine.write(f"{server.files}/openings.d/nas", "tcp 192.168.1.30:22\n")
+    assert probe(machine)["tunnel"] == ["wg0 reverse-tunnel/home - 172.16.0.4/24"]
 
 
 def test_the_userspace_wireguard_is_the_one_that_wg_quick_takes(machine: Machine) -> None:

@@ -85,10 +85,16 @@ def test_neither_sees_the_other_also_when_one_goes(lab: Lab, second: Deployment)
         assert talk.is_alive()
         assert pages() == [f"homelab:8080 {seen}", f"attic:8080 {seen}"]
         assert greeting(client, VPS, 5001) == client.address
-        # A port of the one is refused to the other, by name.
-        second.forwards({**second.settings("forwards"), "web": {"port": 80, "to": "attic:8080"}})
-        refused = second.up(check=False)
-        assert "reverse-tunnel/lab" in refused.stdout + refused.stderr
+        # Ports of the one are refused to the other, by name and before anything is made.
+        wanted = {"web": {"port": 80, "to": "attic:8080"}, "chat": {"port": 5000, "to": "attic"}}
+        mine = of_tunnel(vps, "wg-game")
+        second.forwards({**wanted, "more": {"port": 82, "to": "attic:8080"}})
+        for words in (["preview"], ["up", "--yes", "--skip-preview"]):
+            refused = second.pulumi(*words, check=False)
+            said = refused.stdout + refused.stderr
+            for forward in ("web (tcp 80: the forward http", "chat (tcp 5000: the forward talk"):
+                assert f"{forward} of the tunnel wg0 of the stack reverse-tunnel/lab" in said
+        assert of_tunnel(vps, "wg-game") == mine
         second.forwards({"page": {"port": 81, "to": "attic:8080"}})
         second.up()
         assert [of_tunnel(host, "wg0") for host in hosts] == before
