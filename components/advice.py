@@ -30,6 +30,7 @@ class Wanted:
         public_interface: of the VPS, as configured; None where the default route's is taken, and
             on a server.
         forwards: on the VPS, those that are not paused.
+        metrics: the folder on the VPS that they are written to; None where there are none.
         behind: on the VPS, the networks behind servers, each with the server's name.
         passes_on: whether more than visitors passes through the host: from one peer to another or
             to the internet on the VPS, to what is behind a server.
@@ -43,6 +44,7 @@ class Wanted:
     listen_port: int | None = None
     public_interface: str | None = None
     forwards: tuple[PublicPorts, ...] = ()
+    metrics: str | None = None
     behind: tuple[tuple[IPv4Network, str], ...] = ()
     passes_on: bool = False
 
@@ -83,6 +85,11 @@ def _system(facts: Facts, wanted: Wanted) -> Iterator[str]:
         yield (
             f"has {facts.disk} MB of disk space left, {need} MB are needed. Make room, for"
             " instance by `apt-get clean` and `journalctl --vacuum-size=50M`."
+        )
+    if not facts.metrics_folder:
+        yield (
+            f"has no folder {wanted.metrics} (vps.metrics). Install node_exporter there, or name"
+            " what its --collector.textfile.directory says."
         )
 
 

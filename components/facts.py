@@ -109,6 +109,7 @@ class Facts:
         interfaces: all of them.
         udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
         routes: those to networks, without the default route.
+        metrics_folder: whether the folder for metrics is there, if it was asked for.
         tunnels: this project's tunnels by interface.
         firewalls: other firewalls that are active, `ufw` or `firewalld`, each with what it lets in
             from everywhere, such as `51820/udp`, `60000:61000/udp` or `any/any`.
@@ -127,6 +128,7 @@ class Facts:
     interfaces: frozenset[str]
     udp_ports: Mapping[int, str]
     routes: tuple[Route, ...]
+    metrics_folder: bool
     tunnels: Mapping[str, TunnelFact]
     firewalls: Mapping[str, frozenset[str]]
     zoned: frozenset[str]
@@ -156,6 +158,7 @@ def parse_facts(text: str) -> Facts:
             interfaces=frozenset(values["interfaces"].split()),
             udp_ports=dict(map(_udp_port, values["udp-ports"].split())),
             routes=tuple(map(_route, values["routes"].split())),
+            metrics_folder=values.get("metrics-folder") != "no",
             tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
             firewalls=dict(_firewall(value) for key, value in lines if key == "firewall"),
             zoned=frozenset(values.get("zoned", "").split()),

@@ -247,6 +247,7 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
             for name, forward in settings.forwards.items()
             if forward.enabled
         ),
+        metrics=vps.metrics,
         behind=tuple(
             (behind, name)
             for name, server in settings.servers.items()

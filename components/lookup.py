@@ -161,16 +161,22 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     return Seen(problems, ours, ways.index(login), equipped=equipped)
 
 
-def script(interface: str) -> str:
-    """What is asked of a host: the probe, and then the tunnel's helper, if there is one."""
+def script(interface: str, metrics: str | None = None) -> str:
+    """What is asked of a host: the probe, and then the tunnel's helper, if there is one.
+
+    Args:
+        interface: the tunnel's.
+        metrics: the folder for them, which is a word of shell.
+    """
     status = f"{helper_call(interface, 'status', 'uncounted')} 2>/dev/null || true"
     tell = f"if [ -e {helper_path(interface)} ]; then {status}; else echo {_NO_HELPER}; fi"
-    return f"{probe_text()}{tell}\n"
+    words = f"set -- {metrics}\n" if metrics else ""
+    return f"{words}{probe_text()}{tell}\n"
 
 
 async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, Facts, str]:
     """By which way, what the probe found, and what the helper told."""
-    ran = await run_as_root(ways, script(wanted.interface), PROBE_SECONDS)
+    ran = await run_as_root(ways, script(wanted.interface, wanted.metrics), PROBE_SECONDS)
     probed, end, told = ran.said.partition(_END)
     try:
         return ran.login, parse_facts(probed + end), told.strip()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The probe: what a host is, before anything is done to it. Read only; run as root by `sh -s`, on any
-# system. One `key=value` a line; judging and wording them is the caller's.
+# system. Its word, if there is one, is the folder for metrics. One `key=value` a line; judging and
+# wording them is the caller's.
 
 set -u
 export LC_ALL=C
@@ -206,6 +207,7 @@ fact default-interface "$(default_interface)"
 fact interfaces "$(interfaces)"
 fact udp-ports "$(udp_ports)"
 fact routes "$(routes)"
+[ "$#" = 0 ] || fact metrics-folder "$(yes_or_no test -d "$1")"
 tunnels
 firewalls
 dropping_chains

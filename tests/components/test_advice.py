@@ -257,6 +257,14 @@ def test_which_interface_is_public_is_told_by_the_tunnel_once_it_is_there() -> N
     assert "site (tcp 80" in only(facts_text(mine, f"{GAME} ens6 web:tcp:80", **moved), wanted)
 
 
+def test_a_folder_for_metrics_that_is_not_there_is_said() -> None:
+    wanted = replace(VPS, metrics="/var/lib/node_exporter")
+    advice = only(facts_text(metrics_folder="no"), wanted)
+    assert "has no folder /var/lib/node_exporter" in advice
+    assert "vps.metrics" in advice
+    assert said(facts_text(metrics_folder="yes"), wanted) == []
+
+
 @pytest.mark.parametrize("wanted", [VPS, SERVER])
 @pytest.mark.parametrize("other", ["51820 172.16.0.1/24", "51821 172.17.0.1/24"])
 def test_a_stacks_own_tunnel_of_another_name_is_said_whatever_its_port_and_network(

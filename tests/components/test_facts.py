@@ -60,6 +60,13 @@ def test_firewalls_are_read_if_there_are_any() -> None:
     assert facts.zoned == {"eth0", "wg0"}
 
 
+@pytest.mark.parametrize(("told", "there"), [(None, True), ("yes", True), ("no", False)])
+def test_a_folder_for_metrics_is_missing_only_where_the_host_says_so(
+    told: str | None, *, there: bool
+) -> None:
+    assert parse_facts(facts_text(metrics_folder=told)).metrics_folder == there
+
+
 def test_a_newer_probe_may_say_more() -> None:
     assert parse_facts(facts_text() + "weather=fine\n") == parse_facts(facts_text())
 

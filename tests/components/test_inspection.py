@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from components import LookUpError, ReverseTunnel
+from components.lookup import script
 from settings import load
 from tests.components.inspected import NOTHING_YET, drifted, drifting, heard, run, stack
 from tests.components.recording import Recording, deploy
@@ -69,6 +70,15 @@ def test_public_ports_of_another_stack_end_preview_and_up_unless_the_forward_is_
     with pytest.raises(LookUpError, match=r"web \(tcp 80: the forward site of the tunnel wg1 of"):
         run({**values, "forwards": {"web": web}}, preview=preview)
     run({**values, "forwards": {"web": {**web, "enabled": False}}}, preview=preview)
+
+
+def test_the_folder_for_metrics_is_asked_for_on_the_vps(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    sshd.asked = script("wg0", "/var/lib/node_exporter")
+    assert not heard(run(values), "WARNING")
+    sshd.answers = sshd.answers.replace("end=yes", "metrics-folder=no\nend=yes")
+    with pytest.raises(LookUpError, match="has no folder /var/lib/node_exporter"):
+        run(values)
 
 
 def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:

@@ -10,9 +10,9 @@ from tests.host.userspace import take_debians, version_of
 PROBE = (Path(__file__).parents[2] / "host" / "probe.sh").read_text()
 
 
-def probe(machine: Machine) -> dict[str, list[str]]:
+def probe(machine: Machine, *words: str) -> dict[str, list[str]]:
     """The facts by their keys; every probe is complete, and says nothing on stderr."""
-    result = machine.run("sh -s", stdin=PROBE)
+    result = machine.run(f"sh -s {' '.join(words)}", stdin=PROBE)
     assert result.stderr == ""
     facts: dict[str, list[str]] = {}
     for line in result.stdout.splitlines():
@@ -93,6 +93,15 @@ def test_a_servers_tunnel_has_no_public_ports(machine: Machine) -> None:
     machine.run(f"mkdir -p {server.files}/openings.d")
     machine.write(f"{server.files}/openings.d/nas", "tcp 192.168.1.30:22\n")
     assert probe(machine)["tunnel"] == ["wg0 reverse-tunnel/home - 172.16.0.4/24"]
+
+
+def test_whether_the_folder_for_metrics_is_there_is_told_where_it_was_asked(
+    machine: Machine,
+) -> None:
+    assert "metrics-folder" not in probe(machine)
+    assert probe(machine, "/var/lib/none")["metrics-folder"] == ["no"]
+    assert probe(machine, "/etc/os-release")["metrics-folder"] == ["no"]
+    assert probe(machine, "/var/lib")["metrics-folder"] == ["yes"]
 
 
 def test_the_userspace_wireguard_is_the_one_that_wg_quick_takes(machine: Machine) -> None:
