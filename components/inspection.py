@@ -162,7 +162,7 @@ def _tell(found: Sequence[Problem]) -> None:
         in_preview = pulumi.runtime.is_dry_run()
         if not in_preview or not all(problem.unreachable for problem in problems):
             raise LookUpError(problems)
-        _warn("Hosts that can't be reached now:", problems)
+        _warn("Hosts that can't be reached now, without which `pulumi up` won't begin:", problems)
 
 
 def _explained(

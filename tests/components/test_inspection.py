@@ -87,6 +87,8 @@ def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:
     made = run(values, preview=True)
     (warning,) = heard(made, "WARNING")
     assert "vps (root@127.0.0.1:1): the host refuses connections" in warning
+    assert "without which `pulumi up` won't begin" in warning
+    assert "To go on without: lookUp: false." in warning
     assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
 
 
