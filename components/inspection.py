@@ -13,6 +13,7 @@ from components.lookup import Closed, Problem, Seen, look_up
 from components.record import Record, read_record
 from components.unexplained import (
     arriving_later,
+    cut_off_before,
     drift_by_record,
     is_unexplained,
     machines_before,
@@ -24,6 +25,7 @@ from components.unexplained import (
 )
 from reach import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
+from reach.host_report import HostReport
 from settings import Egress, Packages, Settings, Way
 from settings.allow import VPS
 
@@ -90,6 +92,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         before = machines_before(record, logins)
         found += never_let_go(before, record)
         found += never_cleaned(settings, record)
+        found += cut_off_before(settings, record, logins)
         found += never_removed(settings, seen, record, logins)
     _tell(found)
     answered = {name: each.way for name, each in seen.items() if each.way}
@@ -211,23 +214,32 @@ def _cut_off(
     known: Mapping[str, tuple[Sequence[Login], Wanted]],
     seen: Mapping[str, Seen],
 ) -> Iterator[Problem]:
-    """Servers that are reached through the tunnel, and would not be told where it has moved to."""
-    port = settings.network.listen_port
+    """Servers that are reached through the tunnel, and would lose it before they are told why."""
     for name, each in seen.items():
         if each.way is None or each.report is None:
             continue
         login = known[name][0][each.way]
-        to_vps = each.report.peers.get(VPS)
-        if login.through is None or to_vps is None or to_vps.endpoint is None:
+        if login.through is None:
             continue
-        now = to_vps.endpoint.rpartition(":")[2]
-        if now != str(port):
+        for breaks in _breaks(settings, name, each.report):
             yield Problem(
-                f"{name} ({login}): is reached through the tunnel, which breaks when the VPS"
-                f" leaves port {now} for {port} (network.listenPort), before the server hears of"
-                " it. Make this one change from where another way leads to it: ssh.host, such as"
-                " [192.168.1.20, {through: vps}] at home."
+                f"{name} ({login}): is reached through the tunnel, which breaks when {breaks},"
+                " before the server hears of it. Make this one change from where another way leads"
+                " to it: ssh.host, such as [192.168.1.20, {through: vps}] at home."
             )
+
+
+def _breaks(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
+    """When the tunnel of a server breaks, which tells this."""
+    so_far = (report.claimant or name).partition(":")[0]
+    if so_far != name:
+        # With another name it is another peer, of another key.
+        yield f"the VPS gives the address of {so_far}, its name so far, to {name}"
+    to_vps = report.peers.get(VPS)
+    now = ((to_vps and to_vps.endpoint) or "").rpartition(":")[2]
+    port = settings.network.listen_port
+    if now and now != str(port):
+        yield f"the VPS leaves port {now} for {port} (network.listenPort)"
 
 
 def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:

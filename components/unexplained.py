@@ -221,10 +221,7 @@ def without_vps(
 
 def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
     """Servers that are to leave the tunnel, and can't be cleaned: their deletes would fail."""
-    staying = {*settings.managed_hosts} | record.forgotten
-    leaving = {
-        name: machines[0] for name, machines in record.machines.items() if name not in staying
-    }
+    leaving = _leaving(settings, record)
 
     def told(name: str, why: str) -> str:
         gone, back, out = "it is", "its entry back", "the entry"
@@ -240,6 +237,37 @@ def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
         Problem(told(name, closed.why), unreachable=True)
         for name, closed in find_closed(leaving).items()
     ]
+
+
+def cut_off_before(
+    settings: Settings, record: Record, logins: Mapping[str, Sequence[Login]]
+) -> list[Problem]:
+    """Servers that are to be cleaned by the tunnel, and lose it before: their deletes would fail.
+
+    Deletes come last. By then another peer has the address, unless it is the same machine by its
+    new name, which is found there.
+    """
+    owners = {str(settings.address_of(name)): name for name in (VPS, *settings.peers)}
+    found = [
+        (name, machine, owners[machine.host])
+        for name, machine in _leaving(settings, record).items()
+        if machine.through is not None and owners.get(machine.host, name) != name
+    ]
+    return [
+        Problem(
+            f"{name} ({machine}): is no more in the stack file, and the tunnel is to be removed"
+            f" from it by the tunnel itself, where {owner} gets its address before. Give"
+            f" {owner} another one for this `pulumi up`, and this one with the next."
+        )
+        for name, machine, owner in found
+        if machine.host_key not in {login.host_key for login in logins.get(owner, ())}
+    ]
+
+
+def _leaving(settings: Settings, record: Record) -> Mapping[str, Login]:
+    """The servers that are to leave the tunnel, and how they will be reached for that."""
+    staying = {*settings.managed_hosts} | record.forgotten
+    return {name: machines[0] for name, machines in record.machines.items() if name not in staying}
 
 
 def never_removed(

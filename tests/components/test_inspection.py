@@ -7,8 +7,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import LookUpError, ReverseTunnel
-from components.lookup import script
+from components import LookUpError, ReverseTunnel, inspection
+from components.lookup import Seen, script
+from reach import claimant
+from reach.host_report import HostReport, PeerReport
 from settings import load
 from tests.components.inspected import NOTHING_YET, drifted, drifting, heard, run, stack
 from tests.components.recording import Recording, deploy
@@ -242,6 +244,42 @@ def test_a_server_that_is_reached_directly_waits_for_nobody(sshd: Sshd) -> None:
     homelab = {"address": "172.16.0.4", "ssh": ssh}
     made = run({**stack(sshd), "servers": {"homelab": homelab}, "lookUp": False}, preview=True)
     assert on_the_way(made, "homelab") == set()
+
+
+@pytest.mark.parametrize(
+    ("so_far", "endpoint", "breaks"),
+    [
+        ("homelab", "203.0.113.10:51820", "the address of homelab, its name so far, to house"),
+        ("house", "203.0.113.10:51821", r"port 51821 for 51820 \(network.listenPort\)"),
+    ],
+    ids=["another name", "another port"],
+)
+def test_what_cuts_off_a_server_behind_the_tunnel_is_refused_there_alone(
+    sshd: Sshd,
+    monkeypatch: pytest.MonkeyPatch,
+    so_far: str,
+    endpoint: str,
+    breaks: str,
+) -> None:
+    """At home it would be told, and so it is where nothing of that changes."""
+    ssh = {"host": [{"through": "vps"}, "192.168.1.20"], "hostKey": host_key(2)}
+    values = {**stack(sshd), "servers": {"house": {"address": "172.16.0.4", "ssh": ssh}}}
+
+    def inspect(way: int, so_far: str, endpoint: str) -> None:
+        peers = {"vps": PeerReport(endpoint, 1, 0, 0)}
+        had = claimant(so_far, host_key(2))
+        report = HostReport(1, "reverse-tunnel/home", "server", peers=peers, claimant=had)
+        house = Seen([], report, way, equipped=True)
+        monkeypatch.setattr(
+            inspection, "look_up", lambda _: {"vps": Seen([], way=0), "house": house}
+        )
+        run(values)
+
+    inspect(1, so_far, endpoint)
+    inspect(0, "house", "203.0.113.10:51820")
+    where = r"house \(root@172\.16\.0\.4 through root@127"
+    with pytest.raises(LookUpError, match=rf"{where}.* breaks when .*{breaks}, before"):
+        inspect(0, so_far, endpoint)
 
 
 # ---- drift ----

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components import LookUpError, inspection, lookup
+from components import LookUpError, inspection, lookup, unexplained
 from reach import Login, connection
 from reach.drift import Part
 from tests.components.inspected import drifted, drifting, heard, run, stack
@@ -344,6 +344,12 @@ def test_wherever_a_move_was_broken_off_the_rest_of_it_is_not_replaced(
     assert in_place(made) >= {"vps-claim", "vps-helper", "web", "cabin", "laptop"}
 
 
+@pytest.fixture
+def all_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is recorded can be dialled, also through the tunnel."""
+    monkeypatch.setattr(unexplained, "find_closed", lambda _: {})
+
+
 def leaving(sshd: Sshd, other: Sshd, **ssh: object) -> tuple[dict[str, object], dict[str, Any]]:
     """A VPS that knows a server, of which the stack file says nothing any more; and the state."""
     values = drifting(sshd)
@@ -406,6 +412,49 @@ def test_a_forgotten_host_is_not_looked_at(sshd: Sshd) -> None:
     made = run({**values, "vps": {**values["vps"], "forget": True}}, preview=False)
     (warning,) = heard(made, "WARNING")  # what to do next
     assert "vps.forget" in warning
+
+
+HOMELAB: dict[str, Any] = {
+    "address": "172.16.0.4",
+    "ssh": {"host": {"through": "vps"}, "hostKey": host_key(2)},
+}
+
+
+@pytest.mark.usefixtures("all_live")
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize("kind", ["clients", "servers"])
+def test_a_server_that_is_cleaned_by_the_tunnel_does_not_lose_its_address_before(
+    sshd: Sshd, kind: str, *, preview: bool
+) -> None:
+    """Deletes come last: its tunnel would be another one's by then, and it would keep its own."""
+    values: dict[str, Any] = drifting(sshd)
+    state = state_of({**values, "servers": {**values["servers"], "homelab": HOMELAB}})
+    sshd.answers = sshd.answers.replace("peer laptop", "peer homelab - 0 0 0\npeer laptop")
+    run(values, preview=preview, state=state)
+    values[kind]["cam"] = {"address": "172.16.0.4"}
+    with pytest.raises(LookUpError, match=r"homelab .*the tunnel itself, where cam gets its addr"):
+        run(values, preview=preview, state=state)
+    values[kind]["cam"] = {"address": "172.16.0.5"}
+    run(values, preview=preview, state=state)
+
+
+@pytest.mark.usefixtures("all_live")
+def test_but_it_may_be_one_that_is_called_otherwise_by_now_and_is_told_at_home(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """The same for one that was reached without the tunnel."""
+    values: dict[str, Any] = drifting(sshd)
+    cabin = values["servers"]["cabin"]
+    at_home = stack(other)["vps"]["ssh"]
+    other.answers = f"{facts_text()}none\n"
+    sshd.answers = sshd.answers.replace("peer laptop", "peer homelab - 0 0 0\npeer laptop")
+    through = {**HOMELAB, "ssh": {**HOMELAB["ssh"], "hostKey": other.host_key}}
+    for before in (through, {**HOMELAB, "ssh": at_home}):
+        state = state_of({**values, "servers": {"cabin": cabin, "homelab": before}})
+        house = {"address": "172.16.0.4", "ssh": at_home}
+        run({**values, "servers": {"cabin": cabin, "house": house}}, preview=False, state=state)
+    cam = {**values["clients"], "cam": {"address": "172.16.0.4"}}
+    run({**values, "clients": cam}, preview=False, state=state)
 
 
 # ---- entries that can't be removed ----

@@ -121,6 +121,41 @@ def is_same(host: Host, before: Snapshot) -> bool:
     return True
 
 
+def test_by_the_tunnel_no_server_loses_its_address_before_it_hears_of_it(
+    lab: Lab, fresh: Deployment
+) -> None:
+    """To its own new name, or to whoever comes after it. At home a rename is like any other."""
+    stack, homelab, attic = fresh, lab.host("homelab"), lab.host("attic")
+    stack.up()
+    for name in SERVERS:
+        reach(stack, name, host=[THROUGH, lab.host(name).address])
+    stack.up()
+    servers = stack.settings("servers")
+    servers = {"house": servers["homelab"], "attic": servers["attic"]}
+    stack.configure(servers=servers, forwards={"http": {"port": 80, "to": "house:8080"}})
+    refused = stack.up(check=False)
+    assert refused.returncode
+    assert "gives the address of homelab, its name so far, to house" in refused.stdout
+    assert page(lab.host("client"), f"{VPS}:80")
+    reach(stack, "house", host=[homelab.address, THROUGH])
+    stack.up()
+    assert stack.preview_steps() == []
+    assert page(lab.host("client"), f"{VPS}:80")
+
+    servers = stack.settings("servers")
+    cam = {"address": servers.pop("attic")["address"]}
+    stack.configure(servers=servers, clients={"cam": cam})
+    refused = stack.up(check=False)
+    assert refused.returncode
+    assert "where cam gets its address before" in refused.stdout
+    stack.configure(clients={"cam": {"address": "172.16.0.66"}})
+    stack.up()
+    eventually(partial(is_free, attic), LONG, "the tunnel is left on attic")
+    stack.configure(clients={"cam": cam})
+    stack.up()
+    assert stack.preview_steps() == []
+
+
 @symptom("`pulumi up` says that none of a host's ways leads there")
 def test_without_a_tunnel_the_way_through_it_is_told_apart(lab: Lab, fresh: Deployment) -> None:
     """There is none before the first `up`. Nor can the VPS answer in a server's place."""
