@@ -17,7 +17,9 @@ _SECONDS = 300.0
 
 _VERBS = {
     Part.FORWARD: ("remove-forward",),
+    # An older helper does not tell whose preshared keys it has.
     Part.PEER: ("remove-preshared-key", "remove-peer"),
+    Part.PRESHARED_KEY: ("remove-preshared-key",),
     Part.OPENING: ("remove-opening",),
 }
 

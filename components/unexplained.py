@@ -62,7 +62,8 @@ def strays(
         if login is None:
             return False
         # By its peer a server may be reached that is cleaned in this very run.
-        is_on_the_way = part is Part.PEER and entry in record.machines
+        leaves = entry in record.machines and entry not in settings.peers
+        is_on_the_way = leaves and part in {Part.PEER, Part.PRESHARED_KEY}
         # With another host key the claim is released, and the entry's own delete with it is let
         # go; but what is there has another claimant by then.
         return is_on_the_way or login.host_key == logins[host][0].host_key

@@ -158,7 +158,8 @@ def lost(
     there = dict(_there(host, report))
     if host == VPS:
         # Whoever is not known shares no key either.
-        there[Part.PRESHARED_KEY] = there[Part.PEER]
+        known = there[Part.PEER]
+        there[Part.PRESHARED_KEY] = there.get(Part.PRESHARED_KEY, known) & known
     if report.wireguard is None:
         # While the tunnel is down it does not tell whom it knows and what it forwards.
         there = {part: names for part, names in there.items() if part is Part.METRICS}
@@ -180,7 +181,8 @@ def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:
     if host == VPS:
         peers = (report.peers.keys() | report.wrong_peers) - {"-"}
         metrics = {""} if report.metrics else set()
-        return {Part.FORWARD: report.forwards.keys(), Part.PEER: peers, Part.METRICS: metrics}
+        there = {Part.FORWARD: report.forwards.keys(), Part.PEER: peers, Part.METRICS: metrics}
+        return there if report.shares is None else {**there, Part.PRESHARED_KEY: report.shares}
     return {Part.OPENING: report.openings.keys()}
 
 

@@ -61,6 +61,7 @@ class HostReport:
         targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
         chains: those whose rules are not as they shall be, with what is wrong.
         metrics: whether it writes any, on the VPS.
+        shares: whom it has preshared keys of, on the VPS; None where it does not tell.
         unguarded: whether there is no firewall, neither a kept one nor one on trial.
         wrong: what else of it is not as it was made: `modes`, `link`, `mtu`, `addresses`,
             `routes`, `forwarding`, `metrics`, `firewall`, `key`.
@@ -82,6 +83,7 @@ class HostReport:
     digest: str = ""
     claimant: str | None = None
     metrics: bool = False
+    shares: frozenset[str] | None = None
     unguarded: bool = False
     wrong: frozenset[str] = frozenset()
     wrong_peers: frozenset[str] = frozenset()
@@ -136,6 +138,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         digest=single.get("digest", [""])[0],
         claimant=_given(single.get("claimant", ["-"])[0]),
         metrics="metrics" in single,
+        shares=frozenset(single["shares"]) if "shares" in single else None,
         unguarded=single.get("firewall") == ["none"],
         wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
         wrong_peers=_named(of, "peer"),

@@ -21,6 +21,7 @@ verb_status() {
     find_firewall
     echo "firewall $VALUE"
     ! load_metrics || echo metrics
+    [[ ${SETTING[role]} == server ]] || tell_shares
     if tunnel_is_up; then
       tell_interface
       judge_rules
@@ -33,6 +34,14 @@ verb_status() {
   fi
   # The last line: without it, this was cut short.
   echo "end $EPOCHSECONDS"
+}
+
+# tell_shares: on one line whom there is a preshared key of, also if of nobody
+tell_shares() {
+  local file
+  local -a names=()
+  for file in "$PRESHARED"/*; do [[ ! -e $file ]] || names+=("${file##*/}"); done
+  echo shares "${names[@]}"
 }
 
 # tell_interface: who carries it, and its peers by the names of their files

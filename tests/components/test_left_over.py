@@ -11,7 +11,12 @@ from reach.drift import Part
 from tests.components.sshd import Sshd, running
 
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
-ENTRIES = [(Part.FORWARD, "old"), (Part.PEER, "ghost"), (Part.OPENING, "nas")]
+ENTRIES = [
+    (Part.FORWARD, "old"),
+    (Part.PEER, "ghost"),
+    (Part.OPENING, "nas"),
+    (Part.PRESHARED_KEY, "laptop"),
+]
 
 
 @pytest.fixture
@@ -22,6 +27,7 @@ set -e
 {HELPER} remove-preshared-key ghost
 {HELPER} remove-peer ghost
 {HELPER} remove-opening nas
+{HELPER} remove-preshared-key laptop
 """
     with running(Sshd(asked=asked, answers="")) as server:
         yield server

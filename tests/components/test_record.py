@@ -65,6 +65,30 @@ def test_entries_that_neither_the_stack_file_nor_the_state_knows_are_named_and_r
         assert word not in made.command("vps-interface", "vps").inputs["update"]
 
 
+LAPTOP = {"address": "172.16.0.10"}
+
+
+def test_so_is_a_preshared_key_that_a_peer_has_no_more(sshd: Sshd, removed: list[object]) -> None:
+    values: dict[str, Any] = drifting(sshd)
+    sshd.answers = sshd.answers.replace("metrics\n", "metrics\nshares laptop\n")
+    state = run(values).as_state()
+    values["clients"] = {"laptop": LAPTOP}
+    run(values, state=state)
+    assert removed == []  # its own delete does that
+    made = run(values, state=without(state, "laptop@preshared-key"))
+    assert removed == [("vps", [(Part.PRESHARED_KEY, "laptop")])]
+    assert drifted(made) == {"vps-interface"}
+
+
+def test_a_preshared_key_that_the_host_has_no_more_is_made_again(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    state = run(values).as_state()
+    healthy = sshd.answers
+    for told, again in (("shares laptop", set()), ("shares", {"laptop@preshared-key"})):
+        sshd.answers = healthy.replace("metrics\n", f"metrics\n{told}\n")
+        assert drifted(run(values, state=state)) == again
+
+
 def test_an_entry_of_the_state_is_left_to_its_own_delete(sshd: Sshd, removed: list[object]) -> None:
     values = drifting(sshd)
     state = run(values).as_state()
@@ -490,6 +514,21 @@ def test_so_is_one_whose_recorded_way_leads_nowhere_any_more(sshd: Sshd) -> None
         run(values, preview=False, state=state)
 
 
+def test_so_is_a_preshared_key_alone_where_the_host_tells_of_it(sshd: Sshd) -> None:
+    """Its peer stays, and nothing else tells that something is to go."""
+    values: dict[str, Any] = drifting(sshd)
+    state = state_of({**values, "vps": {**values["vps"], **stack(sshd, port=1)["vps"]}})
+    lines_without(sshd, "peer cabin", "forward web")
+    values = {**values, "servers": {}, "forwards": {}, "clients": {"laptop": LAPTOP}}
+    run(values, preview=False, state=None)  # an older helper tells of none
+    sshd.answers = sshd.answers.replace("metrics\n", "metrics\nshares laptop\n")
+    state = {urn: each for urn, each in state.items() if "PortForward" not in urn}
+    with pytest.raises(LookUpError, match="its preshared key of laptop is no more"):
+        run(values, preview=False, state=without(state, "cabin"))
+    values["clients"]["laptop"] = {**LAPTOP, "presharedKey": True}
+    run(values, preview=False, state=None)
+
+
 @pytest.mark.parametrize("part", ["metrics", "firewall"])
 def test_so_are_parts_of_the_vps_that_leave_it(sshd: Sshd, part: str) -> None:
     values: dict[str, Any] = drifting(sshd)
@@ -529,6 +568,30 @@ def test_but_not_the_peer_of_a_server_that_leaves_which_may_be_cleaned_by_the_tu
     sshd.answers = sshd.answers.replace("peer laptop", "peer attic - 0 0 0\npeer laptop")
     run(values, preview=False, state={**state, **state_of(before)})
     assert removed == [("vps", [(Part.FORWARD, "web"), (Part.PEER, "laptop")])]
+
+
+def test_nor_the_preshared_key_of_such_a_server_but_that_of_one_that_stays(
+    sshd: Sshd, other: Sshd, removed: list[object]
+) -> None:
+    """By its tunnel, of which that key is a part, it may be cleaned, too."""
+    values: dict[str, Any] = drifting(sshd)
+    servers = {
+        name: {
+            "address": f"172.16.0.{number}",
+            "presharedKey": True,
+            "ssh": {"host": "127.0.0.1", "port": 1, "hostKey": host_key(number)},
+        }
+        for name, number in (("attic", 6), ("homelab", 4))
+    }
+    before = {**values, "vps": {**values["vps"], **stack(other)["vps"]}}
+    state = state_of({**before, "servers": {**values["servers"], **servers}})
+    sshd.answers = sshd.answers.replace(
+        "peer laptop", "peer attic - 0 0 0\npeer homelab - 0 0 0\npeer laptop"
+    ).replace("metrics\n", "metrics\nshares attic homelab laptop\n")
+    del servers["attic"]
+    servers["homelab"]["presharedKey"] = False
+    run({**values, "servers": {**values["servers"], **servers}}, state=state)
+    assert removed == [("vps", [(Part.PRESHARED_KEY, "homelab")])]
 
 
 def test_so_is_one_whose_recorded_way_is_not_the_one_that_leads_there_from_here(

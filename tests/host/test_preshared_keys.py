@@ -123,6 +123,21 @@ def test_one_that_was_changed_by_hand_is_told_by_name_and_put_back(vps: Tunnel) 
     assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
 
 
+def test_whom_it_has_one_of_is_told_and_no_key(vps: Tunnel) -> None:
+    def told() -> list[str]:
+        return [x for x in vps.call("status").stdout.splitlines() if x.startswith("shares")]
+
+    assert told() == ["shares"]
+    key = new_key(vps)
+    for name in ("laptop", "phone"):
+        share(vps, name, key)
+    vps.machine.run("systemctl stop wg-quick@wg0")
+    assert told() == ["shares laptop phone"]
+    assert key not in vps.call("status").stdout
+    vps.call("remove-preshared-key laptop")
+    assert told() == ["shares phone"]
+
+
 @pytest.fixture(scope="module")
 def ends() -> Iterator[World]:
     with world() as built:
@@ -151,6 +166,7 @@ def test_sessions_run_on_and_only_ends_that_share_it_shake_hands_again(ends: Wor
     assert running.ask() == CLIENT
     running.end()
     assert [*shared(ends.server).values()] == [key]
+    assert "shares" not in ends.server.call("status").stdout
     shake_hands_anew(ends)
     assert eventually_called(ends) == CLIENT
 

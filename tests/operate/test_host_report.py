@@ -36,6 +36,13 @@ def test_a_whole_report() -> None:
     assert report.forwards["https"].answered_bytes == 2000
     assert report.openings == {"nas": "differs"}
     assert report.targets == {("172.16.0.4", 8081): "answers"}
+    assert report.shares is None  # an older helper's
+
+
+@pytest.mark.parametrize("names", [[], ["laptop"], ["homelab", "laptop"]])
+def test_whom_a_vps_has_preshared_keys_of(names: list[str]) -> None:
+    text = TEXT.replace("unit", " ".join(["shares", *names]) + "\nunit")
+    assert parse_report(text).shares == frozenset(names)
 
 
 def test_connections_that_were_not_counted_are_unknown() -> None:
