@@ -19,6 +19,7 @@ from components.unexplained import (
     machines_before,
     never_cleaned,
     never_let_go,
+    never_made,
     never_removed,
     strays,
     without_vps,
@@ -93,6 +94,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         found += never_let_go(before, record)
         found += never_cleaned(settings, record)
         found += cut_off_before(settings, record, logins)
+        found += never_made(settings, record)
         found += never_removed(settings, seen, record, logins)
     _tell(found)
     answered = {name: each.way for name, each in seen.items() if each.way}

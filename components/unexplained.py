@@ -9,6 +9,7 @@ from reach import Login, claimant
 from reach.drift import (
     LEFT_OVER,
     LOST,
+    OF_EVERY_HOST,
     SILENT,
     TAKEN_BACK,
     Drift,
@@ -269,6 +270,25 @@ def _leaving(settings: Settings, record: Record) -> Mapping[str, Login]:
     """The servers that are to leave the tunnel, and how they will be reached for that."""
     staying = {*settings.managed_hosts} | record.forgotten
     return {name: machines[0] for name, machines in record.machines.items() if name not in staying}
+
+
+def never_made(settings: Settings, record: Record) -> list[Problem]:
+    """Entries that are new on hosts that are forgotten: they would be made on what is gone.
+
+    What a host itself is made of may be lacking, where its first `up` was broken off: that must not
+    keep it from being forgotten.
+    """
+    return [
+        Problem(
+            f"{host}: {' '.join(filter(None, [part.value, name]))} is new, and nothing is done"
+            f" there any more ({_path(host)}.forget). Take it out of the stack file until another"
+            " machine is there (its ssh, and no `forget`)."
+        )
+        for host in settings.forgotten
+        for part, names in wanted_of(settings, host).items()
+        for name in names
+        if part not in OF_EVERY_HOST and (host, part, name) not in record.entries
+    ]
 
 
 def never_removed(

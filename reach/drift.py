@@ -29,6 +29,10 @@ class Part(Enum):
     OPENING = "its opening for forward"
 
 
+OF_EVERY_HOST = frozenset({Part.HELPER, Part.KEYS, Part.INTERFACE})
+"""What the tunnel on a host is made of; everything else depends on the settings."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """What has drifted, and how.
@@ -188,16 +192,19 @@ def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:
 
 def wanted_of(settings: Settings, host: str) -> Mapping[Part, Collection[str]]:
     """What the stack file has of a host, by kind: names, or the empty one of a part of its own."""
-    behind = {name: settings.destination(name) for name in settings.forwards}
+    wanted = {part: [""] if part in OF_EVERY_HOST else [] for part in Part}
+    if host != VPS:
+        behind = {name: settings.destination(name) for name in settings.forwards}
+        openings = [name for name, to in behind.items() if to.behind and to.server == host]
+        return {**wanted, Part.OPENING: openings}
     guarded = settings.vps.firewall is Firewall.DEFAULT_DENY
     return {
-        **{part: [""] for part in Part},  # what every host has
+        **wanted,
         Part.METRICS: [""] if settings.vps.metrics else [],
         Part.FIREWALL: [""] if guarded else [],
         Part.PEER: settings.peers,
         Part.PRESHARED_KEY: [name for name, peer in settings.peers.items() if peer.preshared_key],
         Part.FORWARD: settings.forwards,
-        Part.OPENING: [name for name, to in behind.items() if to.behind and to.server == host],
     }
 
 

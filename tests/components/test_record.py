@@ -481,6 +481,48 @@ def test_but_it_may_be_one_that_is_called_otherwise_by_now_and_is_told_at_home(
     run({**values, "clients": cam}, preview=False, state=state)
 
 
+def forgetting(sshd: Sshd, other: Sshd, host: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stack that forgets this host, which is gone; and the state."""
+    values: dict[str, Any] = drifting(sshd)
+    ssh = stack(other)["vps"]["ssh"]
+    attic: dict[str, Any] = {"address": "172.16.0.6", "ssh": {**ssh, "port": 1}}
+    values["servers"]["attic"] = {**attic, "networks": ["192.168.1.30/32"]}
+    values["forwards"]["nas"] = {"port": 22, "to": "192.168.1.30", "sourceAddress": "tunnel"}
+    state = state_of(values)
+    if host == "vps":
+        values["vps"] = {**values["vps"], "forget": True}
+        values["servers"]["attic"]["ssh"] = ssh
+    else:
+        values["servers"]["attic"]["forget"] = True
+        for line in ("peer attic - 0 0 0", "forward nas ok 0 - - - -"):
+            sshd.answers = sshd.answers.replace("peer laptop", f"{line}\npeer laptop")
+    return values, state
+
+
+@pytest.mark.parametrize(
+    "new", ["attic: its opening for forward nas", "vps: its forward web", "vps: its peer laptop"]
+)
+def test_what_is_new_at_a_host_that_is_forgotten_is_refused(
+    sshd: Sshd, other: Sshd, new: str
+) -> None:
+    """It would be made on a machine that is gone. What is recorded there stays as it is."""
+    host, name = new.partition(":")[0], new.rpartition(" ")[2]
+    values, state = forgetting(sshd, other, host)
+    run(values, preview=False, state=state)
+    with pytest.raises(LookUpError, match=f"{new} is new, and nothing is done there any more"):
+        run(values, state=without(without(state, name), f"{name}@{host}"))
+
+
+def test_but_not_what_is_new_elsewhere_nor_the_rest_of_a_host_that_was_half_made(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """Else one that has died in its first `up` could neither be forgotten nor be taken out."""
+    values, state = forgetting(sshd, other, "attic")
+    for name in ("attic-helper", "web", "laptop"):
+        state = without(state, name)
+    run(values, preview=False, state=state)
+
+
 # ---- entries that can't be removed ----
 
 
