@@ -5,7 +5,7 @@ is called. That reads the whole state, so it is asked only where a host has some
 stack file does not explain.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,6 +27,7 @@ _PARTS = frozenset({_HOST, _PEER, _FORWARD})
 """The components whose commands leave something on a host."""
 
 _CLAIM = "-claim"
+_KEPT = "-kept"  # of the firewall, a command more
 _OF_A_HOST = {
     "helper": Part.HELPER,
     "key": Part.KEYS,
@@ -87,22 +88,17 @@ def _machines(commands: Sequence[tuple[str, str, Login]]) -> Mapping[str, Sequen
         if within == _HOST and name.endswith(_CLAIM)
     }
     for within, name, login in commands:
-        host = _host(within, name, found)
-        machines = found.get(host, []) if host else []
+        machines = found.get(_host(within, name), [])
         if machines and login.host_key not in {each.host_key for each in machines}:
             machines.append(login)
     return found
 
 
-def _host(within: str, name: str, hosts: Collection[str]) -> str | None:
-    """The host that a command has run on; None where it leaves nothing there."""
-    _, _, at = name.partition("@")
+def _host(within: str, name: str) -> str:
+    """The host that a command has run on. A host's name may have dashes, too."""
     if within == _HOST:
-        # One host's name may be the beginning of another's.
-        return max((host for host in hosts if name.startswith(f"{host}-")), key=len, default=None)
-    if within in {_PEER, _FORWARD}:
-        return at if at in hosts else VPS
-    return None
+        return name.removesuffix(_KEPT).rpartition("-")[0]
+    return (within == _FORWARD and name.partition("@")[2]) or VPS
 
 
 def _entries(parent: str, name: str) -> Iterator[Entry]:
@@ -113,7 +109,6 @@ def _entries(parent: str, name: str) -> Iterator[Entry]:
     elif parent == _PEER:
         yield VPS, Part.PRESHARED_KEY if at else Part.PEER, entry
     elif parent == _HOST:
-        # A host's name may have dashes, too.
         host, _, kind = name.rpartition("-")
         if kind in _OF_A_HOST:
             yield host, _OF_A_HOST[kind], ""

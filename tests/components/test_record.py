@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pulumi
 import pytest
 
 from components import LookUpError, inspection, lookup, unexplained
+from components.record import read_record
 from reach import Login, connection
 from reach.drift import Part
 from tests.components.inspected import drifted, drifting, heard, run, stack
-from tests.components.recording import COMMAND, Recording
+from tests.components.recording import COMMAND, Recording, deploy
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
 
@@ -270,6 +272,35 @@ def test_a_machine_that_lives_is_replaced_and_cleaned(sshd: Sshd, other: Sshd) -
     assert other.tried == 1
     assert in_place(made) == set()
     assert not heard(made, "WARNING")
+
+
+def test_names_of_servers_that_are_in_those_of_the_vps_s_commands_are_told_apart(
+    sshd: Sshd,
+) -> None:
+    """Else such a server would have been the VPS, and another machine by now."""
+    numbers = {"vps-firewall": 4, "preshared-key": 5, "vps-key": 6, "vps-firewall-kept": 8}
+    values: dict[str, Any] = drifting(sshd)
+    values["servers"] |= {
+        name: {
+            "address": f"172.16.0.{number}",
+            "networks": [f"10.0.{number}.0/24"],
+            "ssh": {"host": "192.168.1.20", "hostKey": host_key(number)},
+        }
+        for name, number in numbers.items()
+    }
+    values["forwards"]["nas"] = {"port": 22, "to": "10.0.5.1", "sourceAddress": "tunnel"}
+    state = state_of(values)
+    found: dict[str, Sequence[Login]] = {}
+
+    def program() -> dict[str, pulumi.Output[str]]:
+        found.update(read_record().machines)
+        return {}
+
+    deploy(program, state=state)
+    assert {name: [each.host_key for each in machines] for name, machines in found.items()} == {
+        "vps": [sshd.host_key],
+        **{name: [host_key(number)] for name, number in numbers.items()},
+    }
 
 
 def test_a_machine_that_is_gone_is_forgotten_and_everything_made_on_the_new_one(
