@@ -41,11 +41,11 @@ def facts_text(*tunnels: str, **changes: str | None) -> str:
 class Sshd:
     """The server, and what it shall do.
 
-    `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`, and
-    `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead; `sessions`
-    says whether it opens any, `patient` whether it looks at more than one key; `passes_on` says
-    whether it takes connections on to elsewhere, and `passed` where it has; `probed` and `tried`
-    count.
+    `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
+    and `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead;
+    `sessions` says whether it opens any, `patient` whether it looks at more than one key;
+    `passes_on` says whether it takes connections on to elsewhere, and `passed` where it has;
+    `probed` and `tried` count.
     """
 
     user: str = "root"

@@ -214,7 +214,8 @@ def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None
     # By the least of numbers, so that it is found first; who else starts meanwhile may get it.
     foreign = machine.start(
         "cp /usr/bin/tail /tmp/foreign; cd /tmp; : >wg0;"
-        " until echo 99 >/proc/sys/kernel/ns_last_pid; (exec -a wireguard-go ./foreign -f wg0) & [ $! = 100 ]; do kill $!; done; wait"
+        " until echo 99 >/proc/sys/kernel/ns_last_pid;"
+        " (exec -a wireguard-go ./foreign -f wg0) & [ $! = 100 ]; do kill $!; done; wait"
     )
     named = "tr '\\0' ' ' </proc/100/cmdline | grep -q 'wireguard-go -f wg0'"
     eventually(lambda: machine.run(named, check=False).status == 0, 30, "no such process")
