@@ -53,8 +53,9 @@ want_chains() {
     load_peers
     # Nor has anybody an address of the private networks that peers lead to.
     for network in "${!TO_PEERS[@]}"; do
-      in_use "$network" && is_private "$network" && ! overlap "$network" "$NETWORK" || continue
-      strangers+=("-s $network ! -i $IFACE -j DROP")
+      if in_use "$network" && is_private "$network" && ! overlap "$network" "$NETWORK"; then
+        strangers+=("-s $network ! -i $IFACE -j DROP")
+      fi
     done
     # Into the tunnel only what a forward has translated, else the provider's neighbours could route
     # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
