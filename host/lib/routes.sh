@@ -20,7 +20,7 @@ choose_mark() {
   ((MARK == 0)) || return 0
   for ((i = 0; i < ${#IFACE}; i++)); do
     printf -v code '%d' "'${IFACE:i:1}"
-    sum=$((sum * 31 + code))
+    sum=$(((sum * 31 + code) % BITS)) # of a long name it would be too large a number
   done
   for ((i = 0; i < BITS; i++)); do
     bit=$((FIRST_BIT + (sum + i) % BITS))

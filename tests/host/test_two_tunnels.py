@@ -187,3 +187,25 @@ def test_marks_of_two_tunnels_on_one_server_differ(machine: Machine) -> None:
     assert result.status == REFUSED
     assert "no firewall mark is free" in result.stderr
     assert "wg2 of reverse-tunnel/s2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("wg0", 7024),
+        ("home-tunnel0", 7028),
+        # Beyond 64 bits as a number
+        ("tunnel-homelab0", 7030),
+        ("reversetunnel01", 7026),
+    ],
+)
+def test_a_mark_is_derived_from_a_name_of_any_length(
+    machine: Machine, name: str, table: int
+) -> None:
+    """By that number, and always the same: lower bits are others', such as Tailscale's."""
+    tunnel = Tunnel(machine, name)
+    tunnel.install()
+    lines = tunnel.server_settings("10.1.0.4/24", tunnel.set_key(), "203.0.113.1:51820")
+    tunnel.call("interface", stdin=lines)
+    mark = machine.read(f"{tunnel.files}/mark")
+    assert mark == f"{1 << (table - 7000):#x} {table}\n"
