@@ -231,7 +231,8 @@ find_socket_match() {
   fi
   printf '*nat\n:%s - [0:0]\n-X %s\nCOMMIT\n' "$chain" "$chain" |
     iptables-restore --noflush -w 60 2>/dev/null || true
-  [[ $found == "$SOCKET_MATCH" ]] || write_file "$OWN/socket-match" "$found"$'\n'
+  # A note, too.
+  [[ $found == "$SOCKET_MATCH" ]] || (write_file "$OWN/socket-match" "$found"$'\n') || true
   SOCKET_MATCH=$found
 }
 
@@ -252,13 +253,14 @@ find_public_interface() {
       [[ -n $best ]] && ((metric >= best)) || best=$metric PUBLIC=$name
     done </proc/net/route
     if [[ -n $best ]]; then
+      # A note as well.
       [[ -e $OWN/public-interface && $(<"$OWN/public-interface") == "$PUBLIC" ]] ||
-        write_file "$OWN/public-interface" "$PUBLIC"$'\n'
+        (write_file "$OWN/public-interface" "$PUBLIC"$'\n') || true
     elif [[ ! -s $OWN/public-interface ]]; then
       refuse "this host has no default route to find the public interface by: set vps.publicInterface"
     fi
   fi
-  load_public_interface
+  [[ -n $best ]] || load_public_interface
 }
 
 # check_public_interface: at boot it may come later than the tunnel, but not when it is set up

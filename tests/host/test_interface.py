@@ -32,6 +32,20 @@ def test_a_change_is_made_on_the_running_interface(vps: Tunnel) -> None:
     assert "inet 10.9.0.1/16 " in machine.run("ip addr show wg0").stdout
 
 
+def test_a_note_that_cannot_be_written_keeps_no_tunnel_down(vps: Tunnel) -> None:
+    """A disk with an error is mounted read-only, and what was noted is another host's by now."""
+    machine = vps.machine
+    vps.call("interface", stdin=vps.vps_settings().replace("ens6", "auto"))
+    vps.put("https", HTTPS)
+    before = machine.run("iptables-save | grep -e '^-A'").stdout
+    machine.run(
+        f"wg-quick down wg0; cd {vps.files}; echo no >socket-match; echo lo >public-interface;"
+        " mount --bind /etc /etc; mount -o remount,ro,bind /etc; wg-quick up wg0"
+    )
+    assert machine.run("iptables-save | grep -e '^-A'").stdout == before
+    assert machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "1\n"
+
+
 def test_another_address_of_the_same_network_takes_effect(vps: Tunnel) -> None:
     """Deleting the first address of a network takes the others of it along."""
     vps.call("interface", stdin=vps.vps_settings("172.16.0.2/24"))
