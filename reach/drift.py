@@ -69,7 +69,7 @@ _HOST_WORDS = {
     "link": "switched off",
     "mtu": "MTU changed",
     "addresses": "addresses changed",
-    "routes": "routes missing",
+    "routes": "routes missing or changed",
     "forwarding": "forwarding switched off",
 }
 _RESOURCE_WORDS = {

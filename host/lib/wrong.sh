@@ -55,7 +55,11 @@ check_addresses() {
 check_ways() {
   [[ $(ip "-$FAMILY" route show table "$TABLE" 2>/dev/null) == "default dev $IFACE "* ]] || WRONG=routes
   has_rule "$TABLE" || WRONG=routes
-  ((FAMILY == 4)) || has_rule $((TABLE + LAST_WAY)) || WRONG=routes
+  if ((FAMILY == 4)); then
+    [[ $(<"$SYSCTL/conf/$IFACE/rp_filter") == 2 ]] || WRONG=routes
+  else
+    has_rule $((TABLE + LAST_WAY)) || WRONG=routes
+  fi
   want_way_out
   has_way_out || WRONG=routes
 }

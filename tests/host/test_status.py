@@ -279,6 +279,8 @@ def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
         ("ip link set wg0 down", [["link"], ["routes"]]),
         ("ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
         ("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
+        # Visitors' packets would be dropped: their addresses lead elsewhere.
+        ("echo 1 >/proc/sys/net/ipv4/conf/wg0/rp_filter", [["routes"]]),
     ],
 )
 def test_a_servers_way_back_to_visitors_that_is_gone_is_told_and_mended(
