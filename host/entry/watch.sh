@@ -21,15 +21,14 @@ readonly LOOK_EVERY
 readonly ANSWERS_WITHIN=2 # seconds
 
 # watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
-# flushed), and who listens ends then; so what was missed is looked for whenever listening begins.
+# flushed), and xtables-monitor ends then; so what was missed is looked for whenever listening begins.
 watch() {
   local source began quick=0 listeners='' addresses heard=''
   while :; do
     find_uptime
     began=$UPTIME
     exec {source}< <(events)
-    addresses=$(addresses)
-    "$HELPER" "$PROTOCOL" restore || true
+    put_back
     follow <&"$source"
     exec {source}<&-
     find_uptime
@@ -41,40 +40,55 @@ watch() {
 
 # follow: the events on standard input, until they end
 follow() {
-  local event status next=0
+  local event status until next=0
   while :; do
     status=0
     IFS= read -r -t "$LOOK_EVERY" event || status=$?
     ((status == 0 || status > 128)) || return 0
-    if ((status > 0)) || ! concerns_us "$event"; then
+    if ((status == 0)) && concerns_us "$event"; then
+      # What comes in one go is followed in one go; where it never ends, every second or two.
       find_uptime
-      ((UPTIME >= next)) || continue
-      next=$((UPTIME + ${LOOK_EVERY%.*}))
-      tunnel_is_up || start_anew
-      ask_vps
-      find_listeners
-      [[ $LISTENERS != "$listeners" ]] || continue
-      listeners=$LISTENERS
+      until=$((UPTIME + 1))
+      while IFS= read -r -t 0.2 event && find_uptime && ((UPTIME <= until)); do :; done
+      put_back
     fi
-    # What comes in one go is followed in one go.
-    while IFS= read -r -t 0.2 event; do :; done
-    addresses=$(addresses)
-    "$HELPER" "$PROTOCOL" restore || true
+    # Whatever comes, and however much of it.
+    find_uptime
+    ((UPTIME < next)) || look
   done
+}
+
+# look: at what has no events
+look() {
+  next=$((UPTIME + ${LOOK_EVERY%.*}))
+  tunnel_is_up || start_anew
+  ask_vps
+  find_listeners
+  [[ $LISTENERS != "$listeners" ]] || return 0
+  listeners=$LISTENERS
+  put_back
+}
+
+# put_back: what others took away
+put_back() {
+  addresses=$(addresses)
+  "$HELPER" "$PROTOCOL" restore || true
 }
 
 # events: of the firewall, of addresses, routes and rules, a line each; none of any, if there are none of
 # one. The legacy backend of iptables has none.
 events() {
   if [[ $(iptables --version) == *nf_tables* ]]; then stdbuf -oL xtables-monitor --event & fi
-  stdbuf -oL ip -o monitor address route rule &
+  # It goes on where the kernel has dropped some, and says so.
+  stdbuf -oL ip -o monitor address route rule 2>&1 &
   wait -n || true
   # shellcheck disable=SC2046 # numbers
   kill $(jobs -p)
 }
 
 # concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
-# server has other addresses than before or a rule less, or there is another way to somewhere
+# server has other addresses than before or a rule less, there is another way to somewhere, or events were
+# dropped
 concerns_us() {
   case ${1#Deleted } in
     *EVENT:*)
@@ -82,6 +96,7 @@ concerns_us() {
         [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]]
       ;;
     [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark && $1 == "Deleted "* ]] ;;
+    "netlink receive error"*) return 0 ;;
     # Many of these only renew one that is there.
     *" inet "* | *" inet6 "*) [[ -e $OWN/mark && $(addresses) != "$addresses" ]] ;;
     # What comes with every interface, such as that of a container

@@ -3,6 +3,8 @@
 Here by plain iptables, nft and ip; firewalld and Docker themselves do it in the lab.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.host.dual import CLIENT6, SERVER6, dual
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
-from tests.host.watched import watched
+from tests.host.watched import OF_ROUTES, watched
 from tests.host.world import SERVER, Call, World, call, world
 from tests.support import eventually
 
@@ -64,6 +66,56 @@ def test_flushes_of_hundreds_of_rules_are_made_up_for(vps: Tunnel) -> None:
         for _ in range(3):
             vps.machine.run("nft flush ruleset")
             eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
+
+
+OTHERS_RULES = "iptables -w -A OUTPUT -d 10.9.9.9; iptables -w -D OUTPUT -d 10.9.9.9"
+OTHERS_ROUTES = (
+    "ip route replace 10.7.0.0/16 via 203.0.113.1; ip route replace 10.7.0.0/16 via 203.0.113.2"
+)
+
+
+@pytest.mark.parametrize("changes", [OTHERS_RULES, OTHERS_ROUTES], ids=["rules", "routes"])
+def test_events_that_never_end_hold_nothing_up(vps: Tunnel, changes: str) -> None:
+    """Containers that come and go, a ban after the other; a line that comes and goes."""
+    vps.put("https", HTTPS)
+    machine = vps.machine
+    with watched(vps), again_and_again(machine, changes):
+        machine.run("iptables -w -t nat -F PREROUTING")
+        jumps = partial(machine.run, "iptables -w -t nat -S PREROUTING")
+        eventually(lambda: "RT-wg0-VISIT" in jumps().stdout, LONG, "our rules did not come back")
+        # Which has no event of its own
+        machine.run("ip link del wg0")
+        there = partial(machine.run, "test -e /sys/class/net/wg0", check=False)
+        eventually(lambda: there().status == 0, LONG, "no tunnel any more")
+
+
+@contextmanager
+def again_and_again(machine: Machine, changes: str) -> Iterator[None]:
+    """A line of bash over and over, about ten times a second."""
+    process = machine.start(f"while :; do {changes}; echo; sleep 0.1; done")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_is_taken_away_while_the_kernel_drops_events_comes_back_too() -> None:
+    """`ip monitor` goes on then, and what it still has to read may be nothing to follow."""
+    with dual() as ends, watched(ends.world.server):
+        server = ends.server
+        table = int(server.read("/etc/reverse-tunnel/wg0/mark").split()[1])
+        before = by_rule(server)
+        listener = "$(pgrep -f '^ip -o monitor')"
+        server.run(f"kill -STOP {listener}")
+        routes = "".join(f"route add 10.9.{n}.0/24 dev wg0\n" for n in range(250))
+        server.write("/run/routes", routes + routes.replace("add", "del"))
+        dropped = f"{OF_ROUTES} | awk '$9 > 0'"
+        server.run(f"while [[ ! $({dropped}) ]]; do ip -batch /run/routes; done")
+        server.run(f"ip rule del priority {table}; kill -CONT {listener}")
+        eventually(lambda: by_rule(server) == before, LONG, "it did not come back")
 
 
 def test_a_tunnel_that_is_down_is_not_brought_up(vps: Tunnel) -> None:

@@ -13,7 +13,7 @@ _LONG = 30.0  # seconds
 # The sockets that wait for events of the kernel: of netfilter; and of addresses and routes of both
 # families, which nobody else does there, by the groups that they have joined.
 _OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
-_OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
+OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def watched(
         f"RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch", env
     )
     try:
-        for waiting in (_OF_NETFILTER, _OF_ROUTES):
+        for waiting in (_OF_NETFILTER, OF_ROUTES):
             eventually(partial(_said, machine, waiting), _LONG, "nobody listens")
         yield
     finally:
