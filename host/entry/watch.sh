@@ -9,6 +9,8 @@
 # - Another port of sshd's, which the VPS's firewall must let in.
 # - The rules by which a server's answers find back to the tunnel: systemd-networkd takes those of others
 #   away whenever it is restarted, as by an upgrade of systemd's.
+# - The switches by which packets are passed on, which others set for the whole host: a VPN that goes, a
+#   hardening file.
 # - An interface that is gone: where WireGuard is a program, that may have been killed, for want of memory.
 # - On a server, a VPS that answers no more: the packet that asks it is what makes WireGuard notice and
 #   shake hands anew, within seconds. If it is a name that leads there, it may lead elsewhere by now.
@@ -75,20 +77,20 @@ put_back() {
   "$HELPER" "$PROTOCOL" restore || true
 }
 
-# events: of the firewall, of addresses, routes and rules, a line each; none of any, if there are none of
-# one. The legacy backend of iptables has none.
+# events: of the firewall, of addresses, routes, rules and switches, a line each; none of any, if there are
+# none of one. The legacy backend of iptables has none.
 events() {
   if [[ $(iptables --version) == *nf_tables* ]]; then stdbuf -oL xtables-monitor --event & fi
   # It goes on where the kernel has dropped some, and says so.
-  stdbuf -oL ip -o monitor address route rule 2>&1 &
+  stdbuf -oL ip -o monitor address route rule netconf 2>&1 &
   wait -n || true
   # shellcheck disable=SC2046 # numbers
   kill $(jobs -p)
 }
 
 # concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
-# server has other addresses than before or a rule less, there is another way to somewhere, or events were
-# dropped
+# server has other addresses than before or a rule less, a switch of ours is off, there is another way to
+# somewhere, or events were dropped
 concerns_us() {
   case ${1#Deleted } in
     *EVENT:*)
@@ -97,6 +99,13 @@ concerns_us() {
       ;;
     [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark && $1 == "Deleted "* ]] ;;
     "netlink receive error"*) return 0 ;;
+    # IPv6 has one for the host; those of its interfaces are put back by ourselves.
+    "inet6 "*) [[ $1 == "inet6 all forwarding off"* && -e $RUN/$IFACE.up6 ]] ;;
+    "inet $IFACE rp_filter "*) [[ -e $OWN/mark && $1 != *" loose"* ]] ;;
+    "inet "*)
+      [[ $1 =~ ^inet\ ([^ ]+)\ forwarding\ off && -e $RUN/$IFACE.up ]] &&
+        [[ " $IFACE $(<"$RUN/$IFACE.up") " == *" ${BASH_REMATCH[1]} "* ]]
+      ;;
     # Many of these only renew one that is there.
     *" inet "* | *" inet6 "*) [[ -e $OWN/mark && $(addresses) != "$addresses" ]] ;;
     # What comes with every interface, such as that of a container

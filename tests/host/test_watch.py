@@ -6,6 +6,7 @@ Here by plain iptables, nft and ip; firewalld and Docker themselves do it in the
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 
 import pytest
 
@@ -201,6 +202,69 @@ def last_of(ends: World) -> str:
 
 
 FORWARDING = "/proc/sys/net/ipv4/conf/{}/forwarding"
+
+# By which a VPN's usual PostUp and PostDown go, or by a file for sysctl that hardens a host.
+SWITCHED_OFF = (
+    "sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv4.ip_forward=0",
+    "sysctl -qw net.ipv4.conf.ens6.forwarding=0",
+    "sysctl -qw net.ipv6.conf.all.forwarding=0",
+)
+STRICT = "sysctl -qw net.ipv4.conf.wg0.rp_filter=1"
+
+
+def switches(machine: Machine) -> str:
+    """Those by which a host passes packets on."""
+    return machine.run("sysctl net.ipv{4,6}.conf.{all,ens6,wg0}.forwarding").stdout
+
+
+def test_forwarding_that_others_switch_off_is_switched_on_again() -> None:
+    """And no more of it than was on before."""
+    with dual() as ends, watched(ends.vps):
+        machine = ends.vps.machine
+        before = switches(machine)
+        for harm in SWITCHED_OFF:
+            machine.run(harm)
+            eventually(lambda: switches(machine) == before, LONG, f"after {harm}")
+
+
+def test_a_filter_that_drops_visitors_packets_is_loosened_again() -> None:
+    with world() as ends, watched(ends.server):
+        machine = ends.server.machine
+        name = "/proc/sys/net/ipv4/conf/wg0/rp_filter"
+        for _ in range(2):  # the first may be mended by the watcher's own start
+            machine.run(STRICT)
+            eventually(lambda: machine.read(name) == "2\n", LONG, "it stays strict")
+
+
+def test_what_is_switched_by_ourselves_is_nothing_to_follow() -> None:
+    """Else each mending would be the reason for the next. Nor are others' switches."""
+    with dual() as ends:
+        vps, server = ends.vps, ends.world.server
+        for tunnel, harms in ((vps, SWITCHED_OFF), (server, [STRICT])):
+            others = "ip link add veth1 type veth peer veth2; ip link del veth1"
+            others += "; sysctl -qw net.ipv4.conf.{default,lo}.{forwarding,rp_filter}={1,0}"
+            assert followed(tunnel, "; ".join(harms))
+            assert not followed(tunnel, f"{tunnel.folder}/reverse-tunnel 1 restore; {others}")
+
+
+def followed(tunnel: Tunnel, command: str) -> list[str]:
+    """The kernel's events of switches, while a command runs, that concern the tunnel."""
+    machine = tunnel.machine
+    process = machine.start("exec stdbuf -oL ip -o monitor netconf")
+    listens = "awk '$2 == 0 && $4 ~ /^118/' /proc/net/netlink"
+    eventually(lambda: machine.run(listens).stdout, LONG, "nobody listens")
+    machine.run(f"{command}; sysctl -qw net.ipv4.conf.lo.proxy_arp={{1,0}}")
+    assert process.stdout is not None
+    events = takewhile(lambda line: "lo proxy_neigh on" not in line, process.stdout)
+    concerning = machine.run(
+        f"IFACE={tunnel.name} OWN={tunnel.files} ETC=${{OWN%/*}} RUN=/run/reverse-tunnel;"
+        f" source <(sed -n '/^concerns_us() {{/,/^}}/p' {tunnel.folder}/reverse-tunnel);"
+        ' while IFS= read -r event; do ! concerns_us "$event" || echo "$event"; done',
+        stdin="".join(events),
+    )
+    process.kill()
+    process.communicate()
+    return concerning.stdout.splitlines()
 
 
 def test_a_public_interface_that_comes_later_than_the_tunnel(machine: Machine) -> None:
