@@ -24,18 +24,22 @@ _WRONG_USAGE = 2
 _INTERRUPTED = 130  # as shells say it
 
 
-def main(command: Callable[[Lab, Sequence[str]], int], failed: int = 1) -> NoReturn:
+def main(
+    command: Callable[[Lab, Sequence[str]], int], failed: int = 1, alone: str = ""
+) -> NoReturn:
     """Run `command` with this program's arguments on the lab that the environment names; exit.
 
     Args:
         command: one of the functions below.
         failed: the exit status when the lab fails.
+        alone: what the program is called, if it takes no arguments; with any, it does nothing.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     lab = Lab(os.environ.get("REVERSE_TUNNEL_LAB") or DEFAULT_NAME)
     try:
-        status = command(lab, sys.argv[1:])
+        words = sys.argv[1:]
+        status = _usage(alone) if alone and words else command(lab, words)
     except (HostError, LabError, SandboxError, StepError) as error:
         say(str(error))
         status = failed

@@ -27,6 +27,7 @@ from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import CLIENT, SERVER, VPS, Call, call, serve
+from tests.support import eventually
 
 GONE = {"-", "closed"}  # of a connection that was open
 SHUT = {"-", "closed", "refused"}  # of one that never was
@@ -479,6 +480,9 @@ def test_a_stack_that_gives_it_up_is_as_if_it_had_never_had_it(vps: Tunnel) -> N
 def test_without_ipv6_in_the_stack_nothing_is_done_about_it(machine: Machine) -> None:
     state = "ip6tables-save | grep -v '^#'; ip -6 rule; ip -6 route show table all | grep -v wg0;"
     state += "grep -H '' /proc/sys/net/ipv6/conf/{all,ens6}/{forwarding,accept_ra,disable_ipv6}"
+    # The kernel has a route to an address of its own when it knows that nobody else has it.
+    own = "ip -6 address show dev ens6 scope link -tentative"
+    eventually(lambda: machine.run(own).stdout, 30, "no address of the link")
     before = machine.run(state).stdout
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()

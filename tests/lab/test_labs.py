@@ -206,6 +206,23 @@ def test_lab_reboot_reboots(lab: Lab) -> None:
     assert vps.run("ls /run/before", check=False).returncode != 0
 
 
+@pytest.mark.parametrize("program", ["up", "down", "demo", "prepare"])
+def test_who_asks_a_program_for_help_gets_its_usage_and_nothing_else(
+    tmp_path: Path, program: str
+) -> None:
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "cache"), "PURGE": "1"}
+    (tmp_path / "cache").mkdir()
+    done = subprocess.run(
+        [CHECKOUT / "lab" / program, "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, f"usage: lab/{program}\n")
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
+
+
 def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     (cache / "image-1").mkdir(parents=True)
