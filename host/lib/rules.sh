@@ -309,7 +309,8 @@ read_rules() {
       "-A RT-"*) ;;
       "-A "*" -j RT-"*)
         chain=${line##* } rest=${line#-A } rest=${rest%% *} place="$table $rest $chain"
-        is_ours "$chain" || continue
+        # One with a condition is not of our making, and would not go by its name.
+        is_ours "$chain" && [[ $line == "-A $rest -j $chain" ]] || continue
         ENDS["$table $rest"]=$chain
         if [[ $foreign == *" $rest "* ]]; then
           JUMPS[$place]+=" later"

@@ -1,7 +1,8 @@
 # Unit: what the tunnel's unit is told beside its distribution's file, from its next start on.
 #
 # It tries again where its start has failed, as at boot, when a home router's name server may say that
-# there is no such name.
+# there is no such name. Before each it takes away what one that was killed has left of the interface, which
+# wg-quick would refuse to make.
 #
 # Where the kernel has no WireGuard, a program is the tunnel, and gets limits. It holds packets in
 # large buffers, by the hundred, and under load grows to hundreds of megabytes before it tidies up:
@@ -18,6 +19,7 @@ write_drop_in() {
   local text now='' kib processors
   text="# Written by reverse-tunnel; changes here are overwritten."$'\n'"[Unit]"$'\n'
   text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'
+  text+="ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"$'\n'
   if may_start_again; then text+="Restart=on-failure"$'\n'"RestartSec=$AGAIN_AFTER"$'\n'; fi
   if ! kernel_has_wireguard; then
     kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo)

@@ -332,6 +332,19 @@ def test_a_ban_before_ours_stays_there(vps: Tunnel) -> None:
     assert forward_chain(vps)[0] == "-A FORWARD -j RT-wg0-FWD"
 
 
+def test_a_jump_to_ours_under_a_condition_is_somebodys_own(vps: Tunnel) -> None:
+    jump = "-A FORWARD -i ens6 -j RT-wg0-FWD"
+    vps.machine.run(f"iptables {jump}")
+    vps.put("https", HTTPS)
+    vps.call("restore")
+    assert forward_chain(vps) == ["-A FORWARD -j RT-wg0-FWD", jump]
+    assert "chain.RT-wg0-FWD=ok" in vps.call("facts").stdout
+    # Without one it is a second one of ours.
+    vps.machine.run("iptables -A FORWARD -j RT-wg0-FWD")
+    vps.call("restore")
+    assert forward_chain(vps) == ["-A FORWARD -j RT-wg0-FWD", jump]
+
+
 def forward_chain(vps: Tunnel) -> list[str]:
     return vps.machine.run("iptables -S FORWARD").stdout.splitlines()[1:]
 

@@ -92,6 +92,24 @@ for word in "$@"; do [[ $word != --unit=* ]] || echo "${word#*=}" >>/run/units; 
 """
 
 
+def test_a_tunnel_whose_wg_quick_file_somebody_has_removed_goes_all_the_same(
+    machine: Machine,
+) -> None:
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.put("web", "tcp 80 -> 172.16.0.4:8080")
+    machine.run("rm /etc/wireguard/wg0.conf")
+    tunnel.call("uninstall")
+    assert snapshot(machine) == before
+    # One of somebody's own stays.
+    machine.run("mkdir -p /etc/wireguard; ip link add wg0 type veth peer name wg0-else")
+    machine.write("/etc/wireguard/wg0.conf", "[Interface]\n")
+    tunnel.install(check=False)
+    tunnel.call("uninstall", check=False)
+    assert machine.run("ip link show wg0; cat /etc/wireguard/wg0.conf").status == 0
+
+
 def test_who_logs_in_by_the_tunnel_hears_that_all_is_well_before_it_goes() -> None:
     """To whatever address: the tunnel may be a client's way out. Other logins see the end."""
     inside6, laptop6 = "fd5c:91e2:7a3b::1", "fd5c:91e2:7a3b::a"

@@ -18,6 +18,8 @@ def test_a_start_that_failed_is_tried_again_and_again(machine: Machine) -> None:
     Tunnel(machine).set_up_vps()
     lines = machine.read(DROP_IN).splitlines()
     assert {"StartLimitIntervalSec=0", "Restart=on-failure", "RestartSec=15"} <= {*lines}
+    # See tests/lab/test_healing.py for what it does.
+    assert any(line.startswith("ExecStartPre=-") for line in lines)
     assert lines.index("[Unit]") < lines.index("StartLimitIntervalSec=0")
     assert lines.index("[Service]") < lines.index("Restart=on-failure")
 

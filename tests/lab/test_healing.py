@@ -102,6 +102,15 @@ def test_the_vps_loses_its_power_and_then_knows_no_way_in(
     assert not ports_of_servers(lab) & before
 
 
+def test_a_start_that_was_killed_leaves_an_interface(lab: Lab) -> None:
+    """Which wg-quick would refuse to make, each time the unit tries again."""
+    vps = lab.host("vps")
+    vps.run("systemctl stop wg-quick@wg0; ip link add wg0 type veth peer name wg0-else")
+    vps.run("systemctl start wg-quick@wg0")
+    assert vps.run("systemctl is-active wg-quick@wg0").stdout == "active\n"
+    visit(lab, "a start beside an interface of its name")
+
+
 def test_the_vps_gets_another_address(lab: Lab, stack: Deployment) -> None:
     """Its provider moves it, and its name leads there. It stays the same machine."""
     vps = lab.host("vps")
