@@ -10,6 +10,7 @@ import pytest
 from tests.host.guarded import Guarded, guarded, guards
 from tests.host.machine import Machine
 from tests.host.tunnel import REFUSED, Tunnel, rules_of
+from tests.symptoms import symptom
 
 NATIVE = "tcp dport 8999 dnat to 10.2.2.2:80"
 HTTP = "tcp 80 -> 172.16.0.4:8080"
@@ -42,6 +43,7 @@ def native(machine: Machine) -> Tunnel:
     return tunnel
 
 
+@symptom("`pulumi up` says that iptables can't show what is in a table")
 def test_a_change_is_not_made_blindly_and_says_what_to_do(native: Tunnel) -> None:
     before = native.machine.run("nft list ruleset").stdout
     for verb in ("put-forward more", "remove-forward http", "restore", "status"):
