@@ -286,11 +286,11 @@ is_ours() { [[ $1 == "RT-$IFACE-"* && ${1#"RT-$IFACE-"} =~ ^[A-Z0-9]+$ ]]; }
 # read_rules [unseen-too]: what the firewall holds of this tunnel, of the family in use; fails if anything is
 # in a table of which nothing is seen, unless those are wanted as UNSEEN
 read_rules() {
-  local line table='' chain rest place name foreign=
-  local -a saved
+  local saved line table='' chain rest place name foreign=
   PRESENT=() JUMPS=() ENDS=() TAGGED=() UNSEEN=()
-  mapfile -t saved < <("$IPTABLES-save" || echo failed)
-  for line in "${saved[@]}"; do
+  saved=$("$IPTABLES-save") || fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host"
+  split_lines "$saved"
+  for line in "${SPLIT[@]}"; do
     case $line in
       '*'*) table=${line#\*} foreign= ;;
       ":RT-$IFACE-"*)
@@ -335,7 +335,6 @@ read_rules() {
         [[ ${1-} == unseen-too ]] || fail "$SAID"
         UNSEEN+=("$table")
         ;;
-      failed) fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host" ;;
     esac
   done
 }

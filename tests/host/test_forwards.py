@@ -320,6 +320,16 @@ def test_a_thousand_forwards_are_one_commit_at_boot(vps: Tunnel) -> None:
     assert found["f500"] == "tcp 9 -> 172.16.0.4:9"
 
 
+def test_rules_that_cannot_be_read_are_said(vps: Tunnel) -> None:
+    failing = "printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/iptables-save"
+    vps.machine.run(f"{failing}; chmod 755 /usr/local/sbin/iptables-save")
+    failed = vps.put("web", "tcp 443 -> 172.16.0.4:8081", check=False)
+    assert failed.status == 1
+    assert "iptables-save failed: see what 'iptables-save' says on this host" in failed.stderr
+    vps.machine.run("rm /usr/local/sbin/iptables-save")
+    assert vps.forwards() == []
+
+
 def test_a_ban_before_ours_stays_there(vps: Tunnel) -> None:
     """Whoever is banned shall not get in by a forward, whatever is changed meanwhile."""
     ban = "-A FORWARD -s 198.51.100.66/32 -j DROP"
