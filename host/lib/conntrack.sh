@@ -10,39 +10,68 @@
 # A call of conntrack walks through all entries of the host, and there may be thousands, each of another
 # visitor: so flows are ended by as few calls as can tell them from those that go on.
 
-# The halves of an entry: how the first packet came in, and how the answer goes. Each is counted where
-# the host keeps accounts (nf_conntrack_acct).
-readonly FLOW="^(tcp|udp) .* src=([^ ]+) dst=([^ ]+) sport=[0-9]+ dport=([0-9]+) \
-(packets=[0-9]+ bytes=[0-9]+ )?(\[UNREPLIED\] )?\
-src=([^ ]+) dst=([^ ]+) sport=([0-9]+) "
+# Single flows are read by awk: a flood of made-up visitors leaves tens of thousands, for which bash took
+# minutes. Bash goes through ways alone.
+
+# For awk, with words parted by "=", too: where the halves of an entry begin, how the first packet came in,
+# and how the answer goes. Each is "src ADDRESS dst ADDRESS sport PORT dport PORT".
+# shellcheck disable=SC2016 # awk's own
+readonly HALVES='{
+  for (one = 3; one < NF && $one != "src";) one++
+  for (two = one + 4; two < NF && $two != "src";) two++
+}'
 
 # The way of a flow, "protocol destination port source source-port", is what a forward decides; its
 # ends, "visitor way-back", are whom it serves and as whom.
-declare -A FLOWS=() # way -> ends, one a line
+declare -A FLOWS=() # way -> ends, each once and with a comma after it
+MIXED=()            # for end_visitors: ways of which some flows go on
 
 # list_flows OPTION...: conntrack's lines, of the family in use
 list_flows() { conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true; }
 
-# read_flows: such lines on standard input, added to FLOWS, each once
+# read_flows RANGES OTHERS OPTION...: of the family in use, into FLOWS: those that first went to one of
+# these ports (all, if there are none), but those of the visitors OTHERS
 read_flows() {
-  local line way ends
-  local -A seen=()
-  while IFS= read -r line; do
-    [[ $line =~ $FLOW ]] || continue
-    way="${BASH_REMATCH[1]} ${BASH_REMATCH[3]} ${BASH_REMATCH[4]} ${BASH_REMATCH[7]} ${BASH_REMATCH[9]}"
-    ends="${BASH_REMATCH[2]} ${BASH_REMATCH[8]}"
-    [[ -z ${seen["$way $ends"]-} ]] || continue
-    seen["$way $ends"]=1
-    FLOWS[$way]+=$ends$'\n'
-  done
+  local listed i
+  listed=$(list_flows "${@:3}" | awk -F '[ =]+' -v ranges="$1" -v others="$2" "$HALVES"'
+    BEGIN {
+      count = split(ranges, range, " ")
+      for (i = 1; i <= count; i++) {
+        split(range[i], bound, "-")
+        first[i] = bound[1] + 0
+        last[i] = bound[2] + 0
+      }
+      for (i = split(others, word, " "); i > 0; i--) other[word[i]] = 1
+    }
+    ($1 == "tcp" || $1 == "udp") && $two == "src" {
+      visitor = $(one + 1)
+      port = $(one + 7) + 0
+      for (i = 1; i <= count && (port < first[i] || port > last[i]);) i++
+      if (visitor in other || (count && i > count)) next
+      way = $1 " " $(one + 3) " " port " " $(two + 1) " " $(two + 5)
+      ends = visitor " " $(two + 3)
+      if (!seen[way, ends]++) end[way, ++number[way]] = ends
+    }
+    END {
+      for (way in number) {
+        print way
+        for (i = 1; i <= number[way]; i++) printf "%s,", end[way, i]
+        print ""
+      }
+    }')
+  split_lines "$listed"
+  for ((i = 0; i < ${#SPLIT[@]}; i += 2)); do FLOWS[${SPLIT[i]}]=${SPLIT[i + 1]}; done
 }
 
 # end_flows OPTION...: those of the way that was read (proto dst port source sport), or some of them
 end_flows() {
+  local -a by_tunnel=()
+  # On a server others to the same host pass through without us.
+  [[ ${SETTING[role]} != server ]] || by_tunnel=(--mark "$MARK/$MARK")
   step ending-flows
   # It fails when the last one ended by itself just now.
   conntrack -D -f "ipv$FAMILY" -p "$proto" --orig-dst "$dst" --orig-port-dst "$port" \
-    --reply-src "$source" --reply-port-src "$sport" "$@" >/dev/null 2>&1 || true
+    --reply-src "$source" --reply-port-src "$sport" "${by_tunnel[@]}" "$@" >/dev/null 2>&1 || true
 }
 
 # retire_flows TEXT...: of these forwards' ports, those flows that no forward has (any more)
@@ -57,10 +86,10 @@ retire_flows() {
       for proto in ${PICKED[0]:+$PROTOS}; do ports["$family $proto"]+=" $PORT-$PORT_END"; done
     done
   done
-  FLOWS=()
+  FLOWS=() MIXED=()
   for key in "${!ports[@]}"; do
     use_family "${key% *}"
-    read_flows < <(list_flows_to "${key#* }" "${ports[$key]# }")
+    read_flows_to "${key#* }" "${ports[$key]# }"
   done
   use_family 4
   ((${#FLOWS[@]})) || return 0
@@ -74,6 +103,7 @@ retire_flows() {
       for way in "${!FLOWS[@]}"; do retire_way "$way"; done
     done
   done
+  end_visitors
   use_family 4
 }
 
@@ -93,7 +123,7 @@ retire_untranslated() {
   done
   [[ -n $ranges ]] || return 0
   FLOWS=()
-  read_flows < <(list_flows_to udp "${ranges# }")
+  read_flows_to udp "${ranges# }"
   for way in "${!FLOWS[@]}"; do
     read -r proto dst port source sport <<<"$way"
     [[ $dst != "$source" ]] || ! is_visited "$dst" || end_flows
@@ -103,37 +133,21 @@ retire_untranslated() {
 # is_visited ADDRESS: whether visitors come to it: one of this host's, but not loopback or the tunnel's
 is_visited() { [[ $1 != 127.* && $1 != ::1 ]] && ! is_own "$1" && is_local "$1"; }
 
-# list_flows_to PROTOCOL RANGES: of the family in use, those that first went to one of these ports
-list_flows_to() {
+# read_flows_to PROTOCOL RANGES: of the family in use, into FLOWS: those that first went to one of these ports
+read_flows_to() {
   local -a narrowed=(-p "$1")
-  # On a server those that came in by the tunnel; others to the same host pass through without us.
+  # On a server those that came in by the tunnel.
   [[ ${SETTING[role]} != server ]] || narrowed+=(--mark "$MARK/$MARK")
-  # It knows single ports; and there may be many flows, which a shell reads slowly.
+  # It knows single ports.
   [[ $2 == *" "* || ${2%-*} != "${2#*-}" ]] || narrowed+=(--orig-port-dst "${2%-*}")
-  list_flows "${narrowed[@]}" | awk -v ranges="$2" '
-    BEGIN {
-      count = split(ranges, range, " ")
-      for (i = 1; i <= count; i++) {
-        split(range[i], end, "-")
-        first[i] = end[1] + 0
-        last[i] = end[2] + 0
-      }
-    }
-    match($0, / dport=[0-9]+/) {
-      port = substr($0, RSTART + 7, RLENGTH - 7) + 0
-      for (i = 1; i <= count; i++)
-        if (port >= first[i] && port <= last[i]) {
-          print
-          next
-        }
-    }'
+  read_flows "$2" "" "${narrowed[@]}"
 }
 
 # retire_way WAY: its flows that are nobody's now, if it is of the family in use, of one of protos, of the
 # ports from first to last and of a target in to
 retire_way() {
-  local proto dst port source sport ends=${FLOWS[$1]}
-  local -a by_tunnel=()
+  local proto dst port source sport ends
+  local -a may
   # First, since there may be thousands, and each is asked for each forward.
   [[ $1 =~ ^([a-z]+)\ [^\ ]+\ ([0-9]+)\  && " $protos " == *" ${BASH_REMATCH[1]} "* ]] || return 0
   ((BASH_REMATCH[2] >= first && BASH_REMATCH[2] <= last)) || return 0
@@ -141,7 +155,6 @@ retire_way() {
   in_use "$dst" || return 0
   if [[ ${SETTING[role]} == server ]]; then
     [[ ,$to, == *",$dst,"* ]] || return 0
-    by_tunnel=(--mark "$MARK/$MARK")
   elif [[ $dst == "$source" ]]; then
     # Not translated: answered by this host itself, until a forward took the port.
     ! is_taken || ! is_visited "$dst" || end_flows
@@ -151,89 +164,119 @@ retire_way() {
     [[ ,$to, == *",$source,"* ]] || is_inside "$source" || return 0
   fi
   # What becomes of them is the same by every other forward's text.
+  ends=${FLOWS[$1]}
   unset -v "FLOWS[$1]"
   find_claimants
-  if ((${#MAY_AS[@]})); then
-    retire_visitors "$ends"
+  if ((${#may[@]})); then
+    MIXED+=("${may[@]}" "peers $NETWORK" "way $FAMILY $1" "ends $ends")
   else
-    end_flows "${by_tunnel[@]}"
+    end_flows
   fi
 }
 
-# find_claimants: who may have flows by the way that was read, as CLAIMS say: the bounds of their
-# addresses, and as whom the target sees them
+# find_claimants: who may have flows by the way that was read, as CLAIMS say, each "SOURCE-ADDRESS NETWORK",
+# into may
 find_claimants() {
-  local claim protocol begin end targets tport source_address from network
-  MAY_FIRST=() MAY_LAST=() MAY_AS=()
+  local claim protocol begin end targets tport source_address from
+  may=()
   for claim in "${CLAIMS[@]}"; do
     read -r protocol begin end targets tport source_address from <<<"$claim"
     [[ $protocol == "$proto" && ,$targets, == *",$source,"* ]] || continue
     ((port >= begin && port <= end && sport - tport == port - begin)) || continue
     pick "${from:-0.0.0.0/0,::/0}"
-    for network in "${PICKED[@]}"; do
-      network_bounds "$network"
-      MAY_FIRST+=("$FIRST") MAY_LAST+=("$LAST") MAY_AS+=("$source_address")
-    done
+    may+=("${PICKED[@]/#/"$source_address "}")
   done
 }
 
-# retire_visitors LINES: of the way's flows, by their ends, those that nobody has who may
-#
-# By whole networks, as wide as they can be without anybody who may. One of these, who has come by
-# another way back (sourceAddress was changed), must be told from itself: exactly.
-retire_visitors() {
-  local visitor back digits wide i
-  local -a ended_first=() ended_last=()
-  while read -r visitor back; do
-    [[ -n $visitor ]] || continue
-    digits_of "$visitor"
-    digits=$DIGITS
-    for i in "${!ended_first[@]}"; do
-      [[ $digits < ${ended_first[i]} || $digits > ${ended_last[i]} ]] || continue 2
-    done
-    ! is_claimed || continue
-    if widen; then
-      ended_first+=("$FIRST") ended_last+=("$LAST")
-      end_flows "${by_tunnel[@]}" --orig-src "$wide"
+# end_visitors: of the ways that are MIXED, the flows that nobody has who may
+end_visitors() {
+  local found line family proto dst port source sport visitor back
+  ((${#MIXED[@]})) || return 0
+  found=$(printf '%s\n' "${MIXED[@]}" | find_visitors)
+  split_lines "$found"
+  for line in "${SPLIT[@]}"; do
+    read -r family proto dst port source sport visitor back <<<"$line"
+    use_family "$family"
+    if [[ -n $back ]]; then
+      end_flows --orig-src "$visitor" --reply-dst "$back"
     else
-      end_flows "${by_tunnel[@]}" --orig-src "$visitor" --reply-dst "$back"
+      network_bounds "$visitor"
+      address_of "$FIRST"
+      end_flows --orig-src "$ADDRESS/${visitor#*/}"
     fi
-  done <<<"$1"
+  done
 }
 
-# is_claimed: whether the visitor that was read is one who may, by its way back
-is_claimed() {
-  local i
-  for i in "${!MAY_AS[@]}"; do
-    [[ ! $digits < ${MAY_FIRST[i]} && ! $digits > ${MAY_LAST[i]} ]] || continue
-    # A peer's way back to itself is masqueraded in any case.
-    [[ ${MAY_AS[i]} == client && $back == "$visitor" ]] ||
-      [[ ${MAY_AS[i]} == tunnel && $back != "$visitor" ]] ||
-      is_inside "$visitor" || continue
-    return 0
-  done
-  return 1
-}
-
-# widen: the widest network around the visitor that was read without peers and anybody who may, into
-# wide, and its bounds into FIRST and LAST; false if the visitor is such a one
-widen() {
-  local length i
-  local -a stay_first=("${MAY_FIRST[@]}") stay_last=("${MAY_LAST[@]}")
-  if [[ -n $NETWORK ]]; then
-    network_bounds "$NETWORK"
-    stay_first+=("$FIRST") stay_last+=("$LAST")
-  fi
-  for ((length = 1; length <= WHOLE; length++)); do
-    network_bounds "$visitor/$length"
-    for i in "${!stay_first[@]}"; do
-      [[ $FIRST > ${stay_last[i]} || $LAST < ${stay_first[i]} ]] || continue 2
-    done
-    address_of "$FIRST"
-    wide=$ADDRESS/$length
-    return 0
-  done
-  return 1
+# find_visitors: from the lines of MIXED, whose flows to end, each "FAMILY WAY VISITOR/LENGTH" or
+# "FAMILY WAY VISITOR WAY-BACK"
+#
+# By whole networks, as wide as they can be without a peer or anybody who may. One of these, who has come
+# by another way back (sourceAddress was changed), must be told from itself: exactly.
+#
+# An address is written in bits, a network is as many of them as it is long, and all beginnings of those
+# that stay are kept: so a visitor costs the same however many networks and other visitors there are.
+find_visitors() {
+  awk '
+    BEGIN {
+      split("0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1011 1100 1101 1110 1111", bits_of_digit, " ")
+      zeros = sprintf("%0128d", 0)
+      another["client"] = "tunnel"
+      another["tunnel"] = "client"
+    }
+    /^(client|tunnel|peers) ./ {
+      split($2, part, "/")
+      network = substr(bits_of(part[1]), 1, part[2])
+      stays[$1, network] = 1
+      for (size = 0; size <= part[2]; size++) beginning[substr(network, 1, size)] = 1
+    }
+    /^way / { way = substr($0, 5) }
+    /^ends / {
+      # Not by fields, of which some awks have room for a few thousand.
+      count = split(substr($0, 6), ends, ",")
+      for (i = 1; i < count; i++) {
+        split(ends[i], end, " ")
+        judge(end[1], end[2])
+      }
+      split("", stays)
+      split("", beginning)
+      split("", ended)
+    }
+    function judge(visitor, back, bits, as, size, network, peer, other) {
+      bits = bits_of(visitor)
+      as = back == visitor ? "client" : "tunnel"
+      for (size = 0; size <= length(bits); size++) {
+        network = substr(bits, 1, size)
+        if (!(network in beginning)) break
+        if ((as, network) in stays) return
+        if (("peers", network) in stays) peer = 1
+        if ((another[as], network) in stays) other = 1
+        # The way back of a peer to itself is masqueraded in any case.
+        if (peer && other) return
+      }
+      if (peer || other) print way, visitor, back
+      else if (!ended[network]++) print way, visitor "/" size
+    }
+    function bits_of(address, part, i, bits, rest) {
+      if (address ~ /:/) {
+        i = index(address, "::")
+        if (!i) return bits_of_groups(address)
+        bits = bits_of_groups(substr(address, 1, i - 1))
+        rest = bits_of_groups(substr(address, i + 2))
+        return bits substr(zeros, 1, 128 - length(bits) - length(rest)) rest
+      }
+      split(address, part, ".")
+      for (i = 1; i <= 4; i++) bits = bits bits_of_digit[int(part[i] / 16) + 1] bits_of_digit[part[i] % 16 + 1]
+      return bits
+    }
+    function bits_of_groups(groups, part, i, count, digit, bits) {
+      count = split(groups, part, ":")
+      for (i = 1; i <= count; i++) {
+        part[i] = substr("000" part[i], length(part[i]))
+        for (digit = 1; digit <= 4; digit++)
+          bits = bits bits_of_digit[index("0123456789abcdef", substr(part[i], digit, 1))]
+      }
+      return bits
+    }'
 }
 
 # is_taken: whether one of CLAIMS has the port of the way that was read
@@ -262,7 +305,7 @@ end_strangers_flows() {
 }
 
 end_strangers_family_flows() {
-  local name address way own=' ' reached=' '
+  local name address way proto dst port source sport own=' ' reached=' '
   find_outside
   while read -r _ name _ address _; do
     own+="${address%/*} "
@@ -270,17 +313,17 @@ end_strangers_family_flows() {
   done < <(ip "-$FAMILY" -o address show)
   FLOWS=()
   # Answered ones alone: others are no known ones, and a port scan would make a way of every port.
-  read_flows < <(list_flows -p tcp --status ASSURED)
-  read_flows < <(list_flows -p udp --status SEEN_REPLY)
+  # What this host has begun itself is left alone.
+  read_flows "" "$own" -p tcp --status ASSURED
+  read_flows "" "$own" -p udp --status SEEN_REPLY
   for way in "${!FLOWS[@]}"; do
-    is_let_in "$way" || end_way "$way"
+    read -r proto dst port source sport <<<"$way"
+    is_let_in || end_flows
   done
 }
 
-# is_let_in WAY: by the firewall, whoever comes
+# is_let_in: by the firewall, whoever comes by the way that was read
 is_let_in() {
-  local proto dst source sport
-  read -r proto dst _ source sport <<<"$1"
   [[ $reached == *" $dst "* ]] || return 0
   # As it is after translation, which is what the firewall sees.
   if [[ $own == *" $source "* ]]; then
@@ -293,17 +336,6 @@ is_let_in() {
     [[ $(ip "-$FAMILY" -o route get "$source" 2>/dev/null) =~ \ dev\ ([^ ]+) ]] &&
       [[ " $IFACE ${OTHER_TUNNELS[*]} " == *" ${BASH_REMATCH[1]} "* ]]
   fi
-}
-
-# end_way WAY: its flows, unless all of them are this host's own
-end_way() {
-  local proto dst port source sport visitor
-  read -r proto dst port source sport <<<"$1"
-  while read -r visitor _; do
-    [[ -n $visitor && $own != *" $visitor "* ]] || continue
-    end_flows
-    return
-  done <<<"${FLOWS[$1]}"
 }
 
 # retire_all_flows: visitors' connections must not linger on as if their forwards were there
@@ -321,7 +353,7 @@ retire_family_flows() {
     return 0
   fi
   FLOWS=()
-  read_flows < <(list_flows --dst-nat)
+  read_flows "" "" --dst-nat
   for way in "${!FLOWS[@]}"; do
     read -r proto dst port source sport <<<"$way"
     for network in "$NETWORK" "${!TO_PEERS[@]}"; do
@@ -336,19 +368,16 @@ retire_family_flows() {
 retire_way_out() { by_family retire_family_way_out "$@"; }
 
 retire_family_way_out() {
-  local line back own
-  local -A backs=()
+  local backs back own
   pick "$1"
   own=${PICKED[0]-}
   [[ -n $own ]] || return 0
   own=${own%/*}
-  while IFS= read -r line; do
-    # Not those that a forward has translated: the answer comes from another one than was asked.
-    [[ $line =~ \ dst=([^ ]+)\ .*\ src=([^ ]+)\ dst=([^ ]+)\  ]] || continue
-    [[ ${BASH_REMATCH[1]} != "${BASH_REMATCH[2]}" ]] || backs[${BASH_REMATCH[3]}]=1
-  done < <(list_flows --orig-src "$own" --src-nat)
+  # Not those that a forward has translated: the answer comes from another one than was asked.
+  backs=$(list_flows --orig-src "$own" --src-nat | awk -F '[ =]+' "$HALVES"'
+    $two == "src" && $(one + 3) == $(two + 1) && !seen[$(two + 3)]++ { print $(two + 3) }')
   # These have another way back, too: this host's tunnel address.
-  for back in "${!backs[@]}"; do
+  for back in $backs; do
     conntrack -D -f "ipv$FAMILY" --orig-src "$own" --reply-dst "$back" >/dev/null 2>&1 || true
   done
 }

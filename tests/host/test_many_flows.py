@@ -5,7 +5,7 @@ lock. The entries here are made by hand: only their ends matter.
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -17,6 +17,7 @@ PUBLIC6 = "2001:db8:2::10"
 NETWORK6 = "fd5c:91e2:7a3b::/64"
 TARGET6 = "fd5c:91e2:7a3b::4"
 HTTPS = f"tcp 443 -> {TARGET}:8081"
+MOVED = f"tcp 443 -> {TARGET}:8082"
 HTTP = f"tcp 80 -> {TARGET}:8080"
 LISTED = "from 198.51.100.0/26,192.0.2.7/32"
 
@@ -26,6 +27,18 @@ COUNTING = """\
 case " $* " in *" -D "*) echo "$*" >>/run/deletions ;; esac
 exec /usr/sbin/conntrack "$@"
 """
+# Lists what a flood of SYNs from made-up addresses leaves, and notes every deletion; it ends none.
+FLOODED = """\
+#!/bin/sh
+case " $* " in
+  *" -D "*) echo "$*" >>/run/deletions ;;
+  *" ipv4 "*) cat /run/flows ;;
+esac
+"""
+FLOW = (
+    f"tcp      6 100 SYN_SENT src={{visitor}} dst={PUBLIC} sport={{sport}} dport=443 [UNREPLIED]"
+    f" src={TARGET} dst={{visitor}} sport=8081 dport={{sport}} mark=0 use=1\n"
+)
 VISITORS = [f"198.51.100.{number}" for number in range(1, 151)]
 OTHERS = [f"192.0.2.{number}" for number in range(1, 31)]
 
@@ -123,3 +136,62 @@ def test_a_tunnel_that_goes_takes_one_call_for_each_port(counted: Tunnel) -> Non
     counted.call("uninstall reverse-tunnel/home")
     assert visiting(counted, 443) == visiting(counted, 80) == []
     assert deletions(counted) == 2
+
+
+def flood(vps: Tunnel, visitors: list[IPv4Address]) -> None:
+    """An entry of each visitor at port 443, in conntrack's own writing."""
+    flows = [
+        FLOW.format(visitor=visitor, sport=20000 + number % 40000)
+        for number, visitor in enumerate(visitors)
+    ]
+    vps.machine.write("/run/flows", "".join(flows))
+    vps.machine.run(": >/run/deletions")
+
+
+def flooding(count: int) -> list[IPv4Address]:
+    """Addresses from all over, with those of whom some are listed, and a peer's."""
+    known = [IPv4Address(address) for address in (*VISITORS, "172.16.0.10")]
+    return [*(IPv4Address(0x0B000000 + number * 0x2F3D1) for number in range(count)), *known]
+
+
+@pytest.fixture
+def flooded(vps: Tunnel) -> Tunnel:
+    """A VPS with a forward of port 443, whose conntrack lists a flood."""
+    vps.put("https", HTTPS)
+    vps.machine.write("/usr/local/sbin/conntrack", FLOODED)
+    vps.machine.run("chmod 755 /usr/local/sbin/conntrack")
+    return vps
+
+
+def test_a_flood_is_ended_but_for_those_who_may(flooded: Tunnel) -> None:
+    visitors = flooding(20000)
+    flood(flooded, visitors)
+    flooded.put("https", f"{HTTPS}\n{LISTED}")
+    told = flooded.machine.read("/run/deletions")
+    ended = [ip_network(network) for network in re.findall(r"--orig-src (\S+)", told)]
+    kept = [each for each in visitors if not any(each in network for network in ended)]
+    assert [str(visitor) for visitor in kept] == VISITORS[:63]
+    assert len(ended) < 50
+
+
+@pytest.mark.parametrize(
+    ("changed", "calls"), [(f"{HTTPS}\nlimit-new 10", 0), (MOVED, 1), (f"{HTTPS}\npaused", 1)]
+)
+def test_a_flood_that_goes_on_or_ends_as_a_whole(flooded: Tunnel, changed: str, calls: int) -> None:
+    flood(flooded, flooding(20000))
+    flooded.put("https", changed)
+    assert deletions(flooded) == calls
+
+
+@pytest.mark.parametrize("changed", [MOVED, f"{HTTPS}\nlimit-new 10", f"{HTTPS}\n{LISTED}"])
+def test_bash_does_no_more_for_a_flood(flooded: Tunnel, changed: str) -> None:
+    """A minute or more for some ten thousand visitors, while all others wait for the lock."""
+    done = []
+    for count in (200, 2000):
+        flood(flooded, flooding(count))
+        flooded.put("https", HTTPS)
+        traced = f"bash -x {flooded.folder}/reverse-tunnel 1 put-forward https 2>/run/trace"
+        flooded.machine.run(traced, stdin=f"{changed}\n")
+        done.append(int(flooded.machine.run("grep -c '^+' /run/trace").stdout))
+    # There may be some more networks to end.
+    assert done[1] < done[0] + 200
