@@ -16,13 +16,13 @@ readonly SETTLED
 
 declare -A BESIDE=() # public key -> name, of the one of two that has no networks
 
-# load_former NAME: into FORMER_KEY, FIRST, empty before the new one was heard, and SINCE, empty while
+# load_former NAME: into FORMER_KEY, FIRST_HEARD, empty before the new one was heard, and SINCE, empty while
 # the former is in use; false if there is none
 load_former() {
-  FORMER_KEY='' FIRST='' SINCE=''
+  FORMER_KEY='' FIRST_HEARD='' SINCE=''
   [[ -s $FORMER/$1 ]] || return 1
-  read -r FORMER_KEY FIRST SINCE <"$FORMER/$1" || true
-  is_key "$FORMER_KEY" && [[ $FIRST$SINCE =~ ^[0-9]*$ ]]
+  read -r FORMER_KEY FIRST_HEARD SINCE <"$FORMER/$1" || true
+  is_key "$FORMER_KEY" && [[ $FIRST_HEARD$SINCE =~ ^[0-9]*$ ]]
 }
 
 # keep_former NAME KEY NEW-KEY PRESHARED-FILE: before its new key is written down; there may have been none
@@ -140,9 +140,9 @@ find_turn() {
   find_key "$1" || return 1
   new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
   if [[ -z $SINCE ]]; then unset -v "IN_USE[$1]"; else : "${IN_USE[$1]:=$UPTIME}"; fi
-  if ((FIRST > EPOCHSECONDS)); then
+  if ((FIRST_HEARD > EPOCHSECONDS)); then
     TURN=again
-  elif [[ ${SETTING[role]} == vps && -n $FIRST ]] && ((new >= FIRST + SETTLED)); then
+  elif [[ ${SETTING[role]} == vps && -n $FIRST_HEARD ]] && ((new >= FIRST_HEARD + SETTLED)); then
     TURN=over
   elif [[ -z $SINCE ]]; then
     ((new == 0 || new < former)) || TURN=new
@@ -169,9 +169,9 @@ turn_over() {
   find_heard
   if load_settings && tunnel_is_up && find_turn "$1"; then
     case $TURN in
-      new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
+      new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST_HEARD:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
       again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${SINCE:+ $EPOCHSECONDS}"$'\n' ;;
-      former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST"$'\n' ;;
+      former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST_HEARD"$'\n' ;;
       over) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
     esac
     step "turned-$TURN"
