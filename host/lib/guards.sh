@@ -140,12 +140,13 @@ guard_families() {
 # guard_script [gone]: of the family in use, from what the kernel holds to GUARD, or to nothing, for iptables-restore;
 # into SCRIPT, empty if it is so already; false if it cannot be seen, with why in SAID
 guard_script() {
-  local line chain builtin foreign='' changes='' jumps='' rules
+  local saved line chain builtin foreign='' changes='' jumps='' rules
   local -A there=() hung=()
-  local -a saved
   SCRIPT='' UNSEEN=()
-  mapfile -t saved < <("$IPTABLES-save" -t mangle || echo failed)
-  for line in "${saved[@]}"; do
+  SAID="$IPTABLES-save failed, see what it says on this host"
+  saved=$("$IPTABLES-save" -t mangle) || return 1
+  split_lines "$saved"
+  for line in "${SPLIT[@]}"; do
     chain=${line#:} chain=${chain#-A } chain=${chain%% *}
     case $line in
       ":$GUARD_IN "* | ":$GUARD_THROUGH "*) there[$chain]+= ;;
@@ -163,10 +164,6 @@ guard_script() {
       "# Table "*" is incompatible"*)
         ! is_unseen mangle "$GUARD_IN" || return 1
         UNSEEN=(mangle)
-        ;;
-      failed)
-        SAID="$IPTABLES-save failed, see what it says on this host"
-        return 1
         ;;
     esac
   done

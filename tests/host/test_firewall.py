@@ -656,6 +656,17 @@ def test_another_text_than_the_one_on_trial_is_not_kept(open_vps: Guarded) -> No
     assert "revert-firewall" not in open_vps.vps.machine.run("ps ax").stdout
 
 
+def test_none_is_tried_where_the_rules_that_are_there_cannot_be_read(open_vps: Guarded) -> None:
+    vps = open_vps.vps.machine
+    vps.write("/usr/local/sbin/iptables-save", "#!/bin/sh\nexit 1\n")
+    vps.run("chmod 755 /usr/local/sbin/iptables-save")
+    done = open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW, check=False)
+    vps.run("rm /usr/local/sbin/iptables-save")
+    assert done.status == REFUSED
+    assert "iptables-save failed" in done.stderr
+    assert open_vps.state() == "none"
+
+
 def test_the_first_trials_timer_does_not_end_the_second(open_vps: Guarded) -> None:
     """Killed, a run leaves its timer, which finds another trial when it fires."""
     put = open_vps.verb("put-firewall", wait=SHORT, crash_at="wrote-trial")
