@@ -270,6 +270,12 @@ def speaking_as(machine: Machine, address: str, to: str, way: str) -> Iterator[N
         machine.run(f"ip route del {to}/32 src {address}; ip address del {address}/32 dev lo")
 
 
+def passed(machine: Machine, table: str, chain: str) -> int:
+    """The packets that the first rule of a chain has counted."""
+    listed = machine.run(f"iptables -t {table} -nvxL {chain}").stdout
+    return int(listed.splitlines()[2].split()[0])
+
+
 @pytest.mark.usefixtures("nas")
 def test_the_vps_cannot_speak_as_somebody_of_the_home_network(ends: World) -> None:
     """A service may trust those, and the answers would go where the question came from."""
@@ -317,8 +323,7 @@ def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
 
     def arrived() -> int:
         assert call(ends.client, "udp", VPS, 1013) == "-"
-        listed = server.run("iptables -t raw -nvxL PREROUTING").stdout
-        return int(listed.splitlines()[2].split()[0])
+        return passed(server, "raw", "PREROUTING")
 
     server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {peer}")
     ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
@@ -340,8 +345,7 @@ def test_nor_as_somebody_behind_a_peer(ends: World) -> None:
 
     def arrived() -> int:
         assert call(ends.client, "udp", VPS, 1014) == "-"
-        listed = server.run("iptables -t raw -nvxL PREROUTING").stdout
-        return int(listed.splitlines()[2].split()[0])
+        return passed(server, "raw", "PREROUTING")
 
     server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {somebody}")
     ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
@@ -365,8 +369,7 @@ def test_nobody_of_the_home_network_can_speak_as_a_peer(ends: World, nas: Machin
 
     def arrived() -> int:
         assert call(nas, "udp", "192.168.1.20", 8081) == "-"
-        listed = server.run("iptables -t mangle -nvxL INPUT").stdout
-        return int(listed.splitlines()[2].split()[0])
+        return passed(server, "mangle", "INPUT")
 
     assert call(nas, "udp", "192.168.1.20", 8081) == NAS
     server.run(f"iptables -t mangle -I INPUT -s {peer}; sysctl -qw net.ipv4.conf.lan0.rp_filter=0")

@@ -12,6 +12,7 @@ from tests.host.machine import Machine
 from tests.host.tunnel import REFUSED, Tunnel, rules_of
 from tests.symptoms import symptom
 
+PRE = "type filter hook prerouting priority 0;"
 NATIVE = "tcp dport 8999 dnat to 10.2.2.2:80"
 HTTP = "tcp 80 -> 172.16.0.4:8080"
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
@@ -87,9 +88,6 @@ def test_tables_of_others_may_hold_what_they_like(native: Tunnel) -> None:
     assert "Table `raw' is incompatible" in native.machine.run("iptables-save").stdout
     native.put("more", "tcp 81 -> 172.16.0.4:8080")
     assert len(native.forwards()) == 3
-
-
-PRE = "type filter hook prerouting priority 0;"
 
 
 @pytest.fixture(scope="module")
