@@ -15,6 +15,7 @@ Settings = dict[str, Any]
 
 _NAMESPACE = "reverse-tunnel:"
 _LONG = 300.0  # seconds; a run that takes longer hangs
+_READING = {"preview", "stack", "config", "cancel"}  # these leave hosts and state as they are
 
 
 class Step(NamedTuple):
@@ -74,16 +75,18 @@ class Deployment:
         return ["pulumi", "--non-interactive", "--stack", self.stack, *words]
 
     def pulumi(self, *words: str, check: bool = True) -> Result:
-        """Run the engine.
+        """Run the engine; after what may have changed something, `up_if_changed` runs an `up`.
 
         Raises:
             CommandError: it failed, and `check`; the message has all that it printed.
         """
+        if words[0] not in _READING:
+            self._deployed = None
         return self.lab.operator.run(self.words(*words), check=check, timeout=_LONG)
 
     def up(self, *, check: bool = True) -> Result:
         """Run `pulumi up`."""
-        text, self._deployed = self._text(), None
+        text = self._text()
         done = self.pulumi("up", "--yes", "--skip-preview", check=check)
         if done.returncode == 0:
             self._deployed = text
@@ -106,7 +109,6 @@ class Deployment:
 
     def destroy(self, *, check: bool = True) -> Result:
         """Run `pulumi destroy`; the stack, empty, and its configuration stay."""
-        self._deployed = None
         return self.pulumi("destroy", "--yes", "--skip-preview", check=check)
 
     def forget(self) -> None:
