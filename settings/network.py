@@ -46,16 +46,16 @@ KEEPALIVE = Rule(
     "a whole number of seconds from 0 (off) to 65535",
     "WireGuard counts it in 16 bits; 25 outlives the shortest mappings of carriers",
 )
+_NOT_INTERFACES = ("all", "default", "lo")
 INTERFACE = Rule(
-    "a lower-case letter, then up to 14 lower-case letters, digits and hyphens; not all, default",
-    "the kernel allows 15 characters, and keeps these two words for itself",
+    "a lower-case letter, then up to 14 lower-case letters, digits and hyphens; not "
+    + ", ".join(_NOT_INTERFACES),
+    "the kernel allows 15 characters, and keeps these words for itself",
 )
 
 _CIDR_TEXT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}")
 _IPV6_TEXT = re.compile(r"[0-9A-Fa-f:]{2,39}/[0-9]{1,3}")
 _INTERFACE_PATTERN = r"[a-z][a-z0-9-]{0,14}"
-_NOT_INTERFACES = ("all", "default", "lo")
-
 
 _Family = TypeVar("_Family", IPv4Network, IPv6Network)
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)

@@ -24,8 +24,10 @@ ENDPOINT = Rule(
     "a host name such as vps.example.org, or an IPv4 address, without a port",
     "peers dial it (at network.listenPort), and visitors use it",
 )
+_LOOPBACK = "lo"
 PUBLIC_INTERFACE = Rule(
-    "the name of a network interface, such as ens6: up to 15 letters, digits and . _ -",
+    "the name of a network interface, such as ens6: up to 15 letters, digits and . _ -; "
+    f"not {_LOOPBACK}",
     "visitors come in by it; left out, it is the one of the default route",
 )
 
@@ -45,7 +47,7 @@ def check_endpoint(endpoint: object) -> str:
 
 def check_public_interface(name: object) -> str:
     """Return `name`, an interface the VPS may have."""
-    if not isinstance(name, str) or not _INTERFACE.fullmatch(name) or name == "lo":
+    if not isinstance(name, str) or not _INTERFACE.fullmatch(name) or name == _LOOPBACK:
         raise PUBLIC_INTERFACE.refuse(name)
     return name
 

@@ -257,8 +257,11 @@ CASES = [
     Case("network.interface", "", "w", ('""', *INTERFACE)),
     Case("network.interface", "wg+", "wg-1", ('"wg+"', *INTERFACE)),
     Case("network.interface", "wg0\n", "wg0", (r'"wg0\n"', *INTERFACE)),
-    Case("network.interface", "default", "defaults", ('"default"', *INTERFACE)),
-    Case("network.interface", "lo", "lo0", ('"lo"', *INTERFACE)),
+    Case(
+        "network.interface", "all", "all0", ('"all" is not', "; not all, default, lo", *INTERFACE)
+    ),
+    Case("network.interface", "default", "defaults", ("; not all, default, lo", *INTERFACE)),
+    Case("network.interface", "lo", "lo0", ('"lo" is not', "; not all, default, lo", *INTERFACE)),
     Case(
         "network.interface",
         "ens6",
@@ -458,7 +461,7 @@ CASES = [
         for place in ("servers.cabin", "clients.laptop")
     ),
     Case("vps.publicInterface", "ens+", "eth0.100", ('"ens+" is not allowed', *PUBLIC_INTERFACE)),
-    Case("vps.publicInterface", "lo", "lo0", ('"lo" is not allowed', *PUBLIC_INTERFACE)),
+    Case("vps.publicInterface", "lo", "lo0", ('"lo" is not', "; not lo", *PUBLIC_INTERFACE)),
     Case("vps.publicInterface", "-o", "o", ('"-o" is not allowed', *PUBLIC_INTERFACE)),
     Case("vps.packages", "apt", "manual", ('"apt"', 'Allowed: "install" or "manual"', "or you do")),
     # host keys
