@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from components.facts import Facts, PublicPorts
-from settings import Protocol
+from settings import Packages, Protocol
 
 _FILES_NEED = 8
 _PACKAGES_NEED = 200
@@ -25,7 +25,7 @@ class Wanted:
         owner: this stack, `project/stack`.
         network: the tunnel's network.
         ipv6: that of IPv6; None if it has none.
-        packages: `install` or `manual`.
+        packages: who installs what is missing.
         listen_port: the UDP port to listen on; None on a server.
         public_interface: of the VPS, as configured; None where the default route's is taken, and
             on a server.
@@ -39,7 +39,7 @@ class Wanted:
     interface: str
     owner: str
     network: IPv4Network
-    packages: str
+    packages: Packages
     ipv6: IPv6Network | None = None
     listen_port: int | None = None
     public_interface: str | None = None
@@ -63,7 +63,7 @@ def advise(facts: Facts, wanted: Wanted) -> list[str]:
 
 def _system(facts: Facts, wanted: Wanted) -> Iterator[str]:
     packages = ", ".join(facts.missing)
-    if facts.missing and wanted.packages == "manual":
+    if facts.missing and wanted.packages is Packages.MANUAL:
         yield f"lacks what the tunnel needs. Install there: {packages}."
     elif facts.missing and not facts.apt:
         yield (

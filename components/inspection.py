@@ -27,8 +27,7 @@ from components.unexplained import (
 from reach import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
 from reach.host_report import HostReport
-from settings import Egress, Packages, Settings, Way
-from settings.allow import VPS
+from settings import VPS, Egress, Packages, Settings, Way
 
 
 class LookUpError(pulumi.RunError):

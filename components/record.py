@@ -15,7 +15,7 @@ from pulumi.runtime import invoke
 from components.remote import login_of
 from reach import Login
 from reach.drift import Part
-from settings.allow import VPS
+from settings import VPS
 
 _READ = "pulumi:pulumi:readStackResourceOutputs"
 _COMMAND = "command:remote:Command"

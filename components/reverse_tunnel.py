@@ -19,6 +19,7 @@ from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
 from reach.drift import LOST, Part
 from settings import (
+    VPS,
     Client,
     Server,
     Settings,
@@ -32,7 +33,6 @@ from settings import (
     peer_lines,
     server_lines,
 )
-from settings.allow import VPS
 
 
 class ReverseTunnel(pulumi.ComponentResource):

@@ -19,8 +19,7 @@ from reach.drift import (
     lost,
     wanted_of,
 )
-from settings import Firewall, Settings
-from settings.allow import VPS
+from settings import VPS, Firewall, Settings
 from settings.ssh import as_ip
 
 Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]

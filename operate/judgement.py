@@ -7,8 +7,7 @@ from operate.look import Look
 from operate.words import age_words
 from reach.drift import Part, drift_of, drift_of_all, left_over
 from reach.host_report import HostReport
-from settings import Protocol, Settings
-from settings.allow import VPS
+from settings import VPS, Protocol, Settings
 
 DEAD = 180
 """Seconds after a handshake until WireGuard gives the session up; with keepalive, a new one comes

@@ -9,8 +9,7 @@ from operate.progress import waiting
 from operate.public_port import answer_of
 from reach import Login, ReachError, helper_call, logins_to, run_as_root
 from reach.host_report import HostReport, parse_report
-from settings import Protocol, Settings
-from settings.allow import VPS
+from settings import VPS, Protocol, Settings
 
 _SECONDS = 30.0
 """For a host's report: the targets' patience, and a weak VPS with many forwards."""

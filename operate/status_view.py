@@ -13,8 +13,7 @@ from operate.judgement import Finding, is_silent
 from operate.look import Look
 from operate.words import age_words, size_words
 from reach.host_report import HostReport, PeerReport
-from settings import Protocol, Settings, forward_words
-from settings.allow import VPS
+from settings import VPS, Protocol, Settings, forward_words
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
 _NOTHING = Text("-", style=_DIM)

@@ -4,7 +4,7 @@ All that logs in without the command plugin comes in by here: of `components` th
 waits for a server, brings the helper or removes what was left over; the command line of `operate`.
 """
 
-from .connection import CONNECT_SECONDS, Ran, ReachError, most_telling, run_as_root
+from .connection import CONNECT_SECONDS, ReachError, most_telling, run_as_root
 from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
 from .login import SSH_PRIVATE_KEY, Login, late_fields, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
@@ -17,7 +17,6 @@ __all__ = [
     "SSH_PRIVATE_KEY",
     "SUDO_ASKS",
     "Login",
-    "Ran",
     "ReachError",
     "claimant",
     "helper_call",

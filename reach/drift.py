@@ -11,8 +11,7 @@ from enum import Enum
 
 from reach.host_report import HostReport
 from reach.shell import helper_digest
-from settings import Firewall, Settings
-from settings.allow import VPS
+from settings import VPS, Firewall, Settings
 
 
 class Part(Enum):

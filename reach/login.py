@@ -6,8 +6,7 @@ from typing import Optional
 
 from pydantic import SecretStr
 
-from settings import Late, Settings, Through, Way, is_late
-from settings.allow import VPS
+from settings import VPS, Late, Settings, Through, Way, is_late
 
 SSH_PRIVATE_KEY = "sshPrivateKey"
 

@@ -6,7 +6,7 @@ from .egress import Egress
 from .firewall import Firewall
 from .forward import Forward, SourceAddress
 from .hints import hints
-from .late import Late, Later, is_late
+from .late import Late, is_late
 from .limit import Limit
 from .lines import (
     address_lines,
@@ -17,21 +17,22 @@ from .lines import (
     server_lines,
 )
 from .loading import load
+from .names import VPS
 from .namespace import in_namespace
 from .network import Network
 from .packages import Packages
 from .ports import Ports
-from .problem import Problem, RefusedError, SettingsError
+from .problem import Problem, SettingsError
 from .protocol import Protocol
 from .server import Server
 from .ssh import Ssh, Through
 from .stack import Destination, Settings
-from .target import Target
 from .vps import Vps
 from .way import Way
 from .words import forward_words
 
 __all__ = [
+    "VPS",
     "Allow",
     "Client",
     "Destination",
@@ -39,20 +40,17 @@ __all__ = [
     "Firewall",
     "Forward",
     "Late",
-    "Later",
     "Limit",
     "Network",
     "Packages",
     "Ports",
     "Problem",
     "Protocol",
-    "RefusedError",
     "Server",
     "Settings",
     "SettingsError",
     "SourceAddress",
     "Ssh",
-    "Target",
     "Through",
     "Vps",
     "Way",

@@ -7,13 +7,10 @@ from pydantic import Field
 from .check import Check
 from .choice import choice
 from .model import Model
-from .names import PATTERN, RESERVED, check_name
+from .names import PATTERN, VPS, check_name
 from .ports import PORTS, PORTS_SCHEMA, Ports, check_ports
 from .problem import Rule
 from .protocol import WHY, Protocol
-
-(VPS,) = RESERVED
-"""What the VPS is called where a peer could stand, too."""
 
 FROM = Rule("a list of names of servers and clients, such as [laptop, phone]", "these may reach it")
 TO = Rule(f"the name of a server or a client, or {VPS}", "this is what they may reach")

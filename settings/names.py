@@ -11,7 +11,10 @@ LONGEST = 31
 comments of iptables rules (255 at most, with the interface in front); chains carry no name."""
 
 PATTERN = rf"[a-z][a-z0-9-]{{0,{LONGEST - 1}}}"
-RESERVED = frozenset({"vps"})
+VPS = "vps"
+"""What the VPS is called where a peer could stand, too."""
+
+RESERVED = frozenset({VPS})
 """Names that no server and no client may have."""
 
 NAME = Rule(

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from .allow import FROM, TO, VPS
+from .allow import FROM, TO
 from .facts import Facts, entries
-from .names import PATTERN
+from .names import PATTERN, VPS
 from .near import perhaps
 from .problem import Path, Problem, Rule, path_text
 

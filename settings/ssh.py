@@ -11,10 +11,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import ValidationInfo
 
-from .allow import VPS
 from .check import Check, named
 from .late import Late, is_late
 from .model import Model
+from .names import VPS
 from .ports import PORT, PORT_SCHEMA, check_port
 from .problem import Rule
 

@@ -8,7 +8,6 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from .allow import VPS
 from .check import Check
 from .client import Client
 from .conflicts import conflicts
@@ -17,7 +16,7 @@ from .forward import Forward
 from .keys import SSH_PRIVATE_KEY, check_ssh_private_key
 from .late import Late, is_late
 from .model import Model
-from .names import Name, PeerName
+from .names import VPS, Name, PeerName
 from .network import Network, same_number
 from .ports import Ports
 from .problem import SettingsError

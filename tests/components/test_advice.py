@@ -7,10 +7,10 @@ import pytest
 
 from components.advice import Wanted, advise
 from components.facts import PublicPorts, parse_facts
-from settings import Ports, Protocol
+from settings import Packages, Ports, Protocol
 from tests.components.sshd import facts_text
 
-SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
+SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), Packages.INSTALL)
 VPS = replace(SERVER, listen_port=51820)
 
 
@@ -66,7 +66,7 @@ def test_a_system_without_apt_that_has_everything_is_fine() -> None:
 
 
 def test_manual_packages_that_are_missing_are_named() -> None:
-    manual = replace(VPS, packages="manual")
+    manual = replace(VPS, packages=Packages.MANUAL)
     assert "Install there: conntrack." in only(facts_text(missing="conntrack"), manual)
     assert said(facts_text(), manual) == []
 

@@ -13,11 +13,12 @@ from components import lookup
 from components.advice import Wanted
 from components.lookup import Problem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
+from settings import Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
 from tests.support import resolve
 
-WANTED = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
+WANTED = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), Packages.INSTALL)
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 from components.advice import Wanted
 from components.facts import parse_facts
 from components.neighbours import warn_of_neighbours
+from settings import Packages
 from tests.components.sshd import facts_text
 
-SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), "install")
+SERVER = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), Packages.INSTALL)
 VPS = replace(SERVER, listen_port=51820)
 
 
