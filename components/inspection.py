@@ -9,7 +9,7 @@ from components.advice import Wanted
 from components.arrival import arrival
 from components.facts import PublicPorts
 from components.left_over import removal
-from components.lookup import Closed, Problem, Seen, look_up
+from components.lookup import Closed, HostProblem, Seen, look_up
 from components.record import Record, read_record
 from components.unexplained import (
     arriving_later,
@@ -33,7 +33,7 @@ from settings import VPS, Egress, Packages, Settings, Way
 class LookUpError(pulumi.RunError):
     """Hosts can't become part of the tunnel; the text lists every one, and what to do."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[HostProblem]) -> None:
         super().__init__(_listed("The hosts are not ready, and nothing was changed:", problems))
 
 
@@ -153,7 +153,7 @@ def _tell_unknown(settings: Settings, unknown: Sequence[str]) -> None:
     )
 
 
-def _tell(found: Sequence[Problem]) -> None:
+def _tell(found: Sequence[HostProblem]) -> None:
     """Warns, or ends the run.
 
     Raises:
@@ -192,7 +192,7 @@ def _explained(
     return replace(so_far, drift=drift, removals=removals)
 
 
-def _warn(head: str, problems: Sequence[Problem]) -> None:
+def _warn(head: str, problems: Sequence[HostProblem]) -> None:
     if problems:
         pulumi.log.warn(_listed(head, problems))
 
@@ -214,7 +214,7 @@ def _cut_off(
     settings: Settings,
     known: Mapping[str, tuple[Sequence[Login], Wanted]],
     seen: Mapping[str, Seen],
-) -> Iterator[Problem]:
+) -> Iterator[HostProblem]:
     """Servers that are reached through the tunnel, and would lose it before they are told why."""
     for name, each in seen.items():
         if each.way is None or each.report is None:
@@ -223,7 +223,7 @@ def _cut_off(
         if login.through is None:
             continue
         for breaks in _breaks(settings, name, each.report):
-            yield Problem(
+            yield HostProblem(
                 f"{name} ({login}): is reached through the tunnel, which breaks when {breaks},"
                 " before the server hears of it. Make this one change from where another way leads"
                 " to it: ssh.host, such as [192.168.1.20, {through: vps}] at home."
@@ -274,5 +274,5 @@ def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:
         yield name, replace(wanted(server.packages), passes_on=bool(server.networks))
 
 
-def _listed(head: str, problems: Sequence[Problem]) -> str:
+def _listed(head: str, problems: Sequence[HostProblem]) -> str:
     return "\n".join([head, *(f"  {problem.text}" for problem in problems)])

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Problem:
+class HostProblem:
     """Something that keeps a host from being part of the tunnel, or may do so, or slows it down.
 
     Attributes:
@@ -68,7 +68,7 @@ class Seen:
             looked.
     """
 
-    problems: Sequence[Problem]
+    problems: Sequence[HostProblem]
     report: HostReport | None = None
     way: int | None = None
     equipped: bool | None = None
@@ -145,12 +145,15 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     except ReachError as error:
         at = f"{name} ({error.login})" if error.login else name
         text = f"{error} {_GO_ON} {_GONE}" if error.unreachable else str(error)
-        return Seen([Problem(f"{at}: {text}", unreachable=error.unreachable)])
+        return Seen([HostProblem(f"{at}: {text}", unreachable=error.unreachable)])
     at = f"{name} ({login})"
     problems = [
-        *(Problem(f"{at} {advice}") for advice in advise(facts, wanted)),
-        *(Problem(f"{at} {each}", uncertain=True) for each in warn_of_neighbours(facts, wanted)),
-        *(Problem(f"{at} {each}", slow=True) for each in hint_at_userspace(facts)),
+        *(HostProblem(f"{at} {advice}") for advice in advise(facts, wanted)),
+        *(
+            HostProblem(f"{at} {each}", uncertain=True)
+            for each in warn_of_neighbours(facts, wanted)
+        ),
+        *(HostProblem(f"{at} {each}", slow=True) for each in hint_at_userspace(facts)),
     ]
     report = _report(told)
     # Another stack's tunnel is a problem, and none of our business otherwise.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from components.lookup import Closed, Problem, Seen, find_closed
+from components.lookup import Closed, HostProblem, Seen, find_closed
 from components.record import Entry, Record
 from reach import Login, claimant
 from reach.drift import (
@@ -124,10 +124,10 @@ def machines_before(record: Record, logins: Mapping[str, Sequence[Login]]) -> Ma
     return find_closed(before)
 
 
-def never_let_go(before: Mapping[str, Closed], record: Record) -> list[Problem]:
+def never_let_go(before: Mapping[str, Closed], record: Record) -> list[HostProblem]:
     """Machines that live, and can't be cleaned when another one takes their place."""
     return [
-        Problem(
+        HostProblem(
             f"{name} was {machine.login}, which still runs, it seems, and the tunnel can't be"
             f" removed from it: {machine.why} With the same key it would be in its successor's"
             " place now and then. Let the login in there for this `pulumi up`, or switch it off."
@@ -195,8 +195,8 @@ def _dials_anew(
     )
 
 
-def _will_dial(server: str, login: Login) -> Problem:
-    return Problem(
+def _will_dial(server: str, login: Login) -> HostProblem:
+    return HostProblem(
         f"{server} ({login}): is not there yet, since the VPS is another machine than before,"
         " or has lost the tunnel. `pulumi up` waits for it as soon as it can dial that one; if"
         " it dials a name (vps.endpoint), that must lead there by now.",
@@ -206,10 +206,10 @@ def _will_dial(server: str, login: Login) -> Problem:
 
 def without_vps(
     settings: Settings, seen: Mapping[str, Seen], logins: Mapping[str, Sequence[Login]]
-) -> list[Problem]:
+) -> list[HostProblem]:
     """Servers that nobody reaches because all ways lead through a VPS that is forgotten."""
     return [
-        Problem(
+        HostProblem(
             f"{name}: its only way leads through the VPS, which is forgotten. Give it another one"
             " for this `pulumi up`: ssh.host, such as [192.168.1.20, {through: vps}] at home. Or"
             f" forget it, too, with all that it has: {_path(name)}.forget: true.",
@@ -220,7 +220,7 @@ def without_vps(
     ]
 
 
-def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
+def never_cleaned(settings: Settings, record: Record) -> list[HostProblem]:
     """Servers that are to leave the tunnel, and can't be cleaned: their deletes would fail."""
     leaving = _leaving(settings, record)
 
@@ -235,14 +235,14 @@ def never_cleaned(settings: Settings, record: Record) -> list[Problem]:
         )
 
     return [
-        Problem(told(name, closed.why), unreachable=True)
+        HostProblem(told(name, closed.why), unreachable=True)
         for name, closed in find_closed(leaving).items()
     ]
 
 
 def cut_off_before(
     settings: Settings, record: Record, logins: Mapping[str, Sequence[Login]]
-) -> list[Problem]:
+) -> list[HostProblem]:
     """Servers that are to be cleaned by the tunnel, and lose it before: their deletes would fail.
 
     Deletes come last. By then another peer has the address, unless it is the same machine by its
@@ -255,7 +255,7 @@ def cut_off_before(
         if machine.through is not None and owners.get(machine.host, name) != name
     ]
     return [
-        Problem(
+        HostProblem(
             f"{name} ({machine}): is no more in the stack file, and the tunnel is to be removed"
             f" from it by the tunnel itself, where {owner} gets its address before. Give"
             f" {owner} another one for this `pulumi up`, and this one with the next."
@@ -271,14 +271,14 @@ def _leaving(settings: Settings, record: Record) -> Mapping[str, Login]:
     return {name: machines[0] for name, machines in record.machines.items() if name not in staying}
 
 
-def never_made(settings: Settings, record: Record) -> list[Problem]:
+def never_made(settings: Settings, record: Record) -> list[HostProblem]:
     """Entries that are new on hosts that are forgotten: they would be made on what is gone.
 
     What a host itself is made of may be lacking, where its first `up` was broken off: that must not
     keep it from being forgotten.
     """
     return [
-        Problem(
+        HostProblem(
             f"{host}: {' '.join(filter(None, [part.value, name]))} is new, and nothing is done"
             f" there any more ({_path(host)}.forget). Take it out of the stack file until another"
             " machine is there (its ssh, and no `forget`)."
@@ -295,7 +295,7 @@ def never_removed(
     seen: Mapping[str, Seen],
     record: Record,
     logins: Mapping[str, Sequence[Login]],
-) -> list[Problem]:
+) -> list[HostProblem]:
     """Entries that are to go from hosts that stay, and can't: their deletes would fail.
 
     A delete goes by the connection that is recorded. Where the machine is another one by now, or
@@ -318,7 +318,7 @@ def never_removed(
     ways = {str(login): login for login in leaving.values()}
     closed = find_closed(ways)
     return [
-        Problem(
+        HostProblem(
             f"{host} ({login}): {' '.join(filter(None, [part.value, name]))}"
             " is no more in the stack file, and can't be removed by this way, by which it was"
             f" made: {closed[str(login)].why} Put it back for this `pulumi up`, and"

@@ -11,7 +11,7 @@ import pytest
 
 from components import lookup
 from components.advice import Wanted
-from components.lookup import Problem, Seen, look_up
+from components.lookup import HostProblem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from settings import Packages
 from tests.components.sshd import Sshd, facts_text, running
@@ -43,7 +43,7 @@ def seen(*ways: Login) -> Seen:
     return look_up({"homelab": (ways, WANTED)})["homelab"]
 
 
-def problem(*ways: Login) -> Problem:
+def problem(*ways: Login) -> HostProblem:
     (found,) = seen(*ways).problems
     return found
 
