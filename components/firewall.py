@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from components.host import Host
 from components.remote import Remote
+from reach.drift import Part
+from reach.recorded import command_of, keeper_of
+from settings import VPS
 
 
 def put_firewall(
-    name: str, *, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None
+    *, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None
 ) -> None:
     """Registers the firewall: a command that puts it into force, and one that keeps it.
 
@@ -15,12 +18,12 @@ def put_firewall(
     that one still gets in; without it the host takes its firewall back by itself.
 
     Args:
-        name: of the first; the second is named after it.
         vps: the host that it guards.
         host: how commands reach that.
         lines: the firewall as the helper reads it.
         drift: what is wrong with it; then both run again.
     """
+    name = command_of(VPS, Part.FIREWALL)
     text = "".join(f"{line}\n" for line in lines)
     firewall = host.command(
         name,
@@ -33,7 +36,7 @@ def put_firewall(
         deleted_with=vps.claim,
     )
     host.command(
-        f"{name}-kept",
+        keeper_of(name),
         parent=vps,
         create=host.texts.call("confirm-firewall"),
         drift=drift,

@@ -10,6 +10,7 @@ from components.delivery import delivery
 from components.remote import NOTHING, Remote
 from reach import PROTOCOL
 from reach.drift import Drift, Part
+from reach.recorded import HOST, claim_of, command_of
 from reach.shell import helper_digest, installation_text
 from settings import Packages
 
@@ -66,10 +67,10 @@ class Host(pulumi.ComponentResource):
             removal: what removes from it what no stack has.
             opts: of the component.
         """
-        super().__init__("reverse-tunnel:index:Host", name, None, opts)
+        super().__init__(HOST, name, None, opts)
         texts = host.texts
         self.claim = host.command(
-            f"{name}-claim",
+            claim_of(name),
             parent=self,
             create=texts.may_claim(owner),
             update=NOTHING,
@@ -78,7 +79,7 @@ class Host(pulumi.ComponentResource):
             hooks=arrival,
         )
         helper = host.command(
-            f"{name}-helper",
+            command_of(name, Part.HELPER),
             parent=self,
             create=texts.install(),
             drift=drift.of(name, Part.HELPER),
@@ -89,7 +90,7 @@ class Host(pulumi.ComponentResource):
         )
         # The key has a command of its own, so that every other change stays readable in a diff.
         key = host.command(
-            f"{name}-key",
+            command_of(name, Part.KEYS),
             parent=self,
             create=texts.call("key"),
             drift=drift.of(name, Part.KEYS),
@@ -99,7 +100,7 @@ class Host(pulumi.ComponentResource):
             deleted_with=self.claim,
         )
         self.interface = host.command(
-            f"{name}-interface",
+            command_of(name, Part.INTERFACE),
             parent=self,
             create=texts.call("interface"),
             drift=drift.of(name, Part.INTERFACE),

@@ -2,22 +2,22 @@
 
 from components.host import Host
 from components.remote import Remote
+from reach.drift import Part
+from reach.recorded import command_of
+from settings import VPS
 
 
-def put_metrics(
-    name: str, *, vps: Host, host: Remote, folder: str, drift: str | None = None
-) -> None:
+def put_metrics(*, vps: Host, host: Remote, folder: str, drift: str | None = None) -> None:
     """Registers the timer and its file.
 
     Args:
-        name: of the resource.
         vps: the host that it is about.
         host: how commands reach that.
         folder: which node_exporter reads, on the VPS.
         drift: what is wrong with them.
     """
     host.command(
-        name,
+        command_of(VPS, Part.METRICS),
         parent=vps,
         create=host.texts.call("put-metrics"),
         drift=drift,

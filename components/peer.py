@@ -7,6 +7,9 @@ from pulumi_command import remote
 
 from components.host import Host
 from components.remote import Remote
+from reach.drift import Part
+from reach.recorded import PEER, command_of
+from settings import VPS
 
 
 class Peer(pulumi.ComponentResource):
@@ -46,9 +49,9 @@ class Peer(pulumi.ComponentResource):
             key_drift: what is wrong with its preshared key there.
             opts: of the component.
         """
-        super().__init__("reverse-tunnel:index:Peer", name, None, opts)
+        super().__init__(PEER, name, None, opts)
         self.command = host.command(
-            name,
+            command_of(VPS, Part.PEER, name),
             parent=self,
             create=host.texts.call("put-peer", name),
             drift=drift,
@@ -63,8 +66,7 @@ class Peer(pulumi.ComponentResource):
         if preshared_key is not None:
             # A command of its own, so that every other change stays readable in a diff.
             self.last = host.command(
-                # No name of a peer has such a sign, so no other peer has this name.
-                f"{name}@preshared-key",
+                command_of(VPS, Part.PRESHARED_KEY, name),
                 parent=self,
                 create=host.texts.call("put-preshared-key", name),
                 drift=key_drift,

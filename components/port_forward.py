@@ -9,6 +9,9 @@ from pulumi_command import remote
 from components.host import Host
 from components.peer import Peer
 from components.remote import Remote
+from reach.drift import Part
+from reach.recorded import FORWARD, command_of
+from settings import VPS
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,9 @@ class PortForward(pulumi.ComponentResource):
             drift: what is wrong with it on the VPS.
             opts: of the component.
         """
-        super().__init__("reverse-tunnel:index:PortForward", name, None, opts)
+        super().__init__(FORWARD, name, None, opts)
         host.command(
-            name,
+            command_of(VPS, Part.FORWARD, name),
             parent=self,
             create=host.texts.call("put-forward", name),
             drift=drift,
@@ -78,8 +81,7 @@ class PortForward(pulumi.ComponentResource):
     def _open(self, name: str, opening: Opening) -> Sequence[remote.Command]:
         """Registers the opening; returns all that leads to it."""
         command = opening.host.command(
-            # No name of a forward has such a sign, so no other forward has this name.
-            f"{name}@{opening.at}",
+            command_of(opening.at, Part.OPENING, name),
             parent=self,
             create=opening.host.texts.call("put-opening", name),
             drift=opening.drift,

@@ -5,40 +5,30 @@ is called. That reads the whole state, so it is asked only where a host has some
 stack file does not explain.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import pulumi
 from pulumi.runtime import invoke
 
 from components.remote import login_of
 from reach import Login
-from reach.drift import Part
-from settings import VPS
+from reach.recorded import (
+    COMMAND,
+    FORWARD,
+    HOST,
+    PEER,
+    TUNNEL,
+    Entry,
+    claimed_by,
+    entry_of,
+    host_of,
+    read_urn,
+)
 
 _READ = "pulumi:pulumi:readStackResourceOutputs"
-_COMMAND = "command:remote:Command"
-_TUNNEL = "reverse-tunnel:index:ReverseTunnel"
-_HOST = "reverse-tunnel:index:Host"
-_PEER = "reverse-tunnel:index:Peer"
-_FORWARD = "reverse-tunnel:index:PortForward"
-_PARTS = frozenset({_HOST, _PEER, _FORWARD})
+_PARTS = frozenset({HOST, PEER, FORWARD})
 """The components whose commands leave something on a host."""
-
-_CLAIM = "-claim"
-_KEPT = "-kept"  # of the firewall, a command more
-_OF_A_HOST = {
-    "helper": Part.HELPER,
-    "key": Part.KEYS,
-    "interface": Part.INTERFACE,
-    "firewall": Part.FIREWALL,
-    "metrics": Part.METRICS,
-}
-
-
-Entry: TypeAlias = tuple[str, Part, str]
-"""Host, kind and name."""
 
 
 @dataclass(frozen=True)
@@ -66,49 +56,27 @@ def read_record() -> Record:
     forgotten: set[str] = set()
     entries: dict[Entry, Login] = {}
     for urn, resource in resources.items():
-        # urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME
-        types, name = urn.split("::", 3)[2:]
-        parent, _, kind = types.rpartition("$")
+        within, kind, name = read_urn(urn)
         outputs = resource["outputs"]
-        if kind == _TUNNEL:
+        if kind == TUNNEL:
             forgotten.update(outputs.get("forgotten", ()))
-        within = parent.rpartition("$")[2]
         # A program may have commands of its own, which may lack what ours always have.
-        if kind == _COMMAND and within in _PARTS:
+        if kind == COMMAND and within in _PARTS:
             login = login_of(outputs["connection"])
             commands.append((within, name, login))
-            entries.update((entry, login) for entry in _entries(within, name))
+            if (entry := entry_of(within, name)) is not None:
+                entries[entry] = login
     return Record(_machines(commands), frozenset(forgotten), entries)
 
 
 def _machines(commands: Sequence[tuple[str, str, Login]]) -> Mapping[str, Sequence[Login]]:
     found = {
-        name.removesuffix(_CLAIM): [login]
+        host: [login]
         for within, name, login in commands
-        if within == _HOST and name.endswith(_CLAIM)
+        if (host := claimed_by(within, name)) is not None
     }
     for within, name, login in commands:
-        machines = found.get(_host(within, name), [])
+        machines = found.get(host_of(within, name), [])
         if machines and login.host_key not in {each.host_key for each in machines}:
             machines.append(login)
     return found
-
-
-def _host(within: str, name: str) -> str:
-    """The host that a command has run on. A host's name may have dashes, too."""
-    if within == _HOST:
-        return name.removesuffix(_KEPT).rpartition("-")[0]
-    return (within == _FORWARD and name.partition("@")[2]) or VPS
-
-
-def _entries(parent: str, name: str) -> Iterator[Entry]:
-    """What a command has given a host; nothing if it is not about an entry."""
-    entry, at, host = name.partition("@")
-    if parent == _FORWARD:
-        yield (host, Part.OPENING, entry) if at else (VPS, Part.FORWARD, entry)
-    elif parent == _PEER:
-        yield VPS, Part.PRESHARED_KEY if at else Part.PEER, entry
-    elif parent == _HOST:
-        host, _, kind = name.rpartition("-")
-        if kind in _OF_A_HOST:
-            yield host, _OF_A_HOST[kind], ""

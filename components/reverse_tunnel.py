@@ -18,6 +18,7 @@ from components.port_forward import Opening, PortForward
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
 from reach.drift import LOST, Part
+from reach.recorded import TUNNEL
 from settings import (
     VPS,
     Client,
@@ -80,7 +81,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             pulumi.log.warn(hint)
         inspection = inspect_hosts(settings, owner)
         with without_stack_traces():
-            super().__init__("reverse-tunnel:index:ReverseTunnel", name, None, opts)
+            super().__init__(TUNNEL, name, None, opts)
             self._settings = settings
             self._owner = owner
             self._inspection = inspection
@@ -242,7 +243,6 @@ class ReverseTunnel(pulumi.ComponentResource):
     def _guard_vps(self) -> None:
         if lines := firewall_lines(self._settings):
             put_firewall(
-                "vps-firewall",
                 vps=self._vps,
                 host=self._on_vps,
                 lines=lines,
@@ -252,7 +252,6 @@ class ReverseTunnel(pulumi.ComponentResource):
     def _measure_vps(self) -> None:
         if folder := self._settings.vps.metrics:
             put_metrics(
-                "vps-metrics",
                 vps=self._vps,
                 host=self._on_vps,
                 folder=folder,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from components.lookup import Closed, HostProblem, Seen, find_closed
-from components.record import Entry, Record
+from components.record import Record
 from reach import Login, claimant
 from reach.drift import (
     LEFT_OVER,
@@ -19,6 +19,7 @@ from reach.drift import (
     lost,
     wanted_of,
 )
+from reach.recorded import Entry
 from settings import VPS, Firewall, Settings
 from settings.ssh import as_ip
 

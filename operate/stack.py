@@ -12,12 +12,12 @@ import click
 from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
 from operate.stack_file import read_file
+from reach.drift import Part
+from reach.recorded import COMMAND, entry_of, read_urn
 from settings import Settings, SettingsError, in_namespace, load
 
 _PROJECT = "reverse-tunnel"
 _LOGIN = "sshPrivateKey"
-_OF_A_HOST = "$reverse-tunnel:index:Host$command:remote:Command::"
-_INTERFACE = "-interface"
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -105,8 +105,10 @@ class Stack:
         """
         state = json.loads(ask("the state", ["stack", "export"], self.name))
         urns = [each["urn"] for each in (state.get("deployment") or {}).get("resources") or ()]
-        names = [urn.partition(_OF_A_HOST)[2] for urn in urns]
-        return {name.removesuffix(_INTERFACE) for name in names if name.endswith(_INTERFACE)}
+        entries = (
+            entry_of(within, name) for within, kind, name in map(read_urn, urns) if kind == COMMAND
+        )
+        return {entry[0] for entry in entries if entry is not None and entry[1] is Part.INTERFACE}
 
     def _file(self) -> Path:
         project = _project_file()
