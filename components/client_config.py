@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from settings import Egress
+from settings.network import LEAST_OF_IPV6
 
 # The split tunnel's firewall mark and routing table, as free as a fixed number can be: the bits of
 # other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere, and so do
@@ -16,8 +17,6 @@ _LAST = 33024  # one behind all other rules
 # Else systemd-networkd, whenever it is restarted, takes rules away that are not its own.
 _KEPT = "protocol kernel"
 _SET_CONNMARK = f"-j CONNMARK --set-xmark {_MARK}"
-
-_LEAST_OF_IPV6 = 1280  # bytes, RFC 8200, section 5
 
 # What a visitor's connection needs to find its way back: it came in by the tunnel, so its replies
 # leave by the tunnel, while the server's own traffic stays on its own line.
@@ -183,7 +182,7 @@ def client_config(machine: Machine, gateway: Gateway) -> str:
     1,280 bytes an interface can't have any, and `wg-quick` would not start.
     """
     if machine.egress is Egress.TUNNEL:
-        both = gateway.ipv6 is not None or machine.mtu >= _LEAST_OF_IPV6
+        both = gateway.ipv6 is not None or machine.mtu >= LEAST_OF_IPV6
         anywhere = ", ".join([_IPV4.anywhere, *([_IPV6.anywhere] if both else [])])
         return _file(machine, gateway, extra=[], allowed_ips=anywhere)
     networks = ", ".join(map(str, gateway.networks.values()))

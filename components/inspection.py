@@ -24,10 +24,11 @@ from components.unexplained import (
     strays,
     without_vps,
 )
-from reach import SSH_PRIVATE_KEY, Login, late_fields, logins_to
+from reach import Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
 from reach.host_report import HostReport
 from settings import VPS, Egress, Packages, Settings, Way
+from settings.keys import SSH_PRIVATE_KEY_FIELD
 
 
 class LookUpError(pulumi.RunError):
@@ -143,13 +144,14 @@ def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login]
 def _tell_unknown(settings: Settings, unknown: Sequence[str]) -> None:
     # Each once, in their order
     late = dict.fromkeys(field for name in unknown for field in late_fields(settings, name))
+    key = SSH_PRIVATE_KEY_FIELD
     key_of_now = (
-        f' A program may give it as a plain text, by `config.require("{SSH_PRIVATE_KEY}")` in place'
-        " of `require_secret`: it is kept secret all the same, and the hosts can be looked at."
+        f' A program may give it as a plain text, by `config.require("{key}")` in place of'
+        " `require_secret`: it is kept secret all the same, and the hosts can be looked at."
     )
     pulumi.log.info(
         f"not looked at, the connection is not known yet: {', '.join(unknown)}."
-        f" Known only later: {', '.join(late)}.{key_of_now if SSH_PRIVATE_KEY in late else ''}"
+        f" Known only later: {', '.join(late)}.{key_of_now if key in late else ''}"
     )
 
 

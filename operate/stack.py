@@ -15,9 +15,8 @@ from operate.stack_file import read_file
 from reach.drift import Part
 from reach.recorded import COMMAND, entry_of, read_urn
 from settings import Settings, SettingsError, in_namespace, load
-
-_PROJECT = "reverse-tunnel"
-_LOGIN = "sshPrivateKey"
+from settings.keys import SSH_PRIVATE_KEY_FIELD
+from settings.namespace import PROJECT
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -75,7 +74,7 @@ class Stack:
         config = content.get("config") if isinstance(content, dict) else None
         written = config if isinstance(config, dict) else {}
         values = _own({str(key): value for key, value in written.items()})
-        values.pop(_LOGIN, None)
+        values.pop(SSH_PRIVATE_KEY_FIELD, None)
         if _has_encrypted(values):
             return self.settings()
         return _loaded(values, agent=True, in_clear=())
@@ -127,7 +126,7 @@ class Stack:
 
 def _own(configuration: Mapping[str, T]) -> dict[str, T]:
     try:
-        return in_namespace(_PROJECT, configuration)
+        return in_namespace(PROJECT, configuration)
     except SettingsError as error:
         raise CommandError(str(error)) from None
 

@@ -6,7 +6,7 @@ waits for a server, brings the helper or removes what was left over; the command
 
 from .connection import CONNECT_SECONDS, ReachError, most_telling, run_as_root
 from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
-from .login import SSH_PRIVATE_KEY, Login, late_fields, logins_to
+from .login import Login, late_fields, logins_to
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "LIBRARY",
     "NO_SUDO",
     "PROTOCOL",
-    "SSH_PRIVATE_KEY",
     "SUDO_ASKS",
     "Login",
     "ReachError",

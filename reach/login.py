@@ -7,8 +7,7 @@ from typing import Optional
 from pydantic import SecretStr
 
 from settings import VPS, Late, Settings, Through, Way, is_late
-
-SSH_PRIVATE_KEY = "sshPrivateKey"
+from settings.keys import SSH_PRIVATE_KEY_FIELD
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def late_fields(settings: Settings, name: str) -> Sequence[str]:
     fields = [f"{at}.ssh.{field}" for field, given in values.items() if any(map(is_late, given))]
     if any(isinstance(place, Through) for place in ssh.host):
         fields += late_fields(settings, VPS)
-    return [*fields, SSH_PRIVATE_KEY] if is_late(settings.ssh_private_key) else fields
+    return [*fields, SSH_PRIVATE_KEY_FIELD] if is_late(settings.ssh_private_key) else fields
 
 
 def _login(way: Way, key: Late[SecretStr] | None) -> Login | None:

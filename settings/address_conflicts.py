@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .facts import Facts, entries
-from .network import ADDRESS, ADDRESS6, same_number
+from .network import ADDRESS, ADDRESS6, LEAST_OF_IPV6, same_number
 from .peer_conflicts import hosts
 from .problem import Path, Problem, RefusedError, Rule, path_text
 from .ssh import HOST, Through, as_ip
 from .vps import ENDPOINT
-
-LEAST_WITH_IPV6 = 1280  # bytes
 
 
 def _in_the_tunnel(facts: Facts) -> Iterator[tuple[Path, Facts]]:
@@ -101,13 +99,13 @@ def _mtu_too_small_for_ipv6(facts: Facts) -> Iterator[Problem]:
     if facts.get("network", {}).get("ipv6") is None:
         return
     rule = Rule(
-        f"{LEAST_WITH_IPV6} or more; or leave network.ipv6 out",
+        f"{LEAST_OF_IPV6} or more; or leave network.ipv6 out",
         "every line of IPv6 carries packets of that size, by its standard",
     )
     here = ((("network",), facts["network"]), *entries(facts, "servers", "clients"))
     for path, entry in here:
         mtu = entry.get("mtu")
-        if mtu is not None and mtu < LEAST_WITH_IPV6:
+        if mtu is not None and mtu < LEAST_OF_IPV6:
             yield Problem((*path, "mtu"), rule.refuse(mtu, "is too small for IPv6"))
 
 

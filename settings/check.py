@@ -14,7 +14,7 @@ from .problem import Problem, RefusedError, Rule, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Annotates a field: `Annotated[int, Check(check_port, PORT, {"type": "integer"})]`.
+    """Annotates a field: `Annotated[str, Check(check_name, NAME, {"type": "string"})]`.
 
     `check` is a plain function from whatever was written to the field's value; it raises
     `RefusedError`. It takes its own results, too, so that a program may pass them in. `rule` says

@@ -31,10 +31,11 @@ PUBLIC_KEY = Rule(
     "a WireGuard public key, 44 characters of base64 as `wg pubkey` prints it",
     "by it the VPS knows the peer, whose private key never leaves it",
 )
+SSH_PRIVATE_KEY_FIELD = "sshPrivateKey"
 SSH_PRIVATE_KEY = Rule(
     "a private key in the OpenSSH or PEM format, without a passphrase, set by "
-    "`pulumi config set --secret sshPrivateKey < ~/.ssh/id_ed25519`; or leave it out and use an "
-    "SSH agent",
+    f"`pulumi config set --secret {SSH_PRIVATE_KEY_FIELD} < ~/.ssh/id_ed25519`; or leave it out "
+    "and use an SSH agent",
     "this is how Pulumi logs in on the hosts",
 )
 

@@ -1,8 +1,7 @@
 """How much one visitor may ask of a forward."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from .check import Check
 from .model import Model
 from .numbers import whole
 from .problem import Rule
@@ -20,25 +19,11 @@ CONCURRENT = Rule(
 )
 
 
-def _schema(most: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": 1, "maximum": most}
-
-
 class Limit(Model):
     """How much one visitor, told by the address, may ask of a forward: one of the two, or both."""
 
-    new_per_second: Annotated[
-        int | None, Check(whole(NEW, 1, MOST_NEW), NEW, _schema(MOST_NEW), optional=True)
-    ] = None
+    new_per_second: Annotated[int | None, whole(NEW, 1, MOST_NEW, optional=True)] = None
     """New connections a second; more are dropped."""
 
-    concurrent: Annotated[
-        int | None,
-        Check(
-            whole(CONCURRENT, 1, MOST_CONCURRENT),
-            CONCURRENT,
-            _schema(MOST_CONCURRENT),
-            optional=True,
-        ),
-    ] = None
+    concurrent: Annotated[int | None, whole(CONCURRENT, 1, MOST_CONCURRENT, optional=True)] = None
     """Connections at the same time; more are dropped."""

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 
 from .conflicts import conflicts
 from .facts import read
-from .keys import SSH_PRIVATE_KEY
+from .keys import SSH_PRIVATE_KEY, SSH_PRIVATE_KEY_FIELD
 from .problem import Path, Problem, SettingsError
 from .stack import Settings
 
-_TEXTS = frozenset({"sshPrivateKey"})
+_TEXTS = frozenset({SSH_PRIVATE_KEY_FIELD})
 """Top-level keys whose value is a text; those of all others are JSON when they are texts."""
 
 
@@ -39,10 +39,10 @@ def load(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]
     problems.extend(conflicts(facts))
     if facts.get("ssh_private_key", "refused") is None and not agent:
         says = "is missing, and no SSH agent is running (SSH_AUTH_SOCK is not set)"
-        problems.append(Problem(("sshPrivateKey",), SSH_PRIVATE_KEY.refuse_hidden(says)))
-    if "sshPrivateKey" in in_clear and facts.get("ssh_private_key") is not None:
+        problems.append(Problem((SSH_PRIVATE_KEY_FIELD,), SSH_PRIVATE_KEY.refuse_hidden(says)))
+    if SSH_PRIVATE_KEY_FIELD in in_clear and facts.get("ssh_private_key") is not None:
         says = "is in the stack file in clear; make a new key if others have seen the file"
-        problems.append(Problem(("sshPrivateKey",), SSH_PRIVATE_KEY.refuse_hidden(says)))
+        problems.append(Problem((SSH_PRIVATE_KEY_FIELD,), SSH_PRIVATE_KEY.refuse_hidden(says)))
     if problems:
         raise SettingsError(_by_entry(problems))
     return Settings.model_validate(_plain_dicts(given), by_alias=True, by_name=False)

@@ -8,6 +8,9 @@ from .problem import Problem, Rule, SettingsError
 
 T = TypeVar("T")
 
+PROJECT = "reverse-tunnel"
+"""Whose keys the settings are, by the name in Pulumi.yaml."""
+
 _ALIKE = 0.8
 """From here on, of 1, a name is a slip; a provider's or another project's is none."""
 

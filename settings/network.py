@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from .check import Check
 from .model import Model
 from .numbers import whole
-from .ports import PORT, PORT_SCHEMA, check_port
+from .ports import one_port
 from .problem import Rule
 from .rotation import KeyGeneration
 
@@ -16,6 +16,9 @@ CARRIER = IPv4Network("100.64.0.0/10")
 SMALLEST = 30  # prefix length: two hosts, the VPS and one server
 LOCAL = IPv6Network("fd00::/8")
 LOCAL_LENGTH = 64  # prefix length of one network, as everywhere in IPv6
+LEAST_MTU, MOST_MTU = 576, 1440
+LEAST_OF_IPV6 = 1280  # bytes of a packet, RFC 8200, section 5
+MOST_KEEPALIVE = 65535
 
 CIDR = Rule(
     f"a network inside {', '.join(map(str, PRIVATE))}, /{SMALLEST} or larger, "
@@ -38,12 +41,12 @@ ADDRESS6 = Rule(
     "as its IPv4 address",
 )
 MTU = Rule(
-    "a whole number of bytes from 576 to 1440",
-    "every IPv4 host takes 576 bytes, and WireGuard's 60 bytes on top of 1440 make the 1500 that "
-    "the internet carries in one piece",
+    f"a whole number of bytes from {LEAST_MTU} to {MOST_MTU}",
+    f"every IPv4 host takes {LEAST_MTU} bytes, and WireGuard's 60 bytes on top of {MOST_MTU} make "
+    "the 1500 that the internet carries in one piece",
 )
 KEEPALIVE = Rule(
-    "a whole number of seconds from 0 (off) to 65535",
+    f"a whole number of seconds from 0 (off) to {MOST_KEEPALIVE}",
     "WireGuard counts it in 16 bits; 25 outlives the shortest mappings of carriers",
 )
 _NOT_INTERFACES = ("all", "default", "lo")
@@ -139,10 +142,6 @@ def same_number(address: IPv4Address, cidr: IPv4Network, ipv6: IPv6Network) -> I
     return ipv6[int(address) - int(cidr.network_address)]
 
 
-check_mtu = whole(MTU, 576, 1440)
-check_keepalive = whole(KEEPALIVE, 0, 65535)
-
-
 def check_interface(value: object) -> str:
     """Return `value`, a name that the kernel accepts for the tunnel's interface."""
     if (
@@ -162,8 +161,7 @@ Address6Field = Annotated[
     IPv6Address | None, Check(check_address6, ADDRESS6, ADDRESS6_SCHEMA, optional=True)
 ]
 
-_MTU_SCHEMA = {"type": "integer", "minimum": 576, "maximum": 1440}
-OwnMtuField = Annotated[int | None, Check(check_mtu, MTU, _MTU_SCHEMA, optional=True)]
+OwnMtuField = Annotated[int | None, whole(MTU, LEAST_MTU, MOST_MTU, optional=True)]
 """That of one peer, where it is smaller than the network's."""
 
 
@@ -188,15 +186,13 @@ class Network(Model):
     """The tunnel's addresses of IPv6: a /64 of unique local ones. With it forwards take visitors
     of IPv6, too; default: the tunnel has IPv4 alone."""
 
-    listen_port: Annotated[int, Check(check_port, PORT, PORT_SCHEMA)] = 51820
+    listen_port: Annotated[int, one_port()] = 51820
     """WireGuard's UDP port on the VPS."""
 
-    mtu: Annotated[int, Check(check_mtu, MTU, _MTU_SCHEMA)] = 1420
+    mtu: Annotated[int, whole(MTU, LEAST_MTU, MOST_MTU)] = 1420
     """Largest packet in the tunnel, in bytes; 1412 behind PPPoE."""
 
-    keepalive: Annotated[
-        int, Check(check_keepalive, KEEPALIVE, {"type": "integer", "minimum": 0, "maximum": 65535})
-    ] = 25
+    keepalive: Annotated[int, whole(KEEPALIVE, 0, MOST_KEEPALIVE)] = 25
     """Seconds of silence after which a peer speaks, so that the carrier's mapping stays open; 0 is
     off, and visitors then find nobody."""
 

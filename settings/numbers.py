@@ -1,16 +1,18 @@
 """Whole numbers, between bounds."""
 
-from collections.abc import Callable
-
+from .check import Check
 from .problem import Rule
 
 
-def whole(rule: Rule, lowest: int, highest: int) -> Callable[[object], int]:
-    """Return the check for a whole number from `lowest` to `highest`."""
+def whole(
+    rule: Rule, lowest: int, highest: int, *, late: bool = False, optional: bool = False
+) -> Check:
+    """Return what annotates a field that takes a whole number from `lowest` to `highest`."""
 
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
             raise rule.refuse(value)
         return int(value)
 
-    return check
+    schema = {"type": "integer", "minimum": lowest, "maximum": highest}
+    return Check(check, rule, schema, late=late, optional=optional)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from .check import Check
+from .numbers import whole
 from .problem import Rule
 
 LOWEST, HIGHEST = 1, 65535
@@ -33,11 +35,9 @@ class Ports:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-def check_port(port: object) -> int:
-    """Return `port`, a whole number from 1 to 65535."""
-    if not isinstance(port, int) or isinstance(port, bool) or not LOWEST <= port <= HIGHEST:
-        raise PORT.refuse(port)
-    return int(port)
+def one_port(*, late: bool = False) -> Check:
+    """Return what annotates a field that takes a single port."""
+    return whole(PORT, LOWEST, HIGHEST, late=late)
 
 
 def check_ports(value: object) -> Ports:
@@ -58,5 +58,6 @@ def check_ports(value: object) -> Ports:
     return Ports(first, last)
 
 
-PORT_SCHEMA = {"type": "integer", "minimum": LOWEST, "maximum": HIGHEST}
-PORTS_SCHEMA = {"anyOf": [PORT_SCHEMA, {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"}]}
+PORTS_SCHEMA = {
+    "anyOf": [one_port().schema, {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"}]
+}

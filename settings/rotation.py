@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from .check import Check
 from .numbers import whole
 from .problem import Rule
 
@@ -12,11 +11,4 @@ KEY_GENERATION = Rule(
     "keys are made once for each number, and `pulumi up` leads both ends to those of another",
 )
 
-KeyGeneration = Annotated[
-    int,
-    Check(
-        whole(KEY_GENERATION, 1, _HIGHEST),
-        KEY_GENERATION,
-        {"type": "integer", "minimum": 1, "maximum": _HIGHEST},
-    ),
-]
+KeyGeneration = Annotated[int, whole(KEY_GENERATION, 1, _HIGHEST)]

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .namespace import PROJECT
 from .stack import Settings
 
-PROJECT = "reverse-tunnel"
 FILE = Path(__file__).parent.parent / "stacks" / "schema.json"
 
 _SWITCH_TEXTS = {"enum": ["true", "false"]}  # `pulumi config set` writes a top-level switch so

@@ -15,7 +15,7 @@ from .check import Check, named
 from .late import Late, is_late
 from .model import Model
 from .names import VPS
-from .ports import PORT, PORT_SCHEMA, check_port
+from .ports import one_port
 from .problem import Rule
 
 HOST = Rule(
@@ -198,7 +198,7 @@ class Ssh(Model):
     """Host name or IP address, as seen from the machine that runs Pulumi; `{through: vps}` for a
     server's own address in the tunnel, by the VPS; or a list of these, tried in that order."""
 
-    port: Annotated[Late[int], Check(check_port, PORT, PORT_SCHEMA, late=True)] = 22
+    port: Annotated[Late[int], one_port(late=True)] = 22
     """The TCP port of its sshd, whichever way it is reached."""
 
     user: Annotated[
