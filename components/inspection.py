@@ -1,32 +1,29 @@
 """Whether the hosts can become part of the tunnel, said before anything is registered."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pulumi
 
 from components.advice import Wanted
-from components.arrival import arrival
+from components.arrival import arrival, arriving_later
 from components.facts import PublicPorts
-from components.left_over import removal
-from components.lookup import Closed, HostProblem, Seen, look_up
-from components.record import Record, read_record
-from components.unexplained import (
-    arriving_later,
+from components.known import Known
+from components.leaving import (
     cut_off_before,
-    drift_by_record,
-    is_unexplained,
     machines_before,
     never_cleaned,
     never_let_go,
     never_made,
     never_removed,
-    strays,
-    without_vps,
 )
+from components.left_over import removal
+from components.lookup import Closed, HostProblem, look_up
+from components.record import read_record
+from components.through_vps import cut_off, without_vps
+from components.unexplained import Entries, drift_by_record, is_unexplained, strays
 from reach import Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
-from reach.host_report import HostReport
 from settings import VPS, Egress, Packages, Settings, Way
 from settings.keys import SSH_PRIVATE_KEY_FIELD
 
@@ -79,54 +76,65 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     ways = {name: settings.ways_to(name) for name in settings.managed_hosts}
     if not settings.look_up:
         return Inspection(Drift(), {name: first for name, (first, *_) in ways.items()})
-    known = _known(settings, owner)
-    logins = {name: ways for name, (ways, _) in known.items()}
-    seen = look_up(known) if known else {}
-    record = read_record() if is_unexplained(settings, seen, logins) else None
-    later = {} if record is None else arriving_later(settings, seen, record, logins)
-    seen = {**seen, **later}
-    found = [problem for each in seen.values() for problem in each.problems]
-    found += _cut_off(settings, known, seen)
-    found += without_vps(settings, seen, logins)
-    before: Mapping[str, Closed] = {}
-    if record is not None:
-        before = machines_before(record, logins)
-        found += never_let_go(before, record)
-        found += never_cleaned(settings, record)
-        found += cut_off_before(settings, record, logins)
-        found += never_made(settings, record)
-        found += never_removed(settings, seen, record, logins)
-    _tell(found)
-    answered = {name: each.way for name, each in seen.items() if each.way}
-    arrivals = {name: arrival(name, logins[name][each.way or 0]) for name, each in later.items()}
-    for name, number in answered.items():
-        if name in later:
-            continue
-        pulumi.log.info(
-            f"{name} is reached by {logins[name][number]}, since no way before that one leads"
-            " there from here. Where the last `pulumi up` took another one, its commands run once"
-            " more, which changes nothing there."
-        )
-    taken = {name: each[answered.get(name, 0)] for name, each in ways.items()}
-    drift = drift_of_all(settings, {name: each.report for name, each in seen.items()})
-    blank = frozenset(
-        name
-        for name, each in seen.items()
-        if each.way is not None and each.report is None and name not in later
-    )
-    inspection = Inspection(drift, taken, blank=blank)
-    if record is None:
-        _warn_of_drift(drift.lines())
-        return inspection
+    known = _look(settings, owner)
+    later = arriving_later(known)
+    known = replace(known, seen={**known.seen, **later})
+    before = machines_before(known)
+    _tell(_problems(known, before))
+    _tell_ways(known, later)
     gone = {name: machine for name, machine in before.items() if machine.gone}
     _warn_of_gone(gone)
-    so_far = replace(inspection, gone=frozenset(gone), arrivals=arrivals)
-    return _explained(settings, seen, logins, record, so_far)
+    left = strays(known)
+    drift = drift_of_all(settings, {name: each.report for name, each in known.seen.items()})
+    drift = drift.and_also(drift_by_record(known, left))
+    _warn_of_drift(drift, left)
+    return Inspection(
+        drift,
+        {name: each[_way(known, name)] for name, each in ways.items()},
+        gone=frozenset(gone),
+        arrivals={name: arrival(name, known.logins[name][_way(known, name)]) for name in later},
+        removals={
+            name: removal(name, known.logins[name], settings.network.interface, entries)
+            for name, entries in left.items()
+        },
+        blank=frozenset(
+            name
+            for name, each in known.seen.items()
+            if each.way is not None and each.report is None and name not in later
+        ),
+    )
 
 
-def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login], Wanted]]:
+def _look(settings: Settings, owner: str) -> Known:
+    """What is known of the hosts; the state is asked where what was seen needs it."""
+    hosts = _reachable(settings, owner)
+    logins = {name: ways for name, (ways, _) in hosts.items()}
+    known = Known(settings, logins, look_up(hosts) if hosts else {})
+    return replace(known, record=read_record()) if is_unexplained(known) else known
+
+
+def _problems(known: Known, before: Mapping[str, Closed]) -> list[HostProblem]:
+    """All that is wrong; `before` are the machines that hosts were."""
+    return [
+        *(problem for each in known.seen.values() for problem in each.problems),
+        *cut_off(known),
+        *without_vps(known),
+        *never_let_go(known, before),
+        *never_cleaned(known),
+        *cut_off_before(known),
+        *never_made(known),
+        *never_removed(known),
+    ]
+
+
+def _way(known: Known, name: str) -> int:
+    """By which way a host is to be reached, counted from 0."""
+    return (name in known.seen and known.seen[name].way) or 0
+
+
+def _reachable(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login], Wanted]]:
     """The hosts that can be looked at, and one line about the others."""
-    known: dict[str, tuple[Sequence[Login], Wanted]] = {}
+    reachable: dict[str, tuple[Sequence[Login], Wanted]] = {}
     unknown: list[str] = []
     for name, wanted in _hosts(settings, owner):
         if settings.is_forgotten(name):
@@ -135,10 +143,10 @@ def _known(settings: Settings, owner: str) -> Mapping[str, tuple[Sequence[Login]
         if logins is None:
             unknown.append(name)
         else:
-            known[name] = (logins, wanted)
+            reachable[name] = (logins, wanted)
     if unknown:
         _tell_unknown(settings, unknown)
-    return known
+    return reachable
 
 
 def _tell_unknown(settings: Settings, unknown: Sequence[str]) -> None:
@@ -171,27 +179,15 @@ def _tell(found: Sequence[HostProblem]) -> None:
         _warn("Hosts that can't be reached now, without which `pulumi up` won't begin:", problems)
 
 
-def _explained(
-    settings: Settings,
-    seen: Mapping[str, Seen],
-    logins: Mapping[str, Sequence[Login]],
-    record: Record,
-    so_far: Inspection,
-) -> Inspection:
-    """The same with what the record explains."""
-    left = strays(settings, seen, record, logins)
-    drift = so_far.drift.and_also(drift_by_record(settings, seen, record, left, logins))
-    named = [
-        f"{name}: {part.value} {entry}: no stack has it"
-        for name, entries in left.items()
-        for part, entry in entries
-    ]
-    _warn_of_drift([*drift.lines(), *named])
-    removals = {
-        name: removal(name, logins[name], settings.network.interface, entries)
-        for name, entries in left.items()
-    }
-    return replace(so_far, drift=drift, removals=removals)
+def _tell_ways(known: Known, later: Collection[str]) -> None:
+    """Says which hosts are not reached by their first way; those that come later are told."""
+    for name, each in known.seen.items():
+        if each.way and name not in later:
+            pulumi.log.info(
+                f"{name} is reached by {known.logins[name][each.way]}, since no way before that one"
+                " leads there from here. Where the last `pulumi up` took another one, its commands"
+                " run once more, which changes nothing there."
+            )
 
 
 def _warn(head: str, problems: Sequence[HostProblem]) -> None:
@@ -206,43 +202,15 @@ def _warn_of_gone(gone: Mapping[str, Closed]) -> None:
         pulumi.log.warn("\n".join([head, *lines]))
 
 
-def _warn_of_drift(lines: Sequence[str]) -> None:
-    if lines:
+def _warn_of_drift(drift: Drift, left: Entries) -> None:
+    strange = [
+        f"{name}: {part.value} {entry}: no stack has it"
+        for name, entries in left.items()
+        for part, entry in entries
+    ]
+    if lines := [*drift.lines(), *strange]:
         head = "Hosts are not as the last `pulumi up` left them; this one puts that right:"
         pulumi.log.warn("\n".join([head, *(f"  {line}" for line in lines)]))
-
-
-def _cut_off(
-    settings: Settings,
-    known: Mapping[str, tuple[Sequence[Login], Wanted]],
-    seen: Mapping[str, Seen],
-) -> Iterator[HostProblem]:
-    """Servers that are reached through the tunnel, and would lose it before they are told why."""
-    for name, each in seen.items():
-        if each.way is None or each.report is None:
-            continue
-        login = known[name][0][each.way]
-        if login.through is None:
-            continue
-        for breaks in _breaks(settings, name, each.report):
-            yield HostProblem(
-                f"{name} ({login}): is reached through the tunnel, which breaks when {breaks},"
-                " before the server hears of it. Make this one change from where another way leads"
-                " to it: ssh.host, such as [192.168.1.20, {through: vps}] at home."
-            )
-
-
-def _breaks(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
-    """When the tunnel of a server breaks, which tells this."""
-    so_far = (report.claimant or name).partition(":")[0]
-    if so_far != name:
-        # With another name it is another peer, of another key.
-        yield f"the VPS gives the address of {so_far}, its name so far, to {name}"
-    to_vps = report.peers.get(VPS)
-    now = ((to_vps and to_vps.endpoint) or "").rpartition(":")[2]
-    port = settings.network.listen_port
-    if now and now != str(port):
-        yield f"the VPS leaves port {now} for {port} (network.listenPort)"
 
 
 def _hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wanted]]:

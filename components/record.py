@@ -6,7 +6,7 @@ stack file does not explain.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi.runtime import invoke
@@ -43,9 +43,9 @@ class Record:
             own), and how they were reached: so they will be, when it is removed.
     """
 
-    machines: Mapping[str, Sequence[Login]]
-    forgotten: frozenset[str]
-    entries: Mapping[Entry, Login]
+    machines: Mapping[str, Sequence[Login]] = field(default_factory=dict)
+    forgotten: frozenset[str] = frozenset()
+    entries: Mapping[Entry, Login] = field(default_factory=dict)
 
 
 def read_record() -> Record:

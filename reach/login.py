@@ -54,7 +54,7 @@ def logins_to(settings: Settings, name: str) -> Sequence[Login] | None:
 
 def late_fields(settings: Settings, name: str) -> Sequence[str]:
     """What of the ways to a host comes from elsewhere: its fields, as a stack file names them."""
-    at, ssh = name if name == VPS else f"servers.{name}", settings.ssh_of(name)
+    at, ssh = settings.path_of(name), settings.ssh_of(name)
     values = {"host": ssh.host, "port": [ssh.port], "user": [ssh.user], "hostKey": [ssh.host_key]}
     fields = [f"{at}.ssh.{field}" for field, given in values.items() if any(map(is_late, given))]
     if any(isinstance(place, Through) for place in ssh.host):

@@ -136,6 +136,10 @@ class Settings(Model):
         """Those among them that are gone for good."""
         return [name for name in self.managed_hosts if self.is_forgotten(name)]
 
+    def path_of(self, name: str) -> str:
+        """Return where a stack file has the server of that name, or `vps`."""
+        return name if name == VPS else f"servers.{name}"
+
     def ssh_of(self, name: str) -> Ssh:
         """Return how the managed server of that name, or `vps`, is reached."""
         return self.vps.ssh if name == VPS else self.managed_servers[name]

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import LookUpError, inspection, lookup, unexplained
+from components import LookUpError, inspection, lookup
 from components.record import read_record
 from reach import Login, connection
 from reach.drift import Part
@@ -402,7 +402,7 @@ def test_wherever_a_move_was_broken_off_the_rest_of_it_is_not_replaced(
 @pytest.fixture
 def all_live(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is recorded can be dialled, also through the tunnel."""
-    monkeypatch.setattr(unexplained, "find_closed", lambda _: {})
+    monkeypatch.setattr("components.leaving.find_closed", lambda _: {})
 
 
 def leaving(sshd: Sshd, other: Sshd, **ssh: object) -> tuple[dict[str, object], dict[str, Any]]:
