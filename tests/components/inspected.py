@@ -13,6 +13,7 @@ from tests.components.recording import Recording, deploy
 from tests.components.sshd import Sshd, facts_text
 
 NOTHING_YET: Mapping[str, Any] = {}
+LAPTOP = {"address": "172.16.0.10"}
 
 
 def stack(sshd: Sshd, **ssh: object) -> dict[str, Any]:
@@ -38,6 +39,15 @@ def run(
         return {"at": tunnel.public_address}
 
     return deploy(program, preview=preview, recording=recording, state=state)
+
+
+def state_of(values: Mapping[str, object]) -> dict[str, Any]:
+    """What an `up` of these settings has left; nobody need be there."""
+    return run({**values, "lookUp": False}).as_state()
+
+
+def without(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {urn: resource for urn, resource in state.items() if not urn.endswith(f"::{name}")}
 
 
 def heard(recording: Recording, level: str) -> list[str]:
@@ -83,7 +93,7 @@ def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
             "firewall": "defaultDeny",
         },
         "servers": {"cabin": {"address": "172.16.0.7"}},
-        "clients": {"laptop": {"address": "172.16.0.10", "presharedKey": True}},
+        "clients": {"laptop": {**LAPTOP, "presharedKey": True}},
         "forwards": {"web": {"port": 80, "to": "cabin:8080"}},
     }
 

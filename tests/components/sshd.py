@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import asyncssh
 
 from components.lookup import TRY, script
-from reach import root_shell
+from reach import Login, root_shell
 
 HEALTHY = {
     "os-id": "debian",
@@ -78,6 +79,21 @@ class Sshd:
     def private_key(self) -> str:
         """The one that may log in."""
         return self.client_key.export_private_key().decode()
+
+    def login(self, **changes: Any) -> Login:  # noqa: ANN401 - fields are of several kinds
+        """The one that is let in, or with these changes."""
+        login = Login("127.0.0.1", self.port, self.user, self.host_key, self.private_key)
+        return replace(login, **changes)
+
+    def leave_out(self, *starts: str) -> None:
+        """Answers without the lines that start so, by whole words."""
+        words = [each.split() for each in starts]
+        kept = [
+            line
+            for line in self.answers.splitlines()
+            if not any(line.split()[: len(start)] == start for start in words)
+        ]
+        self.answers = "\n".join([*kept, ""])
 
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
         """Takes the script, and does not run it."""

@@ -22,33 +22,29 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def login(sshd: Sshd) -> Login:
-    return Login("127.0.0.1", sshd.port, "root", sshd.host_key, sshd.private_key)
-
-
 def test_the_helper_goes_there_on_standard_input(sshd: Sshd) -> None:
-    asyncio.run(deliver("vps", login(sshd), FOLDER))
+    asyncio.run(deliver("vps", sshd.login(), FOLDER))
     assert sshd.probed == 1
 
 
 def test_a_host_without_room_is_told_by_name(sshd: Sshd) -> None:
     sshd.status, sshd.complains = 1, "reverse-tunnel: the helper could not be written\n"
     with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): reverse-tunnel: the helper co"):
-        asyncio.run(deliver("vps", login(sshd), FOLDER))
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
 
 
 def test_a_delivery_that_ends_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
     """As where the host ends what takes too much memory."""
     sshd.status = 1
     with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): what was run there was ended"):
-        asyncio.run(deliver("vps", login(sshd), FOLDER))
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
 
 
 def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
     sshd.breaks_off = True
 
     async def mends() -> None:
-        delivering = asyncio.ensure_future(deliver("vps", login(sshd), FOLDER))
+        delivering = asyncio.ensure_future(deliver("vps", sshd.login(), FOLDER))
         await asyncio.to_thread(eventually, lambda: sshd.probed, 10.0, "nobody tries")
         sshd.breaks_off = False
         await delivering
@@ -61,14 +57,14 @@ def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(delivery, "DIAL_RETRIES", 1)
     sshd.breaks_off = True
     with pytest.raises(DeliveryError, match=r"^vps \(root@127.*\): the host ended the SSH con"):
-        asyncio.run(deliver("vps", login(sshd), FOLDER))
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
     assert sshd.probed == 2
 
 
 def test_a_login_that_is_refused_is_not_tried_again(sshd: Sshd) -> None:
     sshd.user = "hex"
     with pytest.raises(DeliveryError, match=r"^vps .*the login as root is refused"):
-        asyncio.run(deliver("vps", login(sshd), FOLDER))
+        asyncio.run(deliver("vps", sshd.login(user="root"), FOLDER))
     assert sshd.probed == 0
 
 

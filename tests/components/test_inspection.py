@@ -1,7 +1,6 @@
 """When a host is looked at, and what its problems do to a preview and to an `up`."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pulumi
@@ -16,12 +15,6 @@ from tests.components.inspected import NOTHING_YET, drifted, drifting, heard, ru
 from tests.components.recording import Recording, deploy
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
-
-
-@pytest.fixture
-def sshd() -> Iterator[Sshd]:
-    with running(Sshd()) as server:
-        yield server
 
 
 @pytest.mark.parametrize("preview", [True, False])

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from components.left_over import LeftOverError, remove
-from reach import Login
 from reach.drift import Part
 from tests.components.sshd import Sshd, running
 
@@ -34,8 +33,7 @@ set -e
 
 
 def run(sshd: Sshd) -> None:
-    login = Login("127.0.0.1", sshd.port, "root", sshd.host_key, sshd.private_key)
-    asyncio.run(remove("vps", [login], "wg0", ENTRIES))
+    asyncio.run(remove("vps", [sshd.login()], "wg0", ENTRIES))
 
 
 def test_the_helper_is_told_of_each_entry_by_name_on_standard_input(sshd: Sshd) -> None:

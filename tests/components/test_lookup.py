@@ -2,9 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Network
-from typing import Any, Self
+from typing import Self
 
 import asyncssh
 import pytest
@@ -21,24 +21,6 @@ from tests.support import resolve
 WANTED = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), Packages.INSTALL)
 
 
-@pytest.fixture
-def sshd() -> Iterator[Sshd]:
-    with running(Sshd()) as server:
-        yield server
-
-
-def login(sshd: Sshd, **changes: Any) -> Login:  # noqa: ANN401 - fields are of several kinds
-    parts = {
-        "host": "127.0.0.1",
-        "port": sshd.port,
-        "user": sshd.user,
-        "host_key": sshd.host_key,
-        "private_key": sshd.private_key,
-        **changes,
-    }
-    return Login(**parts)
-
-
 def seen(*ways: Login) -> Seen:
     return look_up({"homelab": (ways, WANTED)})["homelab"]
 
@@ -49,7 +31,7 @@ def problem(*ways: Login) -> HostProblem:
 
 
 def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
-    assert seen(login(sshd)) == Seen([], way=0, equipped=False)
+    assert seen(sshd.login()) == Seen([], way=0, equipped=False)
     assert sshd.probed == 1
 
 
@@ -57,19 +39,19 @@ def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
 def test_what_a_logins_own_files_print_is_passed_over(sshd: Sshd, chatter: str) -> None:
     """Also a byte that is no text."""
     sshd.answers, sshd.complains = chatter + sshd.answers, chatter
-    assert seen(login(sshd)) == Seen([], way=0, equipped=False)
+    assert seen(sshd.login()) == Seen([], way=0, equipped=False)
 
 
 def test_facts_that_are_wrong_for_the_tunnel_are_said_behind_the_hosts_name(sshd: Sshd) -> None:
     sshd.answers = facts_text(tun="no")
-    found = problem(login(sshd))
+    found = problem(sshd.login())
     assert found.text.startswith(f"homelab (root@127.0.0.1:{sshd.port}) has no TUN device")
     assert not found.unreachable
 
 
 def test_another_host_key_is_refused_and_both_are_shown(sshd: Sshd) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519")
-    found = problem(login(sshd, host_key=other.export_public_key().decode()))
+    found = problem(sshd.login(host_key=other.export_public_key().decode()))
     assert "another host key" in found.text
     assert sshd.key.get_fingerprint() in found.text
     assert other.get_fingerprint() in found.text
@@ -80,14 +62,14 @@ def test_another_host_key_is_refused_and_both_are_shown(sshd: Sshd) -> None:
 def test_another_kind_of_host_key_is_refused(sshd: Sshd) -> None:
     """The command plugin asks for that kind alone, so the look-up does, too."""
     other = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
-    found = problem(login(sshd, host_key=other.export_public_key().decode()))
+    found = problem(sshd.login(host_key=other.export_public_key().decode()))
     assert "offers no ecdsa-sha2-nistp256 key" in found.text
     assert not found.unreachable
 
 
 def test_a_refused_key_is_shown_by_its_public_half(sshd: Sshd) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519")
-    found = problem(login(sshd, private_key=other.export_private_key().decode()))
+    found = problem(sshd.login(private_key=other.export_private_key().decode()))
     assert "login as root is refused" in found.text
     assert other.export_public_key().decode().split()[1] in found.text
     assert not found.unreachable
@@ -95,30 +77,30 @@ def test_a_refused_key_is_shown_by_its_public_half(sshd: Sshd) -> None:
 
 
 def test_an_unknown_user_is_refused(sshd: Sshd) -> None:
-    assert "login as hex is refused" in problem(login(sshd, user="hex")).text
+    assert "login as hex is refused" in problem(sshd.login(user="hex")).text
 
 
 def test_a_sudo_that_asks_for_a_password_is_said_with_the_line_that_cures_it(sshd: Sshd) -> None:
     sshd.user, sshd.status, sshd.answers = "hex", SUDO_ASKS, ""
-    assert "hex ALL=(ALL) NOPASSWD: ALL" in problem(login(sshd)).text
+    assert "hex ALL=(ALL) NOPASSWD: ALL" in problem(sshd.login()).text
 
 
 def test_the_advised_file_of_sudo_has_a_name_that_sudo_reads(sshd: Sshd) -> None:
     """It passes over those with a dot."""
     sshd.user, sshd.status, sshd.answers = "ann.lee", SUDO_ASKS, ""
     line = "echo 'ann.lee ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ann-lee "
-    assert line in problem(login(sshd)).text
+    assert line in problem(sshd.login()).text
 
 
 def test_a_host_without_sudo_is_said(sshd: Sshd) -> None:
     sshd.user, sshd.status, sshd.answers = "hex", NO_SUDO, ""
-    assert "there is no sudo" in problem(login(sshd)).text
+    assert "there is no sudo" in problem(sshd.login()).text
 
 
 def test_a_host_that_opens_no_session_is_said() -> None:
     """By sshd's settings: MaxSessions 0."""
     with running(Sshd(sessions=False)) as sshd:
-        found = problem(login(sshd))
+        found = problem(sshd.login())
     assert "opens no session" in found.text
     assert "MaxSessions" in found.text
     assert not found.unreachable
@@ -126,7 +108,7 @@ def test_a_host_that_opens_no_session_is_said() -> None:
 
 def test_a_connection_that_ends_after_the_login_is_unreachable(sshd: Sshd) -> None:
     sshd.breaks_off = True
-    found = problem(login(sshd))
+    found = problem(sshd.login())
     assert sshd.probed == 1
     assert found.unreachable
 
@@ -163,7 +145,7 @@ def test_an_agent_with_more_keys_than_sshd_looks_at_is_said(
 ) -> None:
     use_agent(monkeypatch, *[asyncssh.generate_private_key("ssh-ed25519")] * 2)
     sshd.patient = patient
-    found = problem(Login("127.0.0.1", sshd.port, "root", sshd.host_key, None))
+    found = problem(sshd.login(private_key=None))
     assert all(word in found.text for word in words)
     assert not found.unreachable
 
@@ -174,7 +156,7 @@ def test_an_agent_with_more_keys_than_sshd_looks_at_is_said(
 )
 def test_a_probe_that_broke_off_is_said_without_the_hosts_words(sshd: Sshd, answers: str) -> None:
     sshd.answers, sshd.status = answers, 1
-    found = problem(login(sshd))
+    found = problem(sshd.login())
     assert "did not do its work" in found.text
     assert "currently not available" not in found.text
 
@@ -182,7 +164,7 @@ def test_a_probe_that_broke_off_is_said_without_the_hosts_words(sshd: Sshd, answ
 def test_a_probe_that_never_ends_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.1)
     sshd.silent = True
-    assert "overloaded" in problem(login(sshd)).text
+    assert "overloaded" in problem(sshd.login()).text
 
 
 def test_a_closed_port_is_unreachable() -> None:
@@ -198,8 +180,8 @@ def test_a_name_with_several_addresses_is_closed_like_one(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve(monkeypatch, "home.example.org", ["255.255.255.255", "127.0.0.1"])
-    assert seen(login(sshd, host="home.example.org")).way == 0
-    found = problem(login(sshd, host="home.example.org", port=closed(sshd).port))
+    assert seen(sshd.login(host="home.example.org")).way == 0
+    found = problem(sshd.login(host="home.example.org", port=closed(sshd).port))
     assert found.unreachable
     assert "the host refuses connections to that port." in found.text
 
@@ -253,15 +235,15 @@ def test_without_a_key_and_without_an_agent_both_are_named(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch, sock: str
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", sock)
-    found = problem(Login("127.0.0.1", sshd.port, "root", sshd.host_key, None))
+    found = problem(sshd.login(private_key=None))
     assert "SSH_AUTH_SOCK" in found.text
     assert "sshPrivateKey" in found.text
 
 
 def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> None:
     sshd.answers = facts_text(tun="no", disk="1")
-    wrong = login(sshd, user="hex")
-    found = look_up({"vps": ([login(sshd)], WANTED), "attic": ([wrong], WANTED)})
+    wrong = sshd.login(user="hex")
+    found = look_up({"vps": ([sshd.login()], WANTED), "attic": ([wrong], WANTED)})
     names = [problem.text.split()[0] for each in found.values() for problem in each.problems]
     assert names == ["vps", "vps", "attic"]
 
@@ -289,7 +271,7 @@ def test_what_a_tunnel_of_this_stack_tells_is_brought_along(
     sshd: Sshd, told: str, *, known: bool
 ) -> None:
     sshd.answers = facts_text() + told
-    found = seen(login(sshd))
+    found = seen(sshd.login())
     assert found.problems == []
     assert (found.report is not None) == known
 
@@ -298,27 +280,26 @@ def test_what_a_tunnel_of_this_stack_tells_is_brought_along(
 
 
 @pytest.fixture
-def vps(sshd: Sshd) -> Iterator[Sshd]:
-    """Another server, which passes connections on; the login there is the same."""
-    with running(Sshd(client_key=sshd.client_key)) as server:
-        yield server
+def vps(other: Sshd) -> Sshd:
+    """Another server, which passes connections on."""
+    return other
 
 
 def closed(sshd: Sshd) -> Login:
     """A way where nobody is."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return login(sshd, port=free.getsockname()[1])
+        return sshd.login(port=free.getsockname()[1])
 
 
 def test_the_first_way_that_answers_is_taken(sshd: Sshd, vps: Sshd) -> None:
-    assert seen(login(sshd), login(vps)).way == 0
-    assert seen(closed(sshd), login(sshd), login(vps)).way == 1
+    assert seen(sshd.login(), vps.login()).way == 0
+    assert seen(closed(sshd), sshd.login(), vps.login()).way == 1
     assert vps.probed == 0
 
 
 def test_a_way_through_another_host_leads_by_its_sshd(sshd: Sshd, vps: Sshd) -> None:
     """With each its own host key, and sshd's port where it is."""
-    way = login(sshd, through=login(vps))
+    way = sshd.login(through=vps.login())
     assert seen(closed(sshd), way) == Seen([], way=1, equipped=False)
     assert vps.passed == [("127.0.0.1", sshd.port)]
     assert (sshd.probed, vps.probed) == (1, 0)
@@ -331,22 +312,22 @@ def test_an_agents_key_opens_both_hosts_of_a_way(
     use_agent(
         monkeypatch, sshd.client_key if held else asyncssh.generate_private_key("ssh-ed25519")
     )
-    through = login(vps, private_key=None)
-    found = seen(login(sshd, private_key=None, through=through))
+    through = vps.login(private_key=None)
+    found = seen(sshd.login(private_key=None, through=through))
     assert (found.way == 0) == held
     assert bool(found.problems) != held
 
 
 def test_who_answers_with_another_key_is_passed_by(sshd: Sshd, vps: Sshd) -> None:
     """Away from home, the address at home is that of somebody else's machine, or of nobody."""
-    somebody = login(vps, host_key=sshd.host_key)
-    assert seen(somebody, login(sshd)) == Seen([], way=1, equipped=False)
+    somebody = vps.login(host_key=sshd.host_key)
+    assert seen(somebody, sshd.login()) == Seen([], way=1, equipped=False)
     assert vps.probed == 0
 
 
 def test_whoever_passes_a_connection_on_cannot_answer_it_himself(sshd: Sshd, vps: Sshd) -> None:
     """The host key is checked at the far end of the way."""
-    way = login(vps, host_key=sshd.host_key, through=login(vps))
+    way = vps.login(host_key=sshd.host_key, through=vps.login())
     found = problem(way)
     assert "another host key" in found.text
     assert vps.probed == 0
@@ -356,16 +337,16 @@ def test_a_login_that_the_host_itself_refuses_is_tried_by_no_other_way(
     sshd: Sshd, vps: Sshd
 ) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
-    refused = login(sshd, private_key=other)
-    found = problem(closed(sshd), refused, login(sshd, through=login(vps)))
+    refused = sshd.login(private_key=other)
+    found = problem(closed(sshd), refused, sshd.login(through=vps.login()))
     assert found.text.startswith(f"homelab ({refused}): the login as root is refused")
     assert vps.passed == []
 
 
 def test_where_no_way_leads_there_each_is_named_with_its_reason(sshd: Sshd, vps: Sshd) -> None:
     nobody, through = closed(sshd), closed(vps)
-    somebody = login(vps, host_key=sshd.host_key)
-    far = login(sshd, through=through)
+    somebody = vps.login(host_key=sshd.host_key)
+    far = sshd.login(through=through)
     found = problem(nobody, somebody, far)
     head, *lines = found.text.splitlines()
     assert head == "homelab: none of its ways leads there:"
@@ -380,8 +361,8 @@ def test_where_no_way_leads_there_each_is_named_with_its_reason(sshd: Sshd, vps:
 
 
 def test_a_tunnel_that_is_not_there_yet_is_said(sshd: Sshd, vps: Sshd) -> None:
-    found = problem(login(sshd, port=closed(sshd).port, through=login(vps)))
-    assert f"asked from {login(vps)}" in found.text
+    found = problem(sshd.login(port=closed(sshd).port, through=vps.login()))
+    assert f"asked from {vps.login()}" in found.text
     assert "Before the first `pulumi up` there is none yet" in found.text
     assert "[192.168.1.20, {through: vps}]" in found.text
     assert found.unreachable
@@ -392,7 +373,7 @@ def test_a_tunnel_in_which_nobody_answers_is_said(
 ) -> None:
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        found = problem(login(sshd, port=silent.getsockname()[1], through=login(vps)))
+        found = problem(sshd.login(port=silent.getsockname()[1], through=vps.login()))
     assert "does not answer within" in found.text
     assert "is the tunnel up?" in found.text
 
@@ -402,21 +383,21 @@ def test_a_host_that_falls_silent_behind_another_is_given_up(
 ) -> None:
     monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.5)
     sshd.silent = True
-    assert "overloaded" in problem(login(sshd, through=login(vps))).text
+    assert "overloaded" in problem(sshd.login(through=vps.login())).text
 
 
 def test_an_sshd_that_passes_nothing_on_is_said(sshd: Sshd, vps: Sshd) -> None:
     vps.passes_on = False
-    found = problem(login(sshd, through=login(vps)))
-    assert f"sshd at {login(vps)} passes nothing on" in found.text
+    found = problem(sshd.login(through=vps.login()))
+    assert f"sshd at {vps.login()} passes nothing on" in found.text
     assert "AllowTcpForwarding local" in found.text
     assert sshd.probed == 0
 
 
 def test_a_login_never_shows_its_key(sshd: Sshd) -> None:
     secret = sshd.private_key.splitlines()[1]
-    assert secret not in repr(login(sshd))
-    assert secret not in str(login(sshd))
+    assert secret not in repr(sshd.login())
+    assert secret not in str(sshd.login())
 
 
 def test_a_login_is_written_as_ssh_takes_it() -> None:

@@ -90,6 +90,11 @@ def _lines(one: Snapshot) -> set[str]:
     }
 
 
+def logins(host: Host) -> int:
+    """How often somebody has logged in so far."""
+    return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
+
+
 def rules(host: Host) -> list[str]:
     """The firewall in its order, a line each, with the table before it: `nat -A PREROUTING ...`.
 

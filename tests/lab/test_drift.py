@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import pytest
 
-from lab.host import Host
 from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import download
@@ -74,10 +73,6 @@ def told(deployment: Deployment) -> tuple[int, list[str]]:
     """What the command line says of drift."""
     done = deployment.lab.operator.run(["reverse-tunnel", "drift"], check=False)
     return done.returncode, done.stdout.splitlines()
-
-
-def logins(host: Host) -> int:
-    return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
 
 
 def test_a_healthy_stack_shows_nothing(example: Deployment) -> None:

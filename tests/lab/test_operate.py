@@ -17,7 +17,7 @@ from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page, pings, tunnel_of_a_client
-from tests.lab.snapshots import Snapshot, differences, rules, snapshot
+from tests.lab.snapshots import Snapshot, differences, logins, rules, snapshot
 from tests.settings.samples import public_key
 from tests.support import eventually
 
@@ -147,11 +147,6 @@ def status(stack: Deployment, *, well: bool) -> Any:  # noqa: ANN401 - JSON
     told = json.loads(done.stdout)
     assert (told["well"], done.returncode) == ((True, 0) if well else (False, 1)), told["findings"]
     return told
-
-
-def logins(host: Host) -> int:
-    """How often somebody has logged in so far."""
-    return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
 
 
 @contextmanager
