@@ -21,7 +21,7 @@ _HOST = _HERE.parents[1] / "host"
 
 _START = r"""
 set -eu
-tree=$1 base=$2 wireguard=$3 standin=$4
+tree=$1 base=$2 wireguard=$3 here=$4
 mount -t tmpfs -o mode=0755 machine "$base"
 mkdir "$base/upper" "$base/work" "$base/root"
 root=$base/root
@@ -40,7 +40,9 @@ ln -s /proc/self/fd/0 "$root/dev/stdin"
 ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 mkdir -p "$root/run/lock" "$root/run/systemd/system"
-cp "$standin" "$root/usr/local/sbin/systemctl"
+cp "$here/standin-systemctl" "$root/usr/local/sbin/systemctl"
+mv "$root/usr/bin/wg-quick" "$root/usr/bin/wg-quick-itself"
+cp "$here/wg-quick-that-waits" "$root/usr/bin/wg-quick"
 [ -z "$wireguard" ] || cp "$wireguard" "$root/usr/bin/wireguard-go"
 exec chroot "$root" sh -c 'cd / && ip link set lo up && echo ready && exec sleep infinity'
 """
@@ -85,8 +87,7 @@ class Machine:
             _START,
             "-",
         ]
-        command += [str(debian_tree()), self._folder.name, str(wireguard or "")]
-        command += [str(_HERE / "standin-systemctl")]
+        command += [str(debian_tree()), self._folder.name, str(wireguard or ""), str(_HERE)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":

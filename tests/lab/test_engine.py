@@ -92,8 +92,10 @@ class Machine:
             "FAKE": str(self.folder),
             "FAKE_VERSION": "1.26.1",
         }
+        # Whoever runs the tests may ignore some, as nohup does.
+        heeding = ["env", "--default-signal=INT,TERM,HUP"]
         return subprocess.Popen(
-            [engine / "ensure", *arguments],
+            [*heeding, engine / "ensure", *arguments],
             env=environment | self.variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
