@@ -35,7 +35,6 @@ main() {
     down) verb_down ;;
     restore) verb_restore ;;
     redial) verb_redial ;;
-    facts) verb_facts ;;
     put-metrics) verb_put_metrics ;;
     remove-metrics) verb_remove_metrics ;;
     write-metrics) verb_write_metrics ;;

@@ -36,6 +36,8 @@ verb_status() {
   echo "end $EPOCHSECONDS"
 }
 
+is_enabled() { systemctl is-enabled --quiet "$UNIT" 2>/dev/null; }
+
 # tell_shares: on one line whom there is a preshared key of, also if of nobody
 tell_shares() {
   local file

@@ -1,5 +1,5 @@
 # Wrong: what of the tunnel on this host is not as the helper makes it, a word each. Read only. Rules
-# are judged elsewhere (facts.sh), each forward's for itself.
+# are judged elsewhere (judging.sh), each forward's for itself.
 
 tell_wrong() {
   local key ips name

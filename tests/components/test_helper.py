@@ -31,6 +31,22 @@ def test_no_function_of_the_helper_takes_the_place_of_another_file_s() -> None:
     assert [name for name, times in names.items() if times > 1] == []
 
 
+def test_each_verb_has_a_caller() -> None:
+    """Of the program's, or of the helper's own: a verb that tests alone call is none."""
+    verbs = {*re.findall(r"^    ([a-z-]+)\) verb_", helper_text(), re.MULTILINE)}
+    assert len(verbs) > 20
+    program = (path for part in ("components", "reach") for path in (CHECKOUT / part).glob("*.py"))
+    text = "".join([helper_text(), *(path.read_text() for path in program)])
+    # By the helper's own text, and by the program's calls.
+    callers = [
+        r'PROTOCOL\}?"? ', r'reverse-tunnel" 1 ', r'"\$0" 1 ', r"start_beside ",
+        r"""(call(_if_there)?\(([\w.]+, )?|\bPROTOCOL\), )["']""",
+    ]  # fmt: skip
+    called = rf"({'|'.join(callers)})(?P<verb>[a-z-]+)"
+    found = {match["verb"] for match in re.finditer(called, text)}
+    assert verbs - found == set()
+
+
 def deliver(folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Runs the script that brings the helper, as it is run on a host."""
     script = delivery_text(str(folder)) if text is None else text

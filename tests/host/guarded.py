@@ -107,8 +107,8 @@ class Guarded:
 
     def state(self) -> str:
         """none, pending or kept."""
-        facts = self.vps.call("facts").stdout.splitlines()
-        return dict(line.split("=", 1) for line in facts)["firewall"]
+        (state,) = self.vps.told("firewall")
+        return state
 
 
 def guards(machine: Machine) -> list[str]:

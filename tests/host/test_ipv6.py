@@ -63,9 +63,7 @@ def test_connections_of_both_families_are_counted_together(ends: Dual) -> None:
     with forward(ends, f"tcp 88 -> {SERVER}:8081"):
         calls = [Call(ends.client, "tcp", address, 88) for address in (ends.vps6, VPS)]
         assert [one.ask() for one in calls] == [CLIENT6, CLIENT]
-        told = ends.vps.call("status").stdout.splitlines()
-        (line,) = (line for line in told if line.startswith("forward web "))
-        assert line.split()[3] == "2"
+        assert ends.vps.told("forward web")[1] == "2"
         for one in calls:
             one.end()
 
@@ -75,15 +73,12 @@ def test_a_servers_way_back_by_ipv6_that_is_gone_is_told_and_mended(ends: Dual, 
     server = ends.world.server
     settings = server.machine.read(f"{server.files}/settings")
 
-    def is_wrong() -> bool:
-        return "wrong routes" in server.call("status").stdout.splitlines()
-
-    assert not is_wrong()
+    assert "routes" not in server.wrong()
     table = f"$(cut -d' ' -f2 {server.files}/mark)"
     server.machine.run(f"ip -6 rule del priority $(({table} + {added}))")
-    assert is_wrong()
+    assert "routes" in server.wrong()
     server.call("interface", stdin=settings)
-    assert not is_wrong()
+    assert "routes" not in server.wrong()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -349,12 +344,12 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: Dual) -
 def test_a_servers_way_out_by_ipv6_that_is_gone_is_told_and_mended(ends: Dual) -> None:
     server = ends.world.server
     with way_out(ends):
-        assert "wrong routes" not in server.call("status").stdout.splitlines()
+        assert "routes" not in server.wrong()
         priority = f"$(($(cut -d' ' -f2 {server.files}/mark) + 100))"
         server.machine.run(f"ip -6 rule del priority {priority}")
-        assert "wrong routes" in server.call("status").stdout.splitlines()
+        assert "routes" in server.wrong()
         server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
-        assert "wrong routes" not in server.call("status").stdout.splitlines()
+        assert "routes" not in server.wrong()
 
 
 def test_a_server_by_its_file_alone_answers_by_both(ends: Dual) -> None:
@@ -442,9 +437,9 @@ def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine, router: Machine
         "-A RT-wg0-VISIT -i ens6 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
         f"-A RT-wg0-VISIT ! -d {INSIDE6}/128 -i wg0 -m addrtype --dst-type LOCAL -j RT-wg0-DNAT",
     ]
-    assert "forward.https=ok" in tunnel.call("facts").stdout
+    assert tunnel.told("forward https")[0] == "ok"
     advertised.run("ip6tables -t mangle -F RT-wg0-GATE")
-    assert "forward.https=differs" in tunnel.call("facts").stdout
+    assert tunnel.told("forward https")[0] == "differs"
     tunnel.put("game", f"udp 5000 -> {SERVER}:5000\nipv6 {SERVER6}")
     router.run("ip -6 address add 2001:db8:2::1/64 dev eth0 nodad")
     router.run(f"echo | nc -u -w 1 {address_of(advertised, 'ens6')} 5000", check=False)
@@ -499,7 +494,7 @@ def test_a_host_with_ipv6_switched_off_has_its_part_by_ipv4(machine: Machine) ->
     said = tunnel.call("interface", stdin=tunnel.vps_settings() + WITH_IPV6).stderr
     assert "of IPv4 alone" in said
     tunnel.put("https", f"tcp 443 -> {SERVER}:8081\nipv6 {SERVER6}")
-    assert "forward.https=ok" in tunnel.call("facts").stdout
+    assert tunnel.told("forward https")[0] == "ok"
     assert "RT-" not in machine.run("ip6tables-save").stdout
     machine.run("wg-quick down wg0; wg-quick up wg0")
     tunnel.call("uninstall reverse-tunnel/home")

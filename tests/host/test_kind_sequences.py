@@ -201,10 +201,9 @@ class Sequence(RuleBasedStateMachine):
         for name, forward in list(self.interrupted.items()):
             self.change(name, forward)
         # By the helper's own words, too, which compare rules and files.
-        facts = self.vps.call("facts").stdout
-        assert {line for line in facts.splitlines() if line.startswith("forward.")} == {
-            f"forward.{name}={'paused' if each.paused else 'ok'}"
-            for name, each in self.forwards.items()
+        told = [line.split() for line in self.vps.status() if line.startswith("forward ")]
+        assert {name: state for _, name, state, *_ in told} == {
+            name: "paused" if each.paused else "ok" for name, each in self.forwards.items()
         }
         names = set(self.forwards)
         ended = [line.partition(" ")[2] for line in self.saved_rules(of={"a", "b", "c"})]

@@ -96,7 +96,7 @@ def test_a_paused_forward_lets_nobody_in_and_ends_its_connections(
         assert paused.ask() in GONE
         assert other.ask() == CLIENT
         assert call(ends.client, protocol, VPS, 1000) in SHUT
-        assert "forward.web=paused" in ends.vps.call("facts").stdout
+        assert ends.vps.told("forward web")[0] == "paused"
         ends.vps.put("web", line)
         assert call(ends.client, protocol, VPS, 1000) == CLIENT
         end([paused, other])
@@ -243,7 +243,7 @@ def test_a_host_whose_default_route_is_the_server_sees_the_visitor(
         assert open_call.ask() == CLIENT
         ends.server.call("put-opening web", stdin=f"{protocol} {NAS}:22\npaused\n")
         assert open_call.ask() in GONE
-        assert "opening.web=paused" in ends.server.call("facts").stdout
+        assert ends.server.told("opening web") == ["paused"]
         open_call.end()
     nas.run("ip route replace default via 192.0.3.1")
 

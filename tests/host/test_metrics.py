@@ -147,12 +147,12 @@ def test_a_timer_that_does_not_run_is_told_and_started_by_its_own_verb(
     vps: Tunnel, harm: str
 ) -> None:
     put(vps)
-    assert "metrics" in vps.call("status").stdout.splitlines()
-    assert "wrong metrics" not in vps.call("status").stdout.splitlines()
+    assert "metrics" in vps.status()
+    assert "metrics" not in vps.wrong()
     vps.machine.run(f"systemctl {harm} {UNIT}.timer")
-    assert "wrong metrics" in vps.call("status").stdout.splitlines()
+    assert "metrics" in vps.wrong()
     put(vps)
-    assert "wrong metrics" not in vps.call("status").stdout.splitlines()
+    assert "metrics" not in vps.wrong()
 
 
 def test_many_at_once_do_not_get_into_each_others_way(vps: Tunnel) -> None:

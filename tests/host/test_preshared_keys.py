@@ -120,12 +120,12 @@ def test_one_that_was_changed_by_hand_is_told_by_name_and_put_back(vps: Tunnel) 
     vps.call("remove-preshared-key laptop")
     assert "preshared-key" not in vps.call("status").stdout
     vps.machine.run(f"wg set wg0 peer {LAPTOP} preshared-key <(wg genpsk)")
-    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
+    assert "preshared-key laptop" in vps.wrong()
 
 
 def test_whom_it_has_one_of_is_told_and_no_key(vps: Tunnel) -> None:
     def told() -> list[str]:
-        return [x for x in vps.call("status").stdout.splitlines() if x.startswith("shares")]
+        return [x for x in vps.status() if x.startswith("shares")]
 
     assert told() == ["shares"]
     key = new_key(vps)
@@ -195,9 +195,9 @@ def test_a_key_of_which_the_file_is_gone_is_told(vps: Tunnel) -> None:
     """The peer's own file says that there shall be one; without it nobody would get through."""
     lines = f"public-key {LAPTOP}\nallowed-ips 172.16.0.9/32\npreshared\n"
     vps.call("put-peer laptop", stdin=lines)
-    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
+    assert "preshared-key laptop" in vps.wrong()
     vps.call("put-preshared-key laptop", stdin=vps.machine.run("wg genpsk").stdout)
     assert "preshared-key" not in vps.call("status").stdout
     vps.machine.run(f"rm {vps.files}/preshared.d/laptop")
     vps.call("put-peer laptop", stdin=lines)
-    assert "wrong preshared-key laptop" in vps.call("status").stdout.splitlines()
+    assert "preshared-key laptop" in vps.wrong()

@@ -189,12 +189,6 @@ def restart(tunnel: Tunnel) -> None:
     tunnel.machine.run("systemctl restart wg-quick@wg0", env=WAITS)
 
 
-def wrong(tunnel: Tunnel) -> list[str]:
-    """What a host tells is not as it was made."""
-    lines = tunnel.call("status").stdout.splitlines()
-    return [line.removeprefix("wrong ") for line in lines if line.startswith("wrong ")]
-
-
 def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation) -> None:
     keys = Keys.new(rotation.server.machine)
     rotation.tell_vps(keys)
@@ -203,7 +197,7 @@ def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation
     assert rotation.change_server(keys).status == 0
     assert rotation.key_of(rotation.server) == keys.public
     rotation.comes_through()
-    assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
+    assert [rotation.vps.wrong(), rotation.server.wrong()] == [[], []]
 
 
 def test_a_server_gets_a_new_key_pair_and_no_shared_key_any_more(rotation: Rotation) -> None:
@@ -235,11 +229,11 @@ def test_a_server_whose_vps_was_not_told_is_back_at_its_old_keys(rotation: Rotat
     assert "back at the old one: run 'pulumi up' again" in done.stderr
     assert rotation.key_of(rotation.server) == rotation.server_key
     rotation.comes_through()
-    assert wrong(rotation.server) == ["key"]
+    assert rotation.server.wrong() == ["key"]
     rotation.tell_vps(keys)
     assert rotation.change_server(keys).status == 0
     rotation.comes_through()
-    assert wrong(rotation.server) == []
+    assert rotation.server.wrong() == []
 
 
 def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
@@ -287,7 +281,7 @@ def test_a_server_gets_a_new_key_and_a_new_way_to_the_vps_in_one_run(
     assert call(last_rotation.server, "interface", lines).status == 0
     last_rotation.comes_through()
     assert last_rotation.key_of(last_rotation.server) == keys.public
-    assert wrong(last_rotation.server) == []
+    assert last_rotation.server.wrong() == []
 
 
 # Of the verb and of the process that it starts, which dies by the same plan.
@@ -457,7 +451,7 @@ def test_the_vps_goes_over_to_a_new_key_and_visitors_stay(rotation: Rotation) ->
     assert rotation.change_vps(keys).status == 0
     assert rotation.key_of(rotation.vps) == keys.public
     rotation.comes_through()
-    assert [wrong(rotation.vps), wrong(rotation.server)] == [[], []]
+    assert [rotation.vps.wrong(), rotation.server.wrong()] == [[], []]
 
 
 def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: Rotation) -> None:
@@ -468,11 +462,11 @@ def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: 
     assert "homelab did not come along to this host's new key" in done.stderr
     assert rotation.key_of(rotation.vps) == rotation.vps_key
     eventually(rotation.visited, LONG, "the old key leads nowhere")
-    assert wrong(rotation.vps) == ["key"]
+    assert rotation.vps.wrong() == ["key"]
     rotation.tell_server(keys)
     assert rotation.change_vps(keys).status == 0
     rotation.comes_through()
-    assert wrong(rotation.vps) == []
+    assert rotation.vps.wrong() == []
 
 
 def test_servers_without_keepalive_are_waited_for_only_by_a_vps_with_a_new_key(
@@ -611,9 +605,9 @@ def test_keys_that_were_changed_by_hand_are_told_and_put_back(
     server = rotation.server
     command = BY_HAND[harm].format(files=server.files, peer=rotation.vps_key)
     for _ in range(2):
-        assert wrong(server) == []
+        assert server.wrong() == []
         server.machine.run(command)
-        assert wrong(server) == ["key"]
+        assert server.wrong() == ["key"]
         assert rotation.change_server(keys).status == 0
         rotation.comes_through()
 
@@ -621,11 +615,11 @@ def test_keys_that_were_changed_by_hand_are_told_and_put_back(
 def test_the_vps_tells_of_a_key_that_was_changed_by_hand(vps: Tunnel) -> None:
     for command in ("wg set wg0 private-key <(wg genkey)", f"wg genkey >{vps.files}/private.key"):
         key = vps.machine.read(f"{vps.files}/private.key")
-        assert wrong(vps) == []
+        assert vps.wrong() == []
         vps.machine.run(command)
-        assert wrong(vps) == ["key"]
+        assert vps.wrong() == ["key"]
         vps.call("key", stdin=key)
-        assert wrong(vps) == []
+        assert vps.wrong() == []
 
 
 VPS_BY_HAND = {
@@ -646,9 +640,9 @@ def test_a_vps_key_that_was_changed_by_hand_is_put_back_at_once(
     assert rotation.change_vps(keys).status == 0
     rotation.comes_through()
     rotation.vps.machine.run(VPS_BY_HAND[harm].format(files=rotation.vps.files))
-    assert wrong(rotation.vps) == ["key"]
+    assert rotation.vps.wrong() == ["key"]
     rotation.arm_vps(keys)
-    assert wrong(rotation.vps) == []
+    assert rotation.vps.wrong() == []
     rotation.comes_through()
 
 
@@ -668,10 +662,10 @@ def test_a_staged_key_still_waits_where_its_command_was_killed(
 
 def test_a_host_of_an_older_helper_notes_its_keys_when_it_gets_a_newer_one(vps: Tunnel) -> None:
     vps.machine.run(f"rm {vps.files}/given")
-    assert wrong(vps) == []
+    assert vps.wrong() == []
     vps.install()
     vps.machine.run(f"wg genkey >{vps.files}/private.key")
-    assert wrong(vps) == ["key"]
+    assert vps.wrong() == ["key"]
 
 
 @pytest.mark.parametrize("line", ["staged\nstaged now", "preshared-key abc", "hand-over"])

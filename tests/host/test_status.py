@@ -43,23 +43,9 @@ def forwards(ends: World, **lines: str) -> Iterator[None]:
         ends.vps.remove(name)
 
 
-def told(tunnel: Tunnel, words: str = "") -> list[list[str]]:
-    """The lines of the host, word by word."""
-    lines = [line.split(" ") for line in tunnel.call(f"status {words}").stdout.splitlines()]
-    assert lines[-1][0] == "end"
-    return lines
-
-
-def of(tunnel: Tunnel, *start: str, words: str = "") -> list[str]:
-    """What follows these words in the one line that starts with them."""
-    lines = told(tunnel, words)
-    (line,) = (line for line in lines if tuple(line[: len(start)]) == start)
-    return line[len(start) :]
-
-
 def counted(ends: World, name: str) -> tuple[int, ...]:
     """Connections, packets and bytes to the target, packets and bytes from it."""
-    _, *numbers = of(ends.vps, "forward", name)
+    _, *numbers = ends.vps.told(f"forward {name}")
     return tuple(map(int, numbers))
 
 
@@ -104,7 +90,7 @@ def test_what_a_range_and_both_protocols_carry_is_added_up(ends: World) -> None:
 def test_where_the_host_does_not_count_that_is_told(ends: World) -> None:
     with forwards(ends, web=f"udp 80 -> {SERVER}:8081"), open_call(ends, "udp", 80):
         ends.vps.machine.run(f"echo 0 >{ACCOUNTING}")
-        assert of(ends.vps, "forward", "web") == ["ok", "1", "-", "-", "-", "-"]
+        assert ends.vps.told("forward web") == ["ok", "1", "-", "-", "-", "-"]
         ends.vps.call("up")
         assert counted(ends, "web")[0] == 1
 
@@ -145,18 +131,18 @@ def test_a_target_answers_refuses_or_is_silent(ends: World) -> None:
         "paused": f"tcp 84 -> {SERVER}:8085\npaused",
     }
     with forwards(ends, **lines):
-        lines_of_targets = [line[1:] for line in told(ends.vps, "connect") if line[0] == "target"]
-        assert sorted(lines_of_targets) == [
-            [SERVER, "8081", "answers"],
-            [SERVER, "8082", "refuses"],
-            [SERVER, "8083", "silent"],
+        told = ends.vps.status("connect")
+        assert sorted(line for line in told if line.startswith("target")) == [
+            f"target {SERVER} 8081 answers",
+            f"target {SERVER} 8082 refuses",
+            f"target {SERVER} 8083 silent",
         ]
     ends.server.machine.run("iptables -D INPUT -p tcp --dport 8083 -j DROP")
 
 
 def test_nobody_is_asked_unless_that_is_wanted(ends: World) -> None:
     with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
-        assert "target" not in {line[0] for line in told(ends.vps)}
+        assert not [line for line in ends.vps.status() if line.startswith("target")]
 
 
 def test_the_look_before_up_has_no_connections_listed(ends: World) -> None:
@@ -179,13 +165,13 @@ def test_both_ends_tell_of_the_tunnel(ends: World) -> None:
     if not has_wireguard(ends.vps.machine):
         carrier = ["userspace", version_of(ends.vps.machine)]
     for tunnel, peer, role in ((ends.vps, "homelab", "vps"), (ends.server, "vps", "server")):
-        assert of(tunnel, "role") == [role]
-        assert of(tunnel, "owner") == [tunnel.owner]
-        assert of(tunnel, "unit") == ["enabled"]
-        assert of(tunnel, "interface") == ["up", *carrier]
-        endpoint, handshake, received, sent = of(tunnel, "peer", peer)
+        assert tunnel.told("role") == [role]
+        assert tunnel.told("owner") == [tunnel.owner]
+        assert tunnel.told("unit") == ["enabled"]
+        assert tunnel.told("interface") == ["up", *carrier]
+        endpoint, handshake, received, sent = tunnel.told(f"peer {peer}")
         assert endpoint == ("192.0.2.20:" if role == "vps" else VPS + ":") + endpoint.split(":")[1]
-        assert 0 <= int(of(tunnel, "end")[0]) - int(handshake) < 180
+        assert 0 <= int(tunnel.told("end")[0]) - int(handshake) < 180
         assert int(received) > 0
         assert int(sent) > 0
 
@@ -196,15 +182,15 @@ def test_the_version_is_that_of_the_program_that_runs(machine: Machine) -> None:
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()
     if has_wireguard(machine):
-        assert of(tunnel, "interface") == ["up", "kernel"]
+        assert tunnel.told("interface") == ["up", "kernel"]
         return
     running = version_of(machine)
-    assert of(tunnel, "interface") == ["up", "userspace", running]
+    assert tunnel.told("interface") == ["up", "userspace", running]
     take_debians(machine)
     assert version_of(machine) != running
-    assert of(tunnel, "interface") == ["up", "userspace", "-"]
+    assert tunnel.told("interface") == ["up", "userspace", "-"]
     machine.run("wg-quick down wg0; wg-quick up wg0")
-    assert of(tunnel, "interface") == ["up", "userspace", version_of(machine)]
+    assert tunnel.told("interface") == ["up", "userspace", version_of(machine)]
 
 
 def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None:
@@ -221,24 +207,24 @@ def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None
     eventually(lambda: machine.run(named, check=False).status == 0, 30, "no such process")
     kernel = has_wireguard(machine)
     carrier = ["kernel"] if kernel else ["userspace", version_of(machine)]
-    assert of(tunnel, "interface") == ["up", *carrier]
+    assert tunnel.told("interface") == ["up", *carrier]
     machine.run(f"{named} && kill 100")
     foreign.communicate()
 
 
 def test_a_rule_that_is_gone_is_told(ends: World) -> None:
     with forwards(ends, web=f"tcp+udp 80 -> {SERVER}:8081"):
-        assert of(ends.vps, "forward", "web")[0] == "ok"
+        assert ends.vps.told("forward web")[0] == "ok"
         for protocol, told in (("tcp", "differs"), ("udp", "missing")):
             rule = ends.vps.rule("web", f"{protocol} 80 -> {SERVER}:8081").removeprefix("-A ")
             ends.vps.machine.run(f"iptables -t nat -D {rule}")
-            assert of(ends.vps, "forward", "web")[0] == told
-        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
+            assert ends.vps.told("forward web")[0] == told
+        assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
         ends.vps.machine.run("iptables -F RT-wg0-FWD")
-        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["differs"]
+        assert ends.vps.told("chain RT-wg0-FWD") == ["differs"]
         ends.vps.call("up")
-        assert of(ends.vps, "forward", "web")[0] == "ok"
-        assert of(ends.vps, "chain", "RT-wg0-FWD") == ["ok"]
+        assert ends.vps.told("forward web")[0] == "ok"
+        assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
 
 
 WRONGS = [
@@ -263,37 +249,37 @@ def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
     settings = vps.machine.read(f"{vps.files}/settings")
     peer = vps.machine.read(f"{vps.files}/peers.d/homelab.conf")
     key = peer.partition("public-key ")[2].splitlines()[0]
-    assert wrong(vps) == []
+    assert vps.wrong() == []
     vps.machine.run(harm.format(peer=key))
-    assert wrong(vps) == [word.split()]
+    assert vps.wrong() == [word]
     if word.startswith("peer"):
         vps.call("put-peer homelab", stdin=peer)
     else:
         vps.call("interface", stdin=settings)
-    assert wrong(vps) == []
+    assert vps.wrong() == []
 
 
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        ("ip link set wg0 down", [["link"], ["routes"]]),
-        ("ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
-        ("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", [["routes"]]),
+        ("ip link set wg0 down", ["link", "routes"]),
+        ("ip rule del priority $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", ["routes"]),
+        ("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)", ["routes"]),
         # Visitors' packets would be dropped: their addresses lead elsewhere.
-        ("echo 1 >/proc/sys/net/ipv4/conf/wg0/rp_filter", [["routes"]]),
+        ("echo 1 >/proc/sys/net/ipv4/conf/wg0/rp_filter", ["routes"]),
     ],
 )
 def test_a_servers_way_back_to_visitors_that_is_gone_is_told_and_mended(
-    ends: World, harm: str, words: list[list[str]]
+    ends: World, harm: str, words: list[str]
 ) -> None:
     """No rule of the firewall tells of it, and the VPS gets answers as before."""
     server = ends.server
     settings = server.machine.read(f"{server.files}/settings")
-    assert wrong(server) == []
+    assert server.wrong() == []
     server.machine.run(harm)
-    assert wrong(server) == words
+    assert server.wrong() == words
     server.call("interface", stdin=settings)
-    assert wrong(server) == []
+    assert server.wrong() == []
 
 
 def test_a_servers_way_out_that_is_gone_is_told_and_mended(ends: World) -> None:
@@ -301,45 +287,41 @@ def test_a_servers_way_out_that_is_gone_is_told_and_mended(ends: World) -> None:
     server = ends.server
     mark = f"mark={server.files}/mark"
     out = f'{mark}; priority=$(($(cut -d" " -f2 $mark) + 100)); ip rule'
-    assert wrong(server) == []
+    assert server.wrong() == []
     with way_out(ends):
-        assert wrong(server) == []
+        assert server.wrong() == []
         for harm in (
             "dport 123 ipproto udp sport 1024-65534 iif lo lookup main",
             "lookup main",
             "",
         ):
             server.machine.run(f"{out} del {harm} priority $priority")
-            assert wrong(server) == [["routes"]]
+            assert server.wrong() == ["routes"]
             server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
-            assert wrong(server) == []
+            assert server.wrong() == []
     server.machine.run(f"{out} add lookup main priority $priority")
-    assert wrong(server) == [["routes"]], "without a way out a rule of it is one too many"
+    assert server.wrong() == ["routes"], "without a way out a rule of it is one too many"
     server.call("interface", stdin=server.machine.read(f"{server.files}/settings"))
-    assert wrong(server) == []
-
-
-def wrong(tunnel: Tunnel) -> list[list[str]]:
-    return [line[1:] for line in told(tunnel) if line[0] == "wrong"]
+    assert server.wrong() == []
 
 
 def test_the_helper_is_known_by_its_digest(ends: World) -> None:
     helper = f"{ends.vps.folder}/reverse-tunnel"
-    (digest,) = of(ends.vps, "digest")
+    (digest,) = ends.vps.told("digest")
     assert digest == helper_digest()
     ends.vps.machine.run(f"echo >>{helper}")
-    assert of(ends.vps, "digest") != [digest]
+    assert ends.vps.told("digest") != [digest]
     ends.vps.install()
-    assert of(ends.vps, "digest") == [digest]
+    assert ends.vps.told("digest") == [digest]
 
 
 def test_who_has_claimed_it_is_told(machine: Machine) -> None:
     """By it the look-up knows a machine that is another one than before."""
     tunnel = Tunnel(machine)
     tunnel.install()
-    assert of(tunnel, "claimant") == ["-"]
+    assert tunnel.told("claimant") == ["-"]
     tunnel.install(claimant="vps:0123456789abcdef")
-    assert of(tunnel, "claimant") == ["vps:0123456789abcdef"]
+    assert tunnel.told("claimant") == ["vps:0123456789abcdef"]
 
 
 def test_telling_changes_nothing(ends: World) -> None:
@@ -355,7 +337,7 @@ def test_telling_changes_nothing(ends: World) -> None:
 
     with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
         before = state()
-        told(ends.vps, "connect")
+        ends.vps.status("connect")
         assert state() == before
 
 
@@ -373,11 +355,11 @@ def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
     tunnel = Tunnel(machine)
     tunnel.install()
     kinds = ["helper", "digest", "owner", "claimant", "end"]
-    assert [line[0] for line in told(tunnel)] == kinds
+    assert [line.split()[0] for line in tunnel.status()] == kinds
     tunnel.set_up_vps()
     machine.run("systemctl disable --now wg-quick@wg0")
-    assert of(tunnel, "interface") == ["down", "-"]
-    assert of(tunnel, "unit") == ["disabled"]
+    assert tunnel.told("interface") == ["down", "-"]
+    assert tunnel.told("unit") == ["disabled"]
 
 
 FLOW = (

@@ -111,6 +111,23 @@ class Tunnel:
         """Remove a forward."""
         return self.call(f"remove-forward {name}", crash_at=crash_at, check=check)
 
+    def status(self, words: str = "") -> list[str]:
+        """What the host tells of the tunnel, line by line."""
+        lines = self.call(f"status {words}").stdout.splitlines()
+        assert lines[-1].startswith("end ")
+        return lines
+
+    def told(self, start: str, words: str = "") -> list[str]:
+        """What follows these words in the one line that starts with them, word by word."""
+        lines = self.status(words)
+        (rest,) = (line.removeprefix(start) for line in lines if f"{line} ".startswith(f"{start} "))
+        return rest.split()
+
+    def wrong(self) -> list[str]:
+        """What the host tells is not as it was made."""
+        lines = self.status()
+        return [line.removeprefix("wrong ") for line in lines if line.startswith("wrong ")]
+
     def read_forward(self, name: str) -> str:
         """The file of a forward."""
         return self.machine.read(f"{self.files}/forwards.d/{name}")

@@ -1,31 +1,7 @@
-# Facts: what is, compared with the files, as key=value lines. Read only.
+# Judging: what the firewall holds against what the files say. Read only.
 
 declare -A CHAIN_STATES=()   # by chain: ok, unhung or differs
 declare -A FORWARD_STATES=() # by name: ok, missing, differs, paused, or stray, which no file has
-
-verb_facts() {
-  local name key kind=forward
-  DOING=facts
-  lock || return 0
-  echo "helper=$HELPER_VERSION"
-  owner_of "$IFACE"
-  echo "owner=$VALUE"
-  load_settings || return 0
-  echo "role=${SETTING[role]}"
-  echo "public-interface=$PUBLIC"
-  if tunnel_is_up; then echo up=yes; else echo up=no; fi
-  if is_enabled; then echo enabled=yes; else echo enabled=no; fi
-  judge_rules
-  find_firewall
-  echo "firewall=$VALUE"
-  for name in "${!CHAIN_STATES[@]}"; do echo "chain.$name=${CHAIN_STATES[$name]}"; done
-  [[ ${SETTING[role]} == vps ]] || kind=opening
-  for name in "${!FORWARD_STATES[@]}"; do echo "$kind.$name=${FORWARD_STATES[$name]}"; done
-  load_peers
-  for key in "${!NAMED[@]}"; do echo "peer.${NAMED[$key]}=$key"; done
-}
-
-is_enabled() { systemctl is-enabled --quiet "$UNIT" 2>/dev/null; }
 
 # judge_rules: what the firewall holds against what the files say, into CHAIN_STATES, FORWARD_STATES
 judge_rules() {
