@@ -24,7 +24,6 @@ readonly HALVES='{
 # The way of a flow, "protocol destination port source source-port", is what a forward decides; its
 # ends, "visitor way-back", are whom it serves and as whom.
 declare -A FLOWS=() # way -> ends, each once and with a comma after it
-MIXED=()            # for end_visitors: ways of which some flows go on
 
 # list_flows OPTION...: conntrack's lines, of the family in use
 list_flows() { conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true; }
@@ -188,97 +187,6 @@ find_claimants() {
   done
 }
 
-# end_visitors: of the ways that are MIXED, the flows that nobody has who may
-end_visitors() {
-  local found line family proto dst port source sport visitor back
-  ((${#MIXED[@]})) || return 0
-  found=$(printf '%s\n' "${MIXED[@]}" | find_visitors)
-  split_lines "$found"
-  for line in "${SPLIT[@]}"; do
-    read -r family proto dst port source sport visitor back <<<"$line"
-    use_family "$family"
-    if [[ -n $back ]]; then
-      end_flows --orig-src "$visitor" --reply-dst "$back"
-    else
-      network_bounds "$visitor"
-      address_of "$FIRST"
-      end_flows --orig-src "$ADDRESS/${visitor#*/}"
-    fi
-  done
-}
-
-# find_visitors: from the lines of MIXED, whose flows to end, each "FAMILY WAY VISITOR/LENGTH" or
-# "FAMILY WAY VISITOR WAY-BACK"
-#
-# By whole networks, as wide as they can be without a peer or anybody who may. One of these, who has come
-# by another way back (sourceAddress was changed), must be told from itself: exactly.
-#
-# An address is written in bits, a network is as many of them as it is long, and all beginnings of those
-# that stay are kept: so a visitor costs the same however many networks and other visitors there are.
-find_visitors() {
-  awk '
-    BEGIN {
-      split("0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1011 1100 1101 1110 1111", bits_of_digit, " ")
-      zeros = sprintf("%0128d", 0)
-      another["client"] = "tunnel"
-      another["tunnel"] = "client"
-    }
-    /^(client|tunnel|peers) ./ {
-      split($2, part, "/")
-      network = substr(bits_of(part[1]), 1, part[2])
-      stays[$1, network] = 1
-      for (size = 0; size <= part[2]; size++) beginning[substr(network, 1, size)] = 1
-    }
-    /^way / { way = substr($0, 5) }
-    /^ends / {
-      # Not by fields, of which some awks have room for a few thousand.
-      count = split(substr($0, 6), ends, ",")
-      for (i = 1; i < count; i++) {
-        split(ends[i], end, " ")
-        judge(end[1], end[2])
-      }
-      split("", stays)
-      split("", beginning)
-      split("", ended)
-    }
-    function judge(visitor, back, bits, as, size, network, peer, other) {
-      bits = bits_of(visitor)
-      as = back == visitor ? "client" : "tunnel"
-      for (size = 0; size <= length(bits); size++) {
-        network = substr(bits, 1, size)
-        if (!(network in beginning)) break
-        if ((as, network) in stays) return
-        if (("peers", network) in stays) peer = 1
-        if ((another[as], network) in stays) other = 1
-        # The way back of a peer to itself is masqueraded in any case.
-        if (peer && other) return
-      }
-      if (peer || other) print way, visitor, back
-      else if (!ended[network]++) print way, visitor "/" size
-    }
-    function bits_of(address, part, i, bits, rest) {
-      if (address ~ /:/) {
-        i = index(address, "::")
-        if (!i) return bits_of_groups(address)
-        bits = bits_of_groups(substr(address, 1, i - 1))
-        rest = bits_of_groups(substr(address, i + 2))
-        return bits substr(zeros, 1, 128 - length(bits) - length(rest)) rest
-      }
-      split(address, part, ".")
-      for (i = 1; i <= 4; i++) bits = bits bits_of_digit[int(part[i] / 16) + 1] bits_of_digit[part[i] % 16 + 1]
-      return bits
-    }
-    function bits_of_groups(groups, part, i, count, digit, bits) {
-      count = split(groups, part, ":")
-      for (i = 1; i <= count; i++) {
-        part[i] = substr("000" part[i], length(part[i]))
-        for (digit = 1; digit <= 4; digit++)
-          bits = bits bits_of_digit[index("0123456789abcdef", substr(part[i], digit, 1))]
-      }
-      return bits
-    }'
-}
-
 # is_taken: whether one of CLAIMS has the port of the way that was read
 is_taken() {
   local claim protocol begin end
@@ -291,51 +199,6 @@ is_taken() {
 
 is_local() {
   [[ -n $(ip -o address show to "$1") ]]
-}
-
-# end_strangers_flows: what they had open, before the firewall came into force, to what it keeps from
-# them would go on as known, a UDP flow forever
-end_strangers_flows() {
-  local family
-  for family in $(guard_families); do
-    use_family "$family"
-    end_strangers_family_flows
-  done
-  use_family 4
-}
-
-end_strangers_family_flows() {
-  local name address way proto dst port source sport own=' ' reached=' '
-  find_outside
-  while read -r _ name _ address _; do
-    own+="${address%/*} "
-    [[ " lo ${OUTSIDE[*]} " != *" $name "* ]] || reached+="${address%/*} "
-  done < <(ip "-$FAMILY" -o address show)
-  FLOWS=()
-  # Answered ones alone: others are no known ones, and a port scan would make a way of every port.
-  # What this host has begun itself is left alone.
-  read_flows "" "$own" -p tcp --status ASSURED
-  read_flows "" "$own" -p udp --status SEEN_REPLY
-  for way in "${!FLOWS[@]}"; do
-    read -r proto dst port source sport <<<"$way"
-    is_let_in || end_flows
-  done
-}
-
-# is_let_in: by the firewall, whoever comes by the way that was read
-is_let_in() {
-  [[ $reached == *" $dst "* ]] || return 0
-  # As it is after translation, which is what the firewall sees.
-  if [[ $own == *" $source "* ]]; then
-    case $proto in
-      tcp) [[ " ${SSH_PORTS[*]} " == *" $sport "* ]] ;;
-      udp) [[ " ${TUNNEL_PORTS[*]} " == *" $sport "* ]] ;;
-    esac
-  else
-    # By a forward, and not to a container of this host.
-    [[ $(ip "-$FAMILY" -o route get "$source" 2>/dev/null) =~ \ dev\ ([^ ]+) ]] &&
-      [[ " $IFACE ${OTHER_TUNNELS[*]} " == *" ${BASH_REMATCH[1]} "* ]]
-  fi
 }
 
 # retire_all_flows: visitors' connections must not linger on as if their forwards were there
