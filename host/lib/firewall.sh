@@ -106,14 +106,14 @@ bring_firewall() {
 sync_firewall() {
   local -a lines
   { [[ ${1-} != without-trial ]] && load_trial; } || read_firewall "$KEPT" || {
-    sync_guards gone
+    remove_guards
     return
   }
   mapfile -t lines <<<"${FIREWALL%$'\n'}"
   if ! parse_firewall "${lines[@]}"; then
     # A damaged file must not keep the whole tunnel down, or anybody out.
     say "the firewall is left out: $WRONG; set vps.firewall to none, run 'pulumi up', set it again"
-    sync_guards gone
+    remove_guards
     return
   fi
   find_ssh_ports

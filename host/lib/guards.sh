@@ -7,9 +7,12 @@
 
 readonly GUARD_IN=RT-$IFACE-in           # in INPUT
 readonly GUARD_THROUGH=RT-$IFACE-through # in FORWARD
+readonly GUARDS=("INPUT $GUARD_IN" "FORWARD $GUARD_THROUGH")
 
 WAS_OPEN=no         # or yes: the firewall was not in force, so there may be flows that it keeps out
 declare -A GUARD=() # chain -> the rules that it shall hold, as iptables-save prints them
+declare -A HELD=()  # chain -> those that it holds; set if the chain is there
+declare -A HUNG=()  # "built-in-chain chain" -> the jumps to it, each first or later
 
 # want_guards: of the family in use, for FIREWALL and SSH_PORTS, into GUARD
 want_guards() {
@@ -137,26 +140,25 @@ guard_families() {
   ! has_ipv6 || echo 6
 }
 
-# guard_script [gone]: of the family in use, from what the kernel holds to GUARD, or to nothing, for iptables-restore;
-# into SCRIPT, empty if it is so already; false if it cannot be seen, with why in SAID
-guard_script() {
-  local saved line chain builtin foreign='' changes='' jumps='' rules
-  local -A there=() hung=()
-  SCRIPT='' UNSEEN=()
+# read_guards: of the family in use, what the kernel holds, into HELD, HUNG and UNSEEN; false if it cannot be
+# seen, with why in SAID
+read_guards() {
+  local saved line chain foreign=''
+  HELD=() HUNG=() UNSEEN=()
   SAID="$IPTABLES-save failed, see what it says on this host"
   saved=$("$IPTABLES-save" -t mangle) || return 1
   split_lines "$saved"
   for line in "${SPLIT[@]}"; do
     chain=${line#:} chain=${chain#-A } chain=${chain%% *}
     case $line in
-      ":$GUARD_IN "* | ":$GUARD_THROUGH "*) there[$chain]+= ;;
-      "-A $GUARD_IN "* | "-A $GUARD_THROUGH "*) there[$chain]+=$line$'\n' ;;
+      ":$GUARD_IN "* | ":$GUARD_THROUGH "*) HELD[$chain]+= ;;
+      "-A $GUARD_IN "* | "-A $GUARD_THROUGH "*) HELD[$chain]+=$line$'\n' ;;
       "-A RT-"*) ;;
       "-A "*" -j $GUARD_IN" | "-A "*" -j $GUARD_THROUGH")
         if [[ $foreign == *" $chain "* ]]; then
-          hung["$chain ${line##* }"]+=" later"
+          HUNG["$chain ${line##* }"]+=" later"
         else
-          hung["$chain ${line##* }"]+=" first"
+          HUNG["$chain ${line##* }"]+=" first"
         fi
         ;;
       "-A "*" -j RT-"*) ;;
@@ -167,26 +169,40 @@ guard_script() {
         ;;
     esac
   done
-  for builtin in INPUT FORWARD; do
-    chain=$GUARD_IN
-    [[ $builtin == INPUT ]] || chain=$GUARD_THROUGH
-    rules=${hung["$builtin $chain"]-}
-    if [[ ${1-} == gone ]]; then
-      for _ in $rules; do jumps+="-D $builtin -j $chain"$'\n'; done
-      [[ -z ${there[$chain]+there} ]] || changes+="-F $chain"$'\n'"-X $chain"$'\n'
-      continue
-    fi
-    [[ $rules == " first" && ${there[$chain]-} == *"-A $chain -i $PUBLIC -j DROP"* ]] || WAS_OPEN=yes
-    [[ ${there[$chain]-missing} == "${GUARD[$chain]}" ]] ||
+}
+
+# guard_script: from what was read to GUARD, for iptables-restore; into SCRIPT, empty if it is so already
+guard_script() {
+  local place builtin chain rules changes='' jumps=''
+  for place in "${GUARDS[@]}"; do
+    builtin=${place% *} chain=${place#* } rules=${HUNG[$place]-}
+    [[ $rules == " first" && ${HELD[$chain]-} == *"-A $chain -i $PUBLIC -j DROP"* ]] || WAS_OPEN=yes
+    [[ ${HELD[$chain]-missing} == "${GUARD[$chain]}" ]] ||
       changes+=":$chain - [0:0]"$'\n'${GUARD[$chain]}
     [[ $rules != " first" ]] || continue
     for _ in $rules; do jumps+="-D $builtin -j $chain"$'\n'; done
     jumps+="-I $builtin 1 -j $chain"$'\n'
   done
-  [[ -n $changes$jumps ]] || return 0
-  # A chain is filled before it hangs, and hangs no more when it goes.
-  [[ ${1-} == gone ]] && SCRIPT=$jumps$changes || SCRIPT=$changes$jumps
-  SCRIPT="*mangle"$'\n'$SCRIPT"COMMIT"$'\n'
+  # A chain is filled before it hangs.
+  as_script "$changes$jumps"
+}
+
+# removal_script: from what was read to nothing, into SCRIPT, empty if it is so already
+removal_script() {
+  local place builtin chain changes='' jumps=''
+  for place in "${GUARDS[@]}"; do
+    builtin=${place% *} chain=${place#* }
+    for _ in ${HUNG[$place]-}; do jumps+="-D $builtin -j $chain"$'\n'; done
+    [[ -z ${HELD[$chain]+there} ]] || changes+="-F $chain"$'\n'"-X $chain"$'\n'
+  done
+  # It hangs no more when it goes.
+  as_script "$jumps$changes"
+}
+
+# as_script LINES: into SCRIPT
+as_script() {
+  SCRIPT=$1
+  [[ -z $1 ]] || SCRIPT="*mangle"$'\n'$1"COMMIT"$'\n'
 }
 
 # restore_guards OPTION...: SCRIPT to iptables-restore; false, with its words in SAID
@@ -194,21 +210,38 @@ restore_guards() {
   SAID=$(printf '%s' "$SCRIPT" | "$IPTABLES-restore" --noflush -w 60 "$@" 2>&1)
 }
 
-# sync_guards [gone]: the kernel to FIREWALL, or to nothing; false with why in SAID
-sync_guards() {
+# by_guards COMMAND: once for each family that has guards; false as soon as it is
+by_guards() {
   local family status=0
   for family in $(guard_families); do
     use_family "$family"
-    sync_family_guards "$@" || status=1
+    "$1" || status=1
     ((status == 0)) || break
   done
   use_family 4
   return "$status"
 }
 
+# sync_guards: the kernel to FIREWALL; false with why in SAID
+sync_guards() { by_guards sync_family_guards; }
+
 sync_family_guards() {
-  [[ ${1-} == gone ]] || want_guards
-  guard_script "$@" || return 1
+  want_guards
+  read_guards || return 1
+  guard_script
+  apply_guards
+}
+
+# remove_guards: out of the kernel; false with why in SAID
+remove_guards() { by_guards remove_family_guards; }
+
+remove_family_guards() {
+  read_guards || return 1
+  removal_script
+  apply_guards
+}
+
+apply_guards() {
   [[ -n $SCRIPT ]] || return 0
   step "computed-guards-$FAMILY"
   restore_guards || return 1
@@ -220,31 +253,37 @@ check_guards() {
   local family
   for family in $(guard_families); do
     use_family "$family"
-    want_guards
     # With IPv6 open, a firewall for IPv4 alone would only look like one.
-    # What can't be seen could not be taken back either.
-    { guard_script && ((${#UNSEEN[@]} == 0)) && { [[ -z $SCRIPT ]] || restore_guards --test; }; } ||
+    takes_family_guards ||
       refuse "iptables does not take the firewall for IPv$family on this host:" \
         "${SAID//$'\n'/; }; nothing was changed"
   done
   use_family 4
 }
 
+takes_family_guards() {
+  want_guards
+  # What can't be seen could not be taken back either.
+  { read_guards && ((${#UNSEEN[@]} == 0)); } || return 1
+  guard_script
+  [[ -z $SCRIPT ]] || restore_guards --test
+}
+
 # are_guarded: whether the kernel holds the firewall that the files say, if they say any
 are_guarded() {
-  local family status=0
   local -a lines
   load_trial || read_firewall "$KEPT" || return 0
   mapfile -t lines <<<"${FIREWALL%$'\n'}"
   parse_firewall "${lines[@]}" || return 1
   find_ssh_ports
-  for family in $(guard_families); do
-    use_family "$family"
-    want_guards
-    { guard_script && [[ -z $SCRIPT ]]; } || status=1
-  done
-  use_family 4
-  return "$status"
+  by_guards is_family_guarded
+}
+
+is_family_guarded() {
+  want_guards
+  read_guards || return 1
+  guard_script
+  [[ -z $SCRIPT ]]
 }
 
 # unhook_guards: the last resort, which needs no file and no lock
