@@ -21,12 +21,10 @@ is_accounting() { [[ -r $ACCOUNTING && $(<"$ACCOUNTING") == 1 ]]; }
 
 # restore_accounting: as it was, if no other tunnel wants it
 restore_accounting() {
-  local before other user
+  local before
   rm -f "$RUN/$IFACE.counts"
-  for other in "$RUN"/*.counts; do
-    user=${other##*/} user=${user%.counts}
-    [[ ! -e /sys/class/net/$user ]] || return 0
-  done
+  find_users counts
+  ((${#USERS[@]} == 0)) || return 0
   [[ -r $RUN/accounting ]] || return 0
   read -r before <"$RUN/accounting" || true
   [[ ${before:-1} != 0 ]] || { echo 0 >"$ACCOUNTING"; } 2>/dev/null || true

@@ -52,14 +52,13 @@ forwards_by_us() {
 
 # restore_forwarding: as it was, where no other tunnel needs it
 restore_forwarding() {
-  local name names other user
+  local name names user
   [[ -e $RUN/$IFACE.up ]] || return 0
   read -ra names <"$RUN/$IFACE.up" || true
+  find_users up
   for name in "${names[@]}"; do
-    for other in "$RUN"/*.up; do
-      user=${other##*/} user=${user%.up}
-      [[ $user != "$IFACE" && -e /sys/class/net/$user ]] || continue
-      [[ " $(<"$other") " != *" $name "* ]] || continue 2
+    for user in "${USERS[@]}"; do
+      [[ " $(<"$RUN/$user.up") " != *" $name "* ]] || continue 2
     done
     restore_forwarding_by "$name"
   done
@@ -136,15 +135,13 @@ advertised_by() { ip -6 route show default proto ra | sed -n 's/.* dev \([^ ]*\)
 
 # restore_ipv6_forwarding: as it was, where no other tunnel and no other program needs it
 restore_ipv6_forwarding() {
-  local other user record name before=0
+  local record name before=0
   [[ -e $RUN/$IFACE.up6 ]] || return 0
-  for other in "$RUN"/*.up6; do
-    user=${other##*/} user=${user%.up6}
-    [[ $user == "$IFACE" || ! -e /sys/class/net/$user ]] || {
-      rm -f "$RUN/$IFACE.up6"
-      return 0
-    }
-  done
+  find_users up6
+  if ((${#USERS[@]})); then
+    rm -f "$RUN/$IFACE.up6"
+    return 0
+  fi
   if [[ -e $NOTE6 ]]; then
     while read -r name before; do
       [[ $name != default ]] || break

@@ -104,11 +104,11 @@ guard_allowed() {
 # private network is not outside.
 # Other tunnels of ours on this host are open to their own peers: OTHER_TUNNELS, TUNNEL_PORTS.
 find_outside() {
-  local folder name words
+  local name words
   OUTSIDE=("$PUBLIC") OTHER_TUNNELS=() TUNNEL_PORTS=("${SETTING[listen_port]}")
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
-    [[ $name != "$IFACE" && -d $folder ]] || continue
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
+    [[ $name != "$IFACE" ]] || continue
     setting_of "$name" listen-port
     [[ -z $VALUE ]] || OTHER_TUNNELS+=("$name") TUNNEL_PORTS+=("$VALUE")
   done

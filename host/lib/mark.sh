@@ -15,7 +15,7 @@ load_mark() {
 
 # choose_mark: the first that is free, beginning at one derived from the tunnel's name
 choose_mark() {
-  local i code sum=0 bit other
+  local i code sum=0 bit
   load_mark
   ((MARK == 0)) || return 0
   for ((i = 0; i < ${#IFACE}; i++)); do

@@ -1,11 +1,34 @@
 # Neighbours: other tunnels and programs on this host that this tunnel would run into.
 
+TUNNELS=() # those of this host, this one too, by name
+USERS=()   # other tunnels that are up and use something of the whole host's, by name
+
+# find_tunnels: into TUNNELS
+find_tunnels() {
+  local folder
+  TUNNELS=()
+  for folder in "$ETC"/*/; do
+    folder=${folder%/}
+    [[ ! -d $folder ]] || TUNNELS+=("${folder##*/}")
+  done
+}
+
+# find_users SUFFIX: by their notes in the files of that ending, into USERS
+find_users() {
+  local file name
+  USERS=()
+  for file in "$RUN"/*."$1"; do
+    name=${file##*/} name=${name%."$1"}
+    [[ $name == "$IFACE" || ! -e /sys/class/net/$name ]] || USERS+=("$name")
+  done
+}
+
 # other_tunnels: by name, with the stack that each belongs to
 other_tunnels() {
-  local folder name found=
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
-    [[ -d $folder && $name != "$IFACE" ]] || continue
+  local name found=
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
+    [[ $name != "$IFACE" ]] || continue
     owner_of "$name"
     found+="${found:+, }$name of ${VALUE:-an unknown stack}"
   done
@@ -29,10 +52,10 @@ check_owner() {
 
 # check_neighbours: networks and port of SETTING are free on this host
 check_neighbours() {
-  local folder name port=${SETTING[listen_port]-}
+  local name port=${SETTING[listen_port]-}
   by_family check_network
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
     [[ $name != "$IFACE" ]] || continue
     setting_of "$name" listen-port
     if [[ -n $VALUE && $VALUE == "$port" ]]; then
@@ -46,10 +69,10 @@ check_neighbours() {
 
 # check_network: that of the family in use is no other tunnel's, and not reached otherwise
 check_network() {
-  local folder name key=address network=$NETWORK
+  local name key=address network=$NETWORK
   ((FAMILY == 4)) || key=ipv6
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
     [[ $name != "$IFACE" ]] || continue
     setting_of "$name" "$key"
     if [[ -n $VALUE ]] && overlap "$network" "$VALUE"; then

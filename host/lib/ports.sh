@@ -37,14 +37,14 @@ has_listener() {
 # check_login_port: nobody could log in any more. A login by a tunnel, by a family that the forward
 # does not take or from this host itself is not what it translates; the server of a login listens.
 check_login_port() {
-  local folder name key
+  local name key
   has_listener || return 0
   find_login
   [[ -n $LOGIN_TO && $LOGIN_TO != 127.* && $LOGIN_TO != ::1 ]] || return 0
   [[ $LOGIN_TO != *:* || $TARGETS == *:* ]] || return 0
   takes tcp "$LOGIN_PORT" "$LOGIN_PORT" || return 0
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
     for key in address ipv6; do
       setting_of "$name" "$key"
       [[ -z $VALUE ]] || ! contains "$VALUE" "$LOGIN_TO" || return 0
@@ -56,9 +56,9 @@ check_login_port() {
 
 # check_tunnels_ports: those at which tunnels on this host listen, and which their forwards have
 check_tunnels_ports() {
-  local folder name port
-  for folder in "$ETC"/*/; do
-    name=${folder%/} name=${name##*/}
+  local name port
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
     setting_of "$name" listen-port
     port=$VALUE
     if [[ -n $port ]] && takes udp "$port" "$port"; then
