@@ -21,6 +21,9 @@ lock() {
   return 1
 }
 
+# need_lock tunnel|helper: the same, or refused by that word
+need_lock() { lock || refuse "the $1 is not installed on this host: run 'pulumi up'"; }
+
 # try_lock: the same, unless somebody else has it
 try_lock() {
   [[ -d $LIB ]] || return 1

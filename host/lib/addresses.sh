@@ -2,6 +2,9 @@
 
 is_slug() { [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$ ]]; }
 
+# need_slug KIND NAME: as the name of a forward, say
+need_slug() { is_slug "$2" || refuse "'$2' is not a $1's name (letters, digits, - and _)"; }
+
 # As the kernel takes it, less what a shell, a path or a chain's name could stumble on.
 is_interface() { [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$ ]]; }
 

@@ -126,9 +126,9 @@ verb_put_firewall() {
   read_lines
   parse_firewall "${LINES[@]}" || refuse "$WRONG; nothing was changed"
   printf -v text '%s\n' "${LINES[@]}"
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
-  [[ ${SETTING[role]} == vps ]] || refuse "the firewall belongs on the VPS, this is a server"
+  need_vps "the firewall belongs"
   finish_interrupted
   rm -f "$RUN/.${TRIAL##*/}.new"
   read_firewall "$KEPT" || true
@@ -195,7 +195,7 @@ verb_confirm_firewall() {
   DOING=confirm-firewall
   read_lines
   printf -v text '%s\n' "${LINES[@]}"
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
   finish_interrupted
   if ! load_trial; then

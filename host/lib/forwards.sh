@@ -158,10 +158,10 @@ put_forward() {
   local kind=$1 own=${2-} name text
   local -a names
   DOING="put-$kind $own"
-  is_slug "$own" || refuse "'$own' is not a forward's name (letters, digits, - and _)"
+  need_slug forward "$own"
   printf -v text '%s\n' "${GIVEN[@]}"
 
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
   has_kind "$kind" || refuse "${kind}s do not belong on a ${SETTING[role]}"
   parse_forward "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
@@ -234,7 +234,7 @@ write_forward() {
 remove_forward() {
   local kind=$1 own=${2-} name
   DOING="remove-$kind $own"
-  is_slug "$own" || refuse "'$own' is not a forward's name (letters, digits, - and _)"
+  need_slug forward "$own"
   lock || return 0
   know_settings && has_kind "$kind" || return 0
   finish_interrupted

@@ -61,7 +61,7 @@ hear_all() {
 lead_to_own_key() {
   local key
   local -a before=("${!SILENT[@]}") away=()
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   exchange_own_key
   unlock
   ! hear_all || return 0

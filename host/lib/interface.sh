@@ -10,7 +10,7 @@ verb_interface() {
   lines=("${LINES[@]}")
   parse_settings "${lines[@]}" || refuse "$WRONG"
   if [[ ${SETTING[role]} == server ]]; then check_endpoint; fi
-  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  need_lock helper
   check_owner "${SETTING[owner]}"
   SETTING=()
   if load_settings; then finish_interrupted; fi

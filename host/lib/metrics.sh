@@ -30,9 +30,9 @@ verb_put_metrics() {
   [[ -d $METRICS_FOLDER ]] ||
     refuse "there is no folder $METRICS_FOLDER on this host: install node_exporter, or name in" \
       "vps.metrics what its --collector.textfile.directory says; nothing was changed"
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
-  [[ ${SETTING[role]} == vps ]] || refuse "metrics belong on the VPS, this is a server"
+  need_vps "metrics belong"
   finish_interrupted
   if load_metrics && [[ ${LINES[0]} != "$line" ]]; then rm -f "$METRICS_FILE"; fi
   parse_metrics "$line"

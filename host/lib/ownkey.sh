@@ -83,7 +83,7 @@ verb_key() {
   parse_keys "${LINES[@]}" ||
     refuse "a private key is one line, 32 bytes in base64, a preshared key another"
   key=$OWN_KEY shared=$OWN_SHARED
-  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  need_lock helper
   if load_settings; then finish_interrupted; fi
   if ((${#SETTING[@]})) && tunnel_is_up && ! uses_key "$key"; then
     if [[ ${SETTING[role]} == server ]] || { [[ $STAGED == yes ]] && ! was_taken "$key" "$shared"; }; then

@@ -71,16 +71,16 @@ load_peers() {
 verb_put_peer() {
   local name=${1-} file key ips egress shares hand_over text old=''
   DOING="put-peer $name"
-  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  need_slug peer "$name"
   file=$OWN/peers.d/$name.conf
   parse_peer "${GIVEN[@]}" || refuse "$WRONG; nothing was changed"
   key=$KEY ips=$ALLOWED_IPS egress=$EGRESS shares=$SHARES hand_over=$HAND_OVER
   printf -v text '%s\n' "${GIVEN[@]}"
 
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
   finish_interrupted
-  [[ ${SETTING[role]} == vps ]] || refuse "peers belong on the VPS, this is a server"
+  need_vps "peers belong"
   check_peer_routes "$ips"
   [[ ! -e $file ]] || IFS= read -r -d '' old <"$file" || true
   if [[ $text != "$old" ]]; then
@@ -116,7 +116,7 @@ keep_or_forget_former() {
 verb_remove_peer() {
   local name=${1-} file ips=
   DOING="remove-peer $name"
-  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  need_slug peer "$name"
   lock || return 0
   know_settings || return 0
   finish_interrupted

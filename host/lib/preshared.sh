@@ -18,14 +18,14 @@ keep_preshared_key() {
 verb_put_preshared_key() {
   local name=${1-} key
   DOING="put-preshared-key $name"
-  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  need_slug peer "$name"
   read_lines
   key=${LINES[0]-}
   { ((${#LINES[@]} == 1)) && is_key "$key"; } ||
     refuse "a preshared key is one line, 32 bytes in base64; nothing was changed"
-  lock || refuse "the tunnel is not installed on this host: run 'pulumi up'"
+  need_lock tunnel
   need_settings
-  [[ ${SETTING[role]} == vps ]] || refuse "peers belong on the VPS, this is a server"
+  need_vps "peers belong"
   finish_interrupted
   make_folder "$PRESHARED"
   bring_preshared_key "$name" "$key"
@@ -34,7 +34,7 @@ verb_put_preshared_key() {
 verb_remove_preshared_key() {
   local name=${1-}
   DOING="remove-preshared-key $name"
-  is_slug "$name" || refuse "'$name' is not a peer's name (letters, digits, - and _)"
+  need_slug peer "$name"
   lock || return 0
   know_settings || return 0
   finish_interrupted

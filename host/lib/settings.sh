@@ -139,6 +139,9 @@ need_settings() {
   know_settings || refuse "the tunnel's interface is not set up on this host: run 'pulumi up'"
 }
 
+# need_vps WORDS: what belongs there
+need_vps() { [[ ${SETTING[role]} == vps ]] || refuse "$1 on the VPS, this is a server"; }
+
 # setting_of TUNNEL KEY: of another tunnel on this host, into VALUE; empty if it has none
 setting_of() {
   local key value

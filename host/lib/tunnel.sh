@@ -2,7 +2,7 @@
 
 verb_up() {
   DOING=up
-  lock || refuse "the helper is not installed on this host: run 'pulumi up'"
+  need_lock helper
   need_settings
   UNDO=take_down
   use_own_key
