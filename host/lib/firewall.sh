@@ -28,9 +28,7 @@ parse_firewall() {
     WRONG="'$line': protocol any has no ports"
     [[ $PROTOCOLS != any || -z $DPORTS ]] || return 1
     WRONG="'$line': ports are 1-65535, a range from the lower to the higher"
-    [[ -z $DPORTS ]] || {
-      is_port "${DPORTS%-*}" && is_port "${DPORTS#*-}" && ((${DPORTS%-*} <= ${DPORTS#*-}))
-    } || return 1
+    [[ -z $DPORTS ]] || parse_ports "$DPORTS" || return 1
     for source in ${SOURCES//,/ } "$DESTINATION"; do
       WRONG="'$line': $source is not an address, or not of the others' family"
       if [[ $DESTINATION == *:* ]]; then is_ipv6 "$source"; else is_address "$source"; fi || return 1
@@ -87,6 +85,17 @@ load_trial() {
   [[ $UNTIL =~ ^[1-9][0-9]*$ ]] && ((NOW < UNTIL))
 }
 
+# load_firewall [without-trial]: the one that counts, on trial or kept, into FIREWALL and SSH_PORTS; false if
+# there is none, or with what is wrong with it in WRONG
+load_firewall() {
+  local -a lines
+  WRONG=
+  { [[ ${1-} != without-trial ]] && load_trial; } || read_firewall "$KEPT" || return 1
+  mapfile -t lines <<<"${FIREWALL%$'\n'}"
+  parse_firewall "${lines[@]}" || return 1
+  find_ssh_ports
+}
+
 # find_firewall: whether there is one, into VALUE: none, pending (on trial) or kept
 find_firewall() {
   VALUE=none
@@ -104,20 +113,14 @@ bring_firewall() {
 # sync_firewall [without-trial]: the kernel to the firewall on trial, or the kept one, or none;
 # false with why in SAID
 sync_firewall() {
-  local -a lines
-  { [[ ${1-} != without-trial ]] && load_trial; } || read_firewall "$KEPT" || {
-    remove_guards
-    return
-  }
-  mapfile -t lines <<<"${FIREWALL%$'\n'}"
-  if ! parse_firewall "${lines[@]}"; then
-    # A damaged file must not keep the whole tunnel down, or anybody out.
-    say "the firewall is left out: $WRONG; set vps.firewall to none, run 'pulumi up', set it again"
-    remove_guards
+  if load_firewall "$@"; then
+    sync_guards
     return
   fi
-  find_ssh_ports
-  sync_guards
+  # A damaged file must not keep the whole tunnel down, or anybody out.
+  [[ -z $WRONG ]] ||
+    say "the firewall is left out: $WRONG; set vps.firewall to none, run 'pulumi up', set it again"
+  remove_guards
 }
 
 verb_put_firewall() {

@@ -271,12 +271,11 @@ takes_family_guards() {
 
 # are_guarded: whether the kernel holds the firewall that the files say, if they say any
 are_guarded() {
-  local -a lines
-  load_trial || read_firewall "$KEPT" || return 0
-  mapfile -t lines <<<"${FIREWALL%$'\n'}"
-  parse_firewall "${lines[@]}" || return 1
-  find_ssh_ports
-  by_guards is_family_guarded
+  if load_firewall; then
+    by_guards is_family_guarded
+  else
+    [[ -z $WRONG ]]
+  fi
 }
 
 is_family_guarded() {
