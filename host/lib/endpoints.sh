@@ -6,17 +6,16 @@
 
 # note_endpoints: of the running interface, and what was noted of peers that were not heard since
 note_endpoints() {
-  local file=$OWN/endpoints key endpoint old='' text=''
+  local file=$OWN/endpoints key endpoint text=''
   local -A noted=()
   if [[ -s $file ]]; then
-    IFS= read -r -d '' old <"$file" || true
     while read -r key endpoint; do noted[$key]=$endpoint; done <"$file"
   fi
   while read -r key endpoint; do
     [[ $endpoint != "(none)" ]] || endpoint=${noted[$key]-}
     [[ -z $endpoint ]] || text+="$key $endpoint"$'\n'
   done < <(wg show "$IFACE" endpoints 2>/dev/null | sort)
-  [[ -z $text || $text == "$old" ]] || write_file "$file" "$text"
+  [[ -z $text ]] || renew_file "$file" "$text"
 }
 
 # call_peers: those that have no endpoint yet, by the noted one

@@ -6,6 +6,17 @@ write_file() {
   commit_file "$1"
 }
 
+# renew_file PATH TEXT: unless that is what it has
+renew_file() { has_text "$1" "$2" || write_file "$1" "$2"; }
+
+# has_text PATH TEXT: whether that, and nothing else, is in the file
+has_text() {
+  local text=
+  [[ -e $1 ]] || return 1
+  IFS= read -r -d '' text <"$1" || true
+  [[ $text == "$2" ]]
+}
+
 # stage_file PATH TEXT: on the disk, under another name
 stage_file() {
   local staged=${1%/*}/.${1##*/}.new

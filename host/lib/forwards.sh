@@ -193,12 +193,7 @@ find_new() {
 }
 
 # is_written NAME: whether its file has the text that it shall have
-is_written() {
-  local text=
-  [[ -e $FOLDER/$1 ]] || return 1
-  IFS= read -r -d '' text <"$FOLDER/$1" || true
-  [[ $text == "${ASKED[$1]}" ]]
-}
+is_written() { has_text "$FOLDER/$1" "${ASKED[$1]}"; }
 
 # stage_new NAME: the texts of those in names, its own first; others for which there is no room are let
 # go, to hear of it themselves. Nothing is changed by that.

@@ -57,7 +57,7 @@ keys_digest() { printf '%s\n' "$1" "$2" | sha256sum | head -c 64; }
 note_given() {
   local digest
   digest=$(keys_digest "$1" "$2")
-  [[ -s $GIVEN_KEYS && $(<"$GIVEN_KEYS") == "$digest" ]] || write_file "$GIVEN_KEYS" "$digest"$'\n'
+  renew_file "$GIVEN_KEYS" "$digest"$'\n'
 }
 
 # has_given_keys: whether the keys that hold are those that were given, and those in use. A host of
@@ -109,8 +109,7 @@ was_taken() {
 
 # take_keys KEY SHARED: they hold from now on
 take_keys() {
-  load_own_keys
-  [[ $NOW_KEY == "$1" ]] || write_file "$OWN/private.key" "$1"$'\n'
+  renew_file "$OWN/private.key" "$1"$'\n'
   step wrote-key
   keep_preshared_key "$OWN/preshared.key" "$2"
   if ((${#SETTING[@]})); then write_conf; fi

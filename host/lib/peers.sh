@@ -69,7 +69,7 @@ load_peers() {
 }
 
 verb_put_peer() {
-  local name=${1-} file key ips egress shares hand_over text old=''
+  local name=${1-} file key ips egress shares hand_over text
   DOING="put-peer $name"
   need_slug peer "$name"
   file=$OWN/peers.d/$name.conf
@@ -82,8 +82,7 @@ verb_put_peer() {
   finish_interrupted
   need_vps "peers belong"
   check_peer_routes "$ips"
-  [[ ! -e $file ]] || IFS= read -r -d '' old <"$file" || true
-  if [[ $text != "$old" ]]; then
+  if ! has_text "$file" "$text"; then
     keep_or_forget_former "$name" "$key" "$hand_over"
     write_file "$file" "$text"
     step wrote-peer

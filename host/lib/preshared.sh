@@ -9,8 +9,8 @@ readonly PRESHARED=$OWN/preshared.d
 keep_preshared_key() {
   if [[ -z $2 ]]; then
     rm -f "$1"
-  elif [[ ! -e $1 || $(<"$1") != "$2" ]]; then
-    write_file "$1" "$2"$'\n'
+  else
+    renew_file "$1" "$2"$'\n'
   fi
   step kept-preshared-key
 }

@@ -17,8 +17,7 @@ find_public_interface() {
     done </proc/net/route
     if [[ -n $best ]]; then
       # A note for the next boot: a full disk is no reason to stay without a tunnel.
-      [[ -e $OWN/public-interface && $(<"$OWN/public-interface") == "$PUBLIC" ]] ||
-        (write_file "$OWN/public-interface" "$PUBLIC"$'\n') || true
+      (renew_file "$OWN/public-interface" "$PUBLIC"$'\n') || true
     elif [[ ! -s $OWN/public-interface ]]; then
       refuse "this host has no default route to find the public interface by: set vps.publicInterface"
     fi

@@ -16,7 +16,7 @@ readonly AGAIN_AFTER=15 # seconds
 readonly DROP_IN=/etc/systemd/system/$UNIT.d/reverse-tunnel.conf
 
 write_drop_in() {
-  local text now='' kib processors
+  local text kib processors
   text="# Written by reverse-tunnel; changes here are overwritten."$'\n'"[Unit]"$'\n'
   text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'
   text+="ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"$'\n'
@@ -27,8 +27,7 @@ write_drop_in() {
     text+="Environment=GOMEMLIMIT=$((kib / MEMORY_SHARE))KiB"$'\n'
     text+="Environment=GOMAXPROCS=$(((processors + 1) / 2))"$'\n'
   fi
-  [[ ! -e $DROP_IN ]] || IFS= read -r -d '' now <"$DROP_IN" || true
-  [[ $text != "$now" ]] || return 0
+  ! has_text "$DROP_IN" "$text" || return 0
   make_folder "${DROP_IN%/*}"
   write_file "$DROP_IN" "$text"
   step wrote-drop-in

@@ -43,10 +43,8 @@ peer_text() {
 }
 
 write_conf() {
-  local now=
   conf_text quick
-  [[ ! -e $CONF ]] || IFS= read -r -d '' now <"$CONF" || true
-  [[ $TEXT == "$now" ]] || write_file "$CONF" "$TEXT"
+  renew_file "$CONF" "$TEXT"
 }
 
 # The conf file is ours by its first line.
