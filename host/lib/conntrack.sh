@@ -165,7 +165,7 @@ retire_way() {
   # What becomes of them is the same by every other forward's text.
   ends=${FLOWS[$1]}
   unset -v "FLOWS[$1]"
-  find_claimants
+  find_entitled
   if ((${#may[@]})); then
     MIXED+=("${may[@]}" "peers $NETWORK" "way $FAMILY $1" "ends $ends")
   else
@@ -173,9 +173,9 @@ retire_way() {
   fi
 }
 
-# find_claimants: who may have flows by the way that was read, as CLAIMS say, each "SOURCE-ADDRESS NETWORK",
+# find_entitled: who may have flows by the way that was read, as CLAIMS say, each "SOURCE-ADDRESS NETWORK",
 # into may
-find_claimants() {
+find_entitled() {
   local claim protocol begin end targets tport source_address from
   may=()
   for claim in "${CLAIMS[@]}"; do

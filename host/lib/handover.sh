@@ -14,7 +14,7 @@ readonly FORMER=$OWN/former.d
 SETTLED=${RT_SETTLED-60} # seconds, longer than a far end tries its new key; other than 60 in tests
 readonly SETTLED
 
-declare -A BESIDE=() # public key -> name, of the one of two that has no networks
+declare -A SPARE=() # public key -> name, of the one of two that has no networks
 
 # load_former NAME: into FORMER_KEY, FIRST_HEARD, empty before the new one was heard, and SINCE, empty while
 # the former is in use; false if there is none
@@ -49,15 +49,15 @@ forget_former() {
   rmdir "$FORMER" 2>/dev/null || true
 }
 
-# add_former NAME KEY: beside the far end's key, into PEER, NAMED, BESIDE and SHARED
+# add_former NAME KEY: beside the far end's key, into PEER, NAMED, SPARE and SHARED
 add_former() {
   load_former "$1" && [[ -z ${PEER[$FORMER_KEY]+known} ]] || return 0
-  PEER[$FORMER_KEY]='' BESIDE[$FORMER_KEY]=$1
+  PEER[$FORMER_KEY]='' SPARE[$FORMER_KEY]=$1
   [[ ! -s $FORMER/$1.preshared ]] || SHARED[$FORMER_KEY]=$FORMER/$1.preshared
   [[ -z $SINCE ]] || return 0
   PEER[$FORMER_KEY]=${PEER[$2]} PEER[$2]=''
-  unset -v "NAMED[$2]" "BESIDE[$FORMER_KEY]"
-  NAMED[$FORMER_KEY]=$1 BESIDE[$2]=$1
+  unset -v "NAMED[$2]" "SPARE[$FORMER_KEY]"
+  NAMED[$FORMER_KEY]=$1 SPARE[$2]=$1
 }
 
 # load_vps: on a server, the VPS's keys as load_peers does it
@@ -65,7 +65,7 @@ load_vps() {
   local key=${SETTING[peer_public_key]} anywhere=0.0.0.0/0
   # Visitors come with their own addresses, so any source is let in.
   ((${#FAMILIES[@]} == 1)) || anywhere+=,::/0
-  PEER=(["$key"]="$anywhere") NAMED=(["$key"]=vps) BESIDE=() SHARED=()
+  PEER=(["$key"]="$anywhere") NAMED=(["$key"]=vps) SPARE=() SHARED=()
   add_former vps "$key"
   for key in "${!PEER[@]}"; do
     [[ ! -s $OWN/preshared.key ]] || SHARED[$key]=$OWN/preshared.key
@@ -77,7 +77,7 @@ load_ends() { if [[ ${SETTING[role]} == vps ]]; then load_peers; else load_vps; 
 # keepalive_of KEY: on a server, into VALUE. A key that is not in use yet must be dialled to be heard.
 keepalive_of() {
   VALUE=${SETTING[keepalive]}
-  [[ -z ${BESIDE[$1]-} || $VALUE != 0 ]] || VALUE=25
+  [[ -z ${SPARE[$1]-} || $VALUE != 0 ]] || VALUE=25
 }
 
 # sync_end NAME: its keys in the running interface, as the files say
@@ -85,7 +85,7 @@ sync_end() {
   local key
   load_ends
   for key in "${!PEER[@]}"; do
-    [[ ${NAMED[$key]-${BESIDE[$key]-}} == "$1" ]] || continue
+    [[ ${NAMED[$key]-${SPARE[$key]-}} == "$1" ]] || continue
     wg set "$IFACE" peer "$key" allowed-ips "${PEER[$key]}"
     step set-peer
     share_key "$key" "${SHARED[$key]-}"

@@ -15,6 +15,7 @@ missing_packages() {
 
 has() { command -v "$1" >/dev/null; }
 
+# It loads the module, since the tunnel is about to need it; the probe's of the same name only asks.
 kernel_has_wireguard() {
   [[ -e /sys/module/wireguard ]] || modprobe --quiet wireguard 2>/dev/null
 }

@@ -40,14 +40,14 @@ parse_peer() {
 }
 
 # load_peers: PEER[public key] = its networks, NAMED[public key] = its name; while a key is handed over
-# its name has two, of which BESIDE has the one without networks. WAYS_OUT = the
+# its name has two, of which SPARE has the one without networks. WAYS_OUT = the
 # networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
 # needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key, where
 # there is one; SHALL_SHARE[public key], where there shall be
 declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
 load_peers() {
   local file name ip
-  PEER=() NAMED=() BESIDE=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
+  PEER=() NAMED=() SPARE=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
   for file in "$OWN"/peers.d/*.conf; do
     [[ -e $file ]] || continue
     name=${file##*/} name=${name%.conf}

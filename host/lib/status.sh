@@ -59,7 +59,7 @@ tell_interface() {
   load_ends
   while read -r key _ endpoint _ handshake received sent _; do
     # While a key is handed over, it is told of the one in use.
-    [[ -z ${BESIDE[$key]-} ]] || continue
+    [[ -z ${SPARE[$key]-} ]] || continue
     name=${NAMED[$key]--}
     [[ $endpoint != "(none)" ]] || endpoint=-
     echo "peer $name $endpoint $handshake $received $sent"

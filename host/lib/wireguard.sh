@@ -24,7 +24,7 @@ conf_text() {
   fi
   load_ends
   for key in "${!PEER[@]}"; do
-    peer_text "${NAMED[$key]-${BESIDE[$key]-}}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
+    peer_text "${NAMED[$key]-${SPARE[$key]-}}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
     [[ ${SETTING[role]} == server ]] || continue
     keepalive_of "$key"
     TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'

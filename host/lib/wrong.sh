@@ -26,7 +26,7 @@ tell_wrong() {
     there[$key]=${ips/"(none)"/}
   done < <(wg show "$IFACE" allowed-ips)
   for key in "${!PEER[@]}"; do
-    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]-${BESIDE[$key]-}}"
+    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]-${SPARE[$key]-}}"
   done
   tell_wrong_keys
 }
