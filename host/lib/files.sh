@@ -44,11 +44,19 @@ why_unwritable() {
 
 # make_folder PATH...: of root alone, by the umask
 make_folder() {
-  mkdir -p "$@" 2>/dev/null ||
+  local folder
+  local -a missing=()
+  for folder in "$@"; do [[ -d $folder ]] || missing+=("$folder"); done
+  ((${#missing[@]} == 0)) || mkdir -p "${missing[@]}" 2>/dev/null ||
     fail "could not make $*: $(why_unwritable "${1%/*}"); nothing was changed"
 }
 
 # What a killed run had staged. The dot keeps such files out of every listing.
 remove_staged() {
-  rm -f "$OWN"/.*.new "$OWN"/*.d/.*.new "$WIREGUARD/.$IFACE.conf.new"
+  local file
+  local -a files=()
+  for file in "$OWN"/.*.new "$OWN"/*.d/.*.new "$WIREGUARD/.$IFACE.conf.new"; do
+    [[ ! -e $file ]] || files+=("$file")
+  done
+  ((${#files[@]} == 0)) || rm -f "${files[@]}"
 }
