@@ -5,23 +5,22 @@
 
 declare -A JOINED=() # by name: the process that waits, and what it asks
 
+declare -A WAITING=() # by name: the process and the verb of each run that waits with it
+
 # join_waiting VERB: into ASKED and JOINED
 join_waiting() {
-  local verb=$1 request process name asks
-  local -a words lines
+  local verb=$1 process name waits asks
+  local -a lines
   JOINED=()
   [[ $verb != put-forward ]] || find_listened
-  for request in "$QUEUE"/*; do
-    process=${request##*/}
-    [[ $process =~ ^[0-9]+$ && $process != "$$" ]] || continue
-    # It may be gone, and another process have its number.
+  find_waiting "${verb#*-}"
+  for name in "${!WAITING[@]}"; do
+    # Of several with one name the later has the last word, and which that is cannot be seen.
+    read -r process waits <<<"${WAITING[$name]}"
+    [[ $waits == "$verb" && -z ${ASKED[$name]+there} ]] || continue
     asks=
-    { mapfile -d '' -t words <"/proc/$process/cmdline"; } 2>/dev/null || continue
-    { IFS= read -r -d '' asks <"$request"; } 2>/dev/null || true # it has no zero byte to end at
-    [[ ${#words[@]} == 5 && ${words[1]} == "$HELPER" && ${words[3]} == "$verb" ]] || continue
-    name=${words[4]}
+    { IFS= read -r -d '' asks <"$QUEUE/$process"; } 2>/dev/null || true # it has no zero byte to end at
     [[ $asks == "$verb $name"$'\n'* && $asks == *$'\n.\n' ]] || continue
-    is_slug "$name" && [[ -z ${ASKED[$name]+there} ]] || continue
     mapfile -t lines <<<"$asks"
     lines=("${lines[@]:1:${#lines[@]}-3}")
     if [[ $verb == put-* ]]; then
@@ -31,6 +30,21 @@ join_waiting() {
       ASKED[$name]=
     fi
     JOINED[$name]="$process $asks"
+  done
+}
+
+# find_waiting forward|opening: into WAITING
+find_waiting() {
+  local request process
+  local -a words
+  WAITING=()
+  for request in "$QUEUE"/*; do
+    process=${request##*/}
+    [[ $process =~ ^[0-9]+$ && $process != "$$" ]] || continue
+    # It may be gone, and another process have its number.
+    { mapfile -d '' -t words <"/proc/$process/cmdline"; } 2>/dev/null || continue
+    [[ ${#words[@]} == 5 && ${words[1]} == "$HELPER" && ${words[3]} == @(put|remove)-"$1" ]] || continue
+    ! is_slug "${words[4]}" || WAITING[${words[4]}]+="$process ${words[3]} "
   done
 }
 

@@ -60,6 +60,21 @@ def test_all_that_wait_are_done_by_one_exchange_of_rules(
         assert vps.machine.run(f"ls -A {QUEUE}", check=False).status != 0
 
 
+@pytest.mark.parametrize(
+    ("verb", "older", "newer"), [("remove", FIVE["f1"], ""), ("put", "", FIVE["f1"])]
+)
+def test_of_two_that_wait_for_one_name_the_later_has_the_last_word(
+    vps: Tunnel, verb: str, older: str, newer: str
+) -> None:
+    """As by an `up` that was broken off, and the next: whoever works for others has one verb."""
+    waiting = Waiting(vps)
+    waiting.call(f"{verb}-forward", "web", "tcp 80 -> 172.16.0.4:80" if verb == "put" else "")
+    for line in (older, newer):
+        waiting.call("put-forward" if line else "remove-forward", "f1", line)
+    assert set(waiting.go().values()) == {(0, "")}
+    assert ("f1" in dict(vps.forwards())) == (newer != "")
+
+
 def test_without_anybody_waiting_each_is_done_for_itself(
     vps: Tunnel, exchanges: Callable[[], int]
 ) -> None:

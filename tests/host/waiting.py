@@ -25,7 +25,7 @@ class Waiting:
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
         self._machine = tunnel.machine
-        self._runs: dict[str, subprocess.Popen[str]] = {}
+        self._runs: list[tuple[str, subprocess.Popen[str]]] = []
         self._holder = self._machine.start(f"exec flock --no-fork {LIB} sleep 60")
         eventually(
             lambda: self._machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
@@ -36,17 +36,21 @@ class Waiting:
     def call(self, verb: str, name: str, line: str = "", crash_at: str = "") -> None:
         """Start a run, and wait until it waits."""
         helper = f"{self._tunnel.folder}/reverse-tunnel"
-        self._runs[name] = self._machine.start(
+        run = self._machine.start(
             f"RT_CRASH_AT={crash_at} exec {helper} 1 {verb} {name} <<<'{line}' 2>&1"
         )
+        self._runs.append((name, run))
         eventually(lambda: len(self.read_so_far()) == len(self._runs), LONG, "it does not wait")
 
     def read_so_far(self) -> list[int]:
         return [int(far) for far in self._machine.run(HOW_FAR).stdout.split()]
 
     def go(self) -> dict[str, tuple[int, str]]:
-        """Let go; how each run ended and what it said, by its forward."""
+        """Let go; how each run ended and what it said, by its forward; of several, its last."""
         self._holder.kill()
         self._holder.communicate()
-        said = {name: run.communicate()[0] for name, run in self._runs.items()}
-        return {name: (run.returncode, said[name]) for name, run in self._runs.items()}
+        said = [run.communicate()[0] for _, run in self._runs]
+        return {
+            name: (run.returncode, words)
+            for (name, run), words in zip(self._runs, said, strict=True)
+        }
