@@ -26,6 +26,14 @@ _SPLIT_TUNNEL_UP = (
 )
 _SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del fwmark {_MARK} lookup {_TABLE}",)
 
+# Nothing is in its table before its own interface is: else it is another tunnel's, which keeps it.
+_SPLIT_TUNNEL_FREE = f'test -z "$({{ip}} route show default table {_TABLE} 2>/dev/null)"'
+
+# What is taken away when the tunnel goes, and before it comes, too: an interface that was lost, as
+# where WireGuard is a program that was killed, has left its rules, and none can be added twice.
+# Somebody else may have taken them away, and then wg-quick shall go on.
+_IF_THERE = "2>/dev/null || true"
+
 # The kernel looks for a way before it asks the rules that mark a reply. Where the line has none of
 # IPv6, which is so at most homes, it is the tunnel; but for replies alone.
 _LAST_WAY = f"ip -6 rule %s iif lo lookup {_TABLE} priority {_LAST} {_KEPT}"
@@ -35,11 +43,10 @@ _REPLIES_ALONE = (
 )
 
 # Where all goes through the tunnel, the question for the time does not: with a clock that is behind
-# no tunnel comes up. A time server's answers go to that port as well, but come from a low one. When
-# the file of before had no such rule, the tunnel must go down all the same.
+# no tunnel comes up. A time server's answers go to that port as well, but come from a low one.
 _ASKS_FOR_TIME = "iif lo ipproto udp sport 1024-65534 dport 123 lookup main"
 _FULL_TUNNEL_UP = (f"{{ip}} rule add {_ASKS_FOR_TIME} {_KEPT}",)
-_FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME} 2>/dev/null || true",)
+_FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME}",)
 
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
 _SPLIT_TUNNEL_RULES = (
@@ -84,7 +91,7 @@ _WATCH = (
     " sh -c 'while sleep 10; do {ask} || {ask_again} || {redial}; done' 2>/dev/null || true"
 )
 _REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpoint}"
-_UNWATCH = f"systemctl stop {_WATCHER} 2>/dev/null || true"
+_UNWATCH = f"systemctl stop {_WATCHER} {_IF_THERE}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +214,7 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
         }
         extra += [line.format(**words) for line in _family_lines(family, split=split)]
     if gateway.keepalive:
-        extra += [f"PostUp = {_watch(gateway)}", f"PreDown = {_UNWATCH}"]
+        extra += [f"PreUp = {_UNWATCH}", f"PostUp = {_watch(gateway)}", f"PreDown = {_UNWATCH}"]
     return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
 
 
@@ -223,14 +230,16 @@ def _watch(gateway: Gateway) -> str:
 def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
     rules = (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules) if split else _SERVER_RULES
     if split:
+        yield f"PreUp = {_SPLIT_TUNNEL_FREE}"
         up = [*_SPLIT_TUNNEL_UP, *family.up, *_UDP_UP]
         down = [*_UDP_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN]
     else:
         up, down = [*_FULL_TUNNEL_UP], [*_FULL_TUNNEL_DOWN]
+    up += [_iptables("-A", rule) for rule in rules]
+    down = [*(_iptables("-D", rule) for rule in reversed(rules)), *down]
+    yield from (f"PreUp = {line} {_IF_THERE}" for line in down)
     yield from (f"PostUp = {line}" for line in up)
-    yield from (f"PostUp = {_iptables('-A', rule)}" for rule in rules)
-    yield from (f"PreDown = {_iptables('-D', rule)}" for rule in reversed(rules))
-    yield from (f"PreDown = {line}" for line in down)
+    yield from (f"PreDown = {line} {_IF_THERE}" for line in down)
 
 
 def _iptables(action: str, rule: str) -> str:

@@ -27,12 +27,15 @@ die() {
 has() { command -v "$1" >/dev/null 2>&1; }
 
 check_owner() {
-  [ "$(head -n 1 "$file")" = "$MARK" ] ||
+  [ -e "$file" ] || [ ! -e "/sys/class/net/$interface" ] ||
+    die "there is an interface of that name, which is somebody else's: nothing was changed"
+  [ ! -e "$file" ] || [ "$(head -n 1 "$file")" = "$MARK" ] ||
     die "$file is somebody else's: nothing was changed. To have this tunnel, take that one down" \
       "(wg-quick down $interface) and move its file away first"
 }
 
-is_up() { systemctl is-active --quiet "$unit"; }
+# The unit may count as running although its interface is gone.
+is_up() { [ -e "/sys/class/net/$interface" ] && systemctl is-active --quiet "$unit"; }
 
 missing_packages() {
   if ! has wg || ! has wg-quick; then echo wireguard-tools; fi
@@ -54,13 +57,15 @@ install_packages() {
 }
 
 # A start that fails, as at boot when a home router's name server knows nothing yet, is tried again: nobody
-# could log in to do so. Before version 244 systemd takes no unit like wg-quick's that shall.
+# could log in to do so. Before each goes what a stop that failed has left of the interface, which wg-quick
+# would refuse to make. Before version 244 systemd takes no unit like wg-quick's that shall be tried again.
 write_drop_in() {
   version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   text=$(
     echo "$MARK"
-    printf '[Unit]\nStartLimitIntervalSec=0\n'
-    [ "${version:-0}" -lt 244 ] || printf '[Service]\nRestart=on-failure\nRestartSec=15\n'
+    printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\n'
+    echo "ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"
+    [ "${version:-0}" -lt 244 ] || printf 'Restart=on-failure\nRestartSec=15\n'
   )
   [ ! -e "$drop_in" ] || [ "$text" != "$(cat "$drop_in")" ] || return 0
   mkdir -p "${drop_in%/*}"
@@ -78,11 +83,22 @@ remove_drop_in() {
   systemctl daemon-reload
 }
 
+# stop_tunnel: whatever was lost of it. wg-quick does nothing where the interface is gone, and by a file of
+# before it ended at the first rule that was.
+stop_tunnel() {
+  [ -e "$file" ] || return 0
+  systemctl stop "$unit" 2>/dev/null || true
+  sed -n 's/^PreDown = //p' "$file" | sed "s/%i/$interface/g" | while read -r line; do
+    sh -c "$line" >/dev/null 2>&1 </dev/null || true
+  done
+  [ ! -e "/sys/class/net/$interface" ] || ip link del dev "$interface"
+}
+
 set_up() {
   [ -d /run/systemd/system ] || die "this system does not run systemd, which starts the tunnel"
   [ ! -e "/etc/reverse-tunnel/$interface" ] ||
     die "this tunnel is set up here by \`pulumi up\` already: nothing was changed"
-  [ ! -e "$file" ] || check_owner
+  check_owner
   install_packages "$1"
   write_drop_in
   new=$(echo "$MARK" && wireguard_file)
@@ -92,7 +108,7 @@ set_up() {
     return
   fi
   # By the old file, which knows what the old one has set up.
-  systemctl stop "$unit" 2>/dev/null || true
+  stop_tunnel
   mkdir -p "${file%/*}"
   printf '%s\n' "$new" >"$file.new"
   mv -f "$file.new" "$file"
@@ -110,7 +126,8 @@ take_away() {
     return
   fi
   check_owner
-  systemctl disable --quiet --now "$unit"
+  systemctl disable --quiet "$unit"
+  stop_tunnel
   systemctl reset-failed "$unit" 2>/dev/null || true
   remove_drop_in
   rm -f "$file" "$file.new"

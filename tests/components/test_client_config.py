@@ -18,6 +18,8 @@ DUAL = replace(LAPTOP, ipv6=IPv6Address("fd5c:91e2:7a3b::a"))
 DUAL_FULL = replace(FULL, ipv6=DUAL.ipv6)
 DUAL_GATEWAY = replace(GATEWAY, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
 
+IF_THERE = "2>/dev/null || true"
+
 
 def test_a_clients_file_routes_the_tunnels_network_alone() -> None:
     assert client_config(LAPTOP, GATEWAY) == (
@@ -72,11 +74,16 @@ def test_with_ipv6_a_servers_file_says_the_same_of_both() -> None:
     assert set(mine) | alike <= set(both)
     more = [line for line in both if line not in alike and line not in only]
     begun = "OUTPUT -o %i ! -d fd5c:91e2:7a3b::/64 -m conntrack --ctstate NEW -j REJECT"
+    rule, last_way = f"{begun} --reject-with icmp6-no-route", "iif lo lookup 7031 priority 33024"
+    taken_away = (
+        f"ip6tables -w -t filter -D {rule} {IF_THERE}",
+        f"ip -6 rule del {last_way} protocol kernel {IF_THERE}",
+    )
     assert [line for line in more if "= ip" in line and "LOCAL" not in line] == [
-        "PostUp = ip -6 rule add iif lo lookup 7031 priority 33024 protocol kernel",
-        f"PostUp = ip6tables -w -t filter -I {begun} --reject-with icmp6-no-route",
-        f"PreDown = ip6tables -w -t filter -D {begun} --reject-with icmp6-no-route",
-        "PreDown = ip -6 rule del iif lo lookup 7031 priority 33024 protocol kernel",
+        *(f"PreUp = {line}" for line in taken_away),
+        f"PostUp = ip -6 rule add {last_way} protocol kernel",
+        f"PostUp = ip6tables -w -t filter -I {rule}",
+        *(f"PreDown = {line}" for line in taken_away),
     ]
 
 
@@ -100,17 +107,17 @@ def test_a_server_whose_way_out_is_the_tunnel_leaves_the_routes_to_wg_quick() ->
     for word in ("Table =", "CONNMARK", "ip route"):
         assert word not in text
     rules = [line for line in text.splitlines() if "ip rule" in line]
-    assert len(rules) == 2  # added and taken back
+    assert len(rules) == 3  # added and, before and after, taken away
     assert all(" dport 123 " in rule for rule in rules)
-    assert text.count("TCPMSS") == 4
-    assert text.count(" FORWARD -i %i -m conntrack ! --ctstate DNAT,") == 2
+    assert text.count("TCPMSS") == 6
+    assert text.count(" FORWARD -i %i -m conntrack ! --ctstate DNAT,") == 3
 
 
 @pytest.mark.parametrize("mtu", [1280, 1420])
 def test_a_servers_file_has_its_own_mtu_and_the_mss_that_fits(mtu: int) -> None:
     text = server_config(replace(LAPTOP, mtu=mtu), GATEWAY)
     assert f"MTU = {mtu}\n" in text
-    assert text.count(f"--set-mss {mtu - 40}\n") == 2
+    assert len(re.findall(rf"--set-mss {mtu - 40}\b", text)) == 3
 
 
 @pytest.mark.parametrize("machine", [LAPTOP, FULL, DUAL, DUAL_FULL])
@@ -120,18 +127,33 @@ def test_a_servers_file_takes_away_all_that_it_adds(machine: Machine) -> None:
     built_in = r"ip6?tables .* -[ADI] (PREROUTING|OUTPUT|POSTROUTING|FORWARD) "
     rules = [line for line in lines if re.search(built_in, line)]
     added = [line.removeprefix("PostUp = ") for line in rules if line.startswith("PostUp")]
-    removed = [line.removeprefix("PreDown = ") for line in rules if line.startswith("PreDown")]
     assert len(added) == {LAPTOP: 7, FULL: 3, DUAL: 7 + 8, DUAL_FULL: 3 + 3}[machine]
-    as_removal = [each.replace(" -A ", " -D ").replace(" -I ", " -D ") for each in added]
+    as_removal = [
+        f"{each.replace(' -A ', ' -D ').replace(' -I ', ' -D ')} {IF_THERE}" for each in added
+    ]
+    removed = [line.removeprefix("PreDown = ") for line in rules if line.startswith("PreDown")]
     assert sorted(removed) == sorted(as_removal)
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, FULL, DUAL, DUAL_FULL])
+def test_it_does_so_before_it_starts_too_and_goes_on_where_nothing_is_there(
+    machine: Machine,
+) -> None:
+    """A lost interface has left its rules, and somebody may have taken them away."""
+    gateway = GATEWAY if machine.ipv6 is None else DUAL_GATEWAY
+    lines = server_config(machine, gateway).splitlines()
+    before, after = (
+        [line.removeprefix(key) for line in lines if line.startswith(key) and IF_THERE in line]
+        for key in ("PreUp = ", "PreDown = ")
+    )
+    assert before == after
+    assert len(after) == sum(line.startswith("PreDown = ") for line in lines)
 
 
 def test_a_servers_file_takes_away_the_chain_that_it_makes() -> None:
     lines = server_config(LAPTOP, GATEWAY).splitlines()
-    assert "PreDown = iptables -w -t nat -F RT-%i-UDP" in lines
-    assert lines[lines.index("PreDown = iptables -w -t nat -F RT-%i-UDP") + 1].endswith(
-        "-X RT-%i-UDP"
-    )
+    emptied = lines.index(f"PreDown = iptables -w -t nat -F RT-%i-UDP {IF_THERE}")
+    assert lines[emptied + 1] == f"PreDown = iptables -w -t nat -X RT-%i-UDP {IF_THERE}"
 
 
 def test_a_server_asks_whether_the_vps_answers_unless_it_shall_be_silent() -> None:

@@ -40,6 +40,75 @@ def test_it_comes_and_goes(cabin: Machine) -> None:
     assert cabin.run("iptables-save | grep -c '^-A' || true; ip rule").stdout == before
 
 
+# What is lost of it: rules that somebody flushes; its interface, as where WireGuard is a program.
+losses = pytest.mark.parametrize("loss", ["iptables -F FORWARD", "ip link del wg0"])
+RULES = "ip rule; iptables-save | grep -e ^-A -e ^:RT | sed 's/ .0:0.$//'"
+
+
+@pytest.fixture
+def standing(cabin: Machine) -> tuple[Machine, str]:
+    """One with a tunnel, and the rules that it had before."""
+    before = cabin.run(RULES).stdout
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    assert install(cabin).status == 0
+    return cabin, before
+
+
+def take_older_file(machine: Machine) -> None:
+    """One as it was made once, of which each line had to succeed."""
+    machine.run(rf"sed -i '/^PreUp/d; s/^\(PreDown = ip.*\) 2>.*/\1/' {CONF}")
+
+
+@losses
+def test_whatever_was_lost_comes_back_by_a_start(standing: tuple[Machine, str], loss: str) -> None:
+    cabin, _ = standing
+    whole = cabin.run(RULES).stdout
+    cabin.run(f"{loss}; wg-quick down wg0; wg-quick up wg0")
+    assert cabin.run(RULES).stdout == whole
+
+
+@losses
+def test_so_it_does_by_the_script_where_the_file_is_an_older_one(
+    standing: tuple[Machine, str], loss: str
+) -> None:
+    cabin, _ = standing
+    whole = cabin.run(RULES).stdout
+    take_older_file(cabin)
+    cabin.run(loss)
+    assert install(cabin).status == 0
+    assert cabin.run(RULES).stdout == whole
+
+
+def test_without_its_interface_not_all_is_in_place(standing: tuple[Machine, str]) -> None:
+    cabin, _ = standing
+    cabin.run("ip link del wg0")
+    assert "the tunnel is up" in install(cabin).stderr
+    assert cabin.run("ip link show wg0", check=False).status == 0
+
+
+@losses
+@pytest.mark.parametrize("older", [False, True])
+def test_nothing_stays_whatever_was_lost(
+    standing: tuple[Machine, str], loss: str, *, older: bool
+) -> None:
+    cabin, before = standing
+    if older:
+        take_older_file(cabin)
+    cabin.run(loss)
+    assert "the tunnel is gone" in cabin.run("sh", stdin=uninstall_script("wg0")).stderr
+    assert not has_tunnel(cabin)
+    assert cabin.run(RULES).stdout == before
+
+
+def test_a_second_such_tunnel_leaves_the_first_as_it_is(standing: tuple[Machine, str]) -> None:
+    """Both would have one mark and one table."""
+    cabin, _ = standing
+    whole = cabin.run(f"{RULES}; ip route show table 7031").stdout
+    script = install_script("wg1", server_file("cabin"), Packages.MANUAL)
+    assert cabin.run("sh", stdin=script, check=False).status == 1
+    assert cabin.run(f"{RULES}; ip route show table 7031").stdout == whole
+
+
 def test_it_leaves_the_table_of_another_vpn_alone(cabin: Machine) -> None:
     """wg-quick's first for a tunnel that takes everything, which may be there already."""
     cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
@@ -51,6 +120,15 @@ def test_it_leaves_the_table_of_another_vpn_alone(cabin: Machine) -> None:
     # Visitors' answers come before what that VPN takes.
     assert " dev wg0 " in cabin.run("ip route get 198.51.100.10 mark 0x1000000").stdout
     assert " dev vpn0 " in cabin.run("ip route get 198.51.100.10").stdout
+
+
+def test_an_interface_of_somebody_elses_stays(cabin: Machine) -> None:
+    """It need not be wg-quick's, and so have a file."""
+    cabin.run("ip link add wg0 type veth peer name wg0-else")
+    done = install(cabin)
+    assert done.status == 1
+    assert "somebody else's: nothing was changed" in done.stderr
+    assert cabin.run(f"ip link show wg0-else; ls {CONF}", check=False).stdout.count("wg0") == 2
 
 
 def test_what_is_missing_is_named_where_it_may_install_nothing(cabin: Machine) -> None:
@@ -96,7 +174,8 @@ def test_a_start_that_fails_is_tried_again(cabin: Machine) -> None:
     cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
     assert install(cabin).status == 0
     told = cabin.read(drop_in)
-    assert "StartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=15\n" in told
+    assert "StartLimitIntervalSec=0\n[Service]\nExecStartPre=-" in told
+    assert "\nRestart=on-failure\nRestartSec=15\n" in told
     # One that was set up by an older script gets it, too.
     cabin.run(f"rm {drop_in}")
     assert "all is in place already" in install(cabin).stderr
