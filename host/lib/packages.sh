@@ -21,7 +21,7 @@ kernel_has_wireguard() {
 }
 
 install_packages() {
-  local how=$1 name=unknown said
+  local how=$1 name=unknown lists=
   missing_packages
   ((${#MISSING[@]})) || return 0
   # shellcheck disable=SC1091
@@ -33,9 +33,11 @@ install_packages() {
       "set 'packages: manual' for this host, and run 'pulumi up' again; nothing was changed"
   enough_room "$ROOM" /var /usr
   apt_install || {
-    # Its lists may be old, or not there at all on a fresh host.
-    said=$(apt update 2>&1) && apt_install
-  } || fail "apt-get could not install ${MISSING[*]}: ${SAID:-${said//$'\n'/; }}." \
+    # Its lists may be old, or not there at all on a fresh host. What is wrong with one repository is no
+    # matter where another has the packages.
+    renew_lists || lists=$SAID
+    apt_install
+  } || fail "apt-get could not install ${MISSING[*]}: $SAID$lists." \
     "Install them by hand and set 'packages: manual' for this host, or mend apt, and run again"
   missing_packages
   ((${#MISSING[@]} == 0)) || fail "after apt-get, still missing: ${MISSING[*]}"
@@ -45,6 +47,21 @@ apt_install() {
   SAID=$(apt install --yes --no-install-recommends "${MISSING[@]}" 2>&1) && return
   SAID=$(grep -E '^[EW]:' <<<"$SAID" | head -n 3 | tr '\n' ' ') || true
   return 1
+}
+
+# renew_lists: false with what is wrong in SAID. For the lock of the lists apt itself does not wait.
+renew_lists() {
+  local until
+  find_uptime
+  until=$((UPTIME + APT_WAIT))
+  while ! SAID=$(apt update 2>&1); do
+    find_uptime
+    if [[ $SAID != *"Could not get lock"* ]] || ((UPTIME >= until)); then
+      SAID=$(grep '^E:' <<<"$SAID" | head -n 3 | tr '\n' ' ') || true
+      return 1
+    fi
+    sleep 1
+  done
 }
 
 # apt WORD...: never asks, keeps changed configuration files, restarts no service by itself

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.host.guarded import INSIDE, LAPTOP, guarded
+from tests.host.locked import let_go_of_lists_after_first_update
 from tests.host.machine import Machine, helper_text
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
@@ -173,6 +174,30 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     assert machine.run("command -v conntrack wg").stdout.count("\n") == 2
     tunnel.call("uninstall reverse-tunnel/home")
     assert machine.run("command -v conntrack wg").stdout.count("\n") == 2
+
+
+def test_while_another_apt_renews_its_lists_it_is_waited_for(machine: Machine) -> None:
+    """As the daily one does; apt itself does not wait for the lock of the lists."""
+    machine.run("dpkg --purge --force-depends conntrack 2>&1")
+    let_go_of_lists_after_first_update(machine)
+    Tunnel(machine).install()
+    assert machine.run("command -v conntrack").status == 0
+
+
+def test_a_repository_that_is_out_of_order_is_no_matter_where_others_are_not(
+    machine: Machine,
+) -> None:
+    machine.run("dpkg --purge --force-depends conntrack 2>&1")
+    machine.run("echo 'deb file:/var/lib/none ./' >>/etc/apt/sources.list")
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    assert machine.run("command -v conntrack").status == 0
+    # Where it is the one that matters, it is named.
+    machine.run("dpkg --purge --force-depends conntrack 2>&1; rm -r /var/lib/apt/lists/*")
+    machine.run("sed -i /lab-packages/d /etc/apt/sources.list")
+    said = tunnel.install(check=False).stderr
+    assert "apt-get could not install conntrack: E: Unable to locate package conntrack" in said
+    assert "E: The repository 'file:/var/lib/none ./ Release' does not have a Release" in said
 
 
 def test_packages_that_cannot_be_installed_are_named(machine: Machine) -> None:
