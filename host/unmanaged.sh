@@ -16,6 +16,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 MARK="# Written by reverse-tunnel's script for a server without ssh; changes here are overwritten."
 
 START_WAIT=60 # seconds
+APT_WAIT=300  # seconds for another apt, such as the daily one, to end
 
 say() { printf 'reverse-tunnel: %s: %s\n' "$interface" "$*" >&2; }
 
@@ -52,8 +53,21 @@ install_packages() {
   { [ "$1" = install ] && has apt-get; } || die "install what is missing, and run this again: $missing"
   say "installing $missing"
   # shellcheck disable=SC2086 # one word for each package
-  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing; } \
-    </dev/null >&2 || die "the packages could not be installed: $missing"
+  { renew_lists && DEBIAN_FRONTEND=noninteractive apt-get install -qy -o "DPkg::Lock::Timeout=$APT_WAIT" \
+    --no-install-recommends $missing; } </dev/null >&2 || die "the packages could not be installed: $missing"
+}
+
+# renew_lists: as far as can be, since another repository may have the packages. For the lock of the lists apt
+# itself does not wait.
+renew_lists() {
+  tries=$APT_WAIT
+  until said=$(apt-get update -q 2>&1); do
+    case $said in *"Could not get lock"*) ;; *) break ;; esac
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || break
+    sleep 1
+  done
+  echo "$said"
 }
 
 # A start that fails, as at boot when a home router's name server knows nothing yet, is tried again: nobody

@@ -7,6 +7,7 @@ import pytest
 from operate.unmanaged import install_script, uninstall_script
 from settings import Packages
 from tests.host.conftest import fresh_machine
+from tests.host.locked import let_go_of_lists_after_first_update
 from tests.host.machine import Machine, Result
 from tests.operate.wireguard import server_file
 
@@ -137,6 +138,16 @@ def test_what_is_missing_is_named_where_it_may_install_nothing(cabin: Machine) -
     assert done.status == 1
     assert "install what is missing, and run this again: wireguard-tools iptables" in done.stderr
     assert not has_tunnel(cabin)
+
+
+def test_while_another_apt_renews_its_lists_it_is_waited_for(cabin: Machine) -> None:
+    """As the daily one does; nor does a repository that is out of order matter."""
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    cabin.run("dpkg --purge --force-depends wireguard-tools 2>&1")
+    cabin.run("echo 'deb file:/var/lib/none ./' >>/etc/apt/sources.list")
+    let_go_of_lists_after_first_update(cabin)
+    assert install(cabin, Packages.INSTALL).status == 0
+    assert has_tunnel(cabin)
 
 
 def test_so_it_is_where_there_is_no_apt(cabin: Machine) -> None:
