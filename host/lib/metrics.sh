@@ -103,10 +103,20 @@ verb_write_metrics() {
 # do it at once, each by a name of its own.
 renew_metrics() {
   local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.$$
+  UNDO=remove_staged_metrics
   # The folder may be node_exporter's own user's: what that puts in the file's place is never followed.
-  rm -f "$staged"
+  remove_staged_metrics
   (umask 022 && metrics_text | dd conv=excl status=none of="$staged")
   mv -fT "$staged" "$METRICS_FILE"
+}
+
+# remove_staged_metrics: its own, and those of runs that were killed
+remove_staged_metrics() {
+  local staged process
+  for staged in "$METRICS_FOLDER/.${METRICS_FILE##*/}".*; do
+    process=${staged##*.}
+    [[ $process != "$$" && -e /proc/$process ]] || rm -f "$staged"
+  done
 }
 
 metrics_text() {

@@ -165,6 +165,22 @@ def test_many_at_once_do_not_get_into_each_others_way(vps: Tunnel) -> None:
     assert vps.machine.run(f"ls -A {FOLDER}").stdout.split() == [FILE.rpartition("/")[2]]
 
 
+def test_of_a_run_that_failed_or_was_killed_nothing_stays(vps: Tunnel) -> None:
+    """There is one every minute."""
+    machine = vps.machine
+    machine.run(f"mkdir -p {FOLDER} && mount -t tmpfs -o size=8k none {FOLDER}")
+    put(vps)
+    machine.run(f"cat /dev/zero >{FOLDER}/filler 2>/dev/null || true")
+    assert vps.call("write-metrics", check=False).status != 0
+    assert sorted(machine.run(f"ls -A {FOLDER}").stdout.split()) == [
+        "filler",
+        FILE.rpartition("/")[2],
+    ]
+    machine.run(f"rm {FOLDER}/filler; echo half >{FOLDER}/.reverse-tunnel-wg0.prom.999999")
+    vps.call("write-metrics")
+    assert machine.run(f"ls -A {FOLDER}").stdout.split() == [FILE.rpartition("/")[2]]
+
+
 def test_the_folders_owner_cannot_lead_root_elsewhere(ends: World) -> None:
     """It may be node_exporter's own user's, who puts a link where the file is being written."""
     machine = ends.vps.machine
