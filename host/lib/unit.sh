@@ -14,10 +14,11 @@
 readonly MEMORY_SHARE=6 # of the host's memory: 85 of 512 MB
 readonly AGAIN_AFTER=15 # seconds
 readonly DROP_IN=/etc/systemd/system/$UNIT.d/reverse-tunnel.conf
+readonly DROP_IN_MARK="# Written by reverse-tunnel; changes here are overwritten."
 
 write_drop_in() {
   local text kib processors
-  text="# Written by reverse-tunnel; changes here are overwritten."$'\n'"[Unit]"$'\n'
+  text=$DROP_IN_MARK$'\n'"[Unit]"$'\n'
   text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'
   text+="ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"$'\n'
   if may_start_again; then text+="Restart=on-failure"$'\n'"RestartSec=$AGAIN_AFTER"$'\n'; fi
@@ -43,9 +44,13 @@ may_start_again() {
   ((${version:-0} >= 244))
 }
 
-# remove_drop_in: with what a killed run may have staged
+# remove_drop_in: with what a killed run may have staged. The script for a server without ssh has one of
+# the same name.
 remove_drop_in() {
+  local first=$DROP_IN_MARK
   [[ -e ${DROP_IN%/*} ]] || return 0
+  [[ ! -e $DROP_IN ]] || read -r first <"$DROP_IN" || true
+  [[ $first == "$DROP_IN_MARK" ]] || return 0
   rm -f "$DROP_IN" "${DROP_IN%/*}/.${DROP_IN##*/}.new"
   rmdir "${DROP_IN%/*}" 2>/dev/null || true
   step removed-drop-in

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.host.machine import Machine
-from tests.host.tunnel import Tunnel
+from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.userspace import has_wireguard
 
 DROP_IN = "/etc/systemd/system/wg-quick@wg0.service.d/reverse-tunnel.conf"
@@ -22,6 +22,15 @@ def test_a_start_that_failed_is_tried_again_and_again(machine: Machine) -> None:
     assert any(line.startswith("ExecStartPre=-") for line in lines)
     assert lines.index("[Unit]") < lines.index("StartLimitIntervalSec=0")
     assert lines.index("[Service]") < lines.index("Restart=on-failure")
+
+
+def test_what_the_script_for_a_server_without_ssh_has_told_it_stays(machine: Machine) -> None:
+    """Its file is the same one; an install that is refused leaves all as it was."""
+    told = "# Written by reverse-tunnel's script for a server without ssh; changes here are lost\n"
+    machine.run(f"mkdir -p $(dirname {DROP_IN}); rm /usr/sbin/conntrack")
+    machine.write(DROP_IN, told)
+    assert Tunnel(machine).install("manual", check=False).status == REFUSED
+    assert machine.read(DROP_IN) == told
 
 
 @pytest.mark.parametrize(("version", "again"), [(243, False), (244, True)])
