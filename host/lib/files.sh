@@ -51,12 +51,13 @@ make_folder() {
     fail "could not make $*: $(why_unwritable "${1%/*}"); nothing was changed"
 }
 
-# What a killed run had staged. The dot keeps such files out of every listing.
+# What a killed run had staged. The dot keeps such files out of every listing, so they may stay where a disk
+# with an error has become read-only.
 remove_staged() {
   local file
   local -a files=()
   for file in "$OWN"/.*.new "$OWN"/*.d/.*.new "$WIREGUARD/.$IFACE.conf.new"; do
     [[ ! -e $file ]] || files+=("$file")
   done
-  ((${#files[@]} == 0)) || rm -f "${files[@]}"
+  ((${#files[@]} == 0)) || rm -f "${files[@]}" || true
 }

@@ -46,6 +46,16 @@ def test_a_note_that_cannot_be_written_keeps_no_tunnel_down(vps: Tunnel) -> None
     assert machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "1\n"
 
 
+def test_what_a_killed_run_has_left_there_keeps_no_tunnel_down_either(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    vps.machine.run(
+        f"wg-quick down wg0; cd {vps.files}; echo half | tee .settings.new >forwards.d/.web.new;"
+        " echo 'tcp 80 -> 172.16.0.4:80' >forwards.d/.https.was;"
+        " mount --bind /etc /etc; mount -o remount,ro,bind /etc; wg-quick up wg0"
+    )
+    assert vps.forwards() == [("https", HTTPS)]
+
+
 def test_another_address_of_the_same_network_takes_effect(vps: Tunnel) -> None:
     """Deleting the first address of a network takes the others of it along."""
     vps.call("interface", stdin=vps.vps_settings("172.16.0.2/24"))
