@@ -60,9 +60,10 @@ free_space() {
   done | sort -n | head -n 1
 }
 
-# From /proc, since a fresh host may lack iproute2.
+# From /proc, since a fresh host may lack iproute2. A route that leads nowhere ("unreachable") has a star
+# for its interface.
 default_interface() {
-  awk '$2 == "00000000" && $8 == "00000000" { print $7, $1 }' /proc/net/route 2>/dev/null |
+  awk '$1 != "*" && $2 == "00000000" && $8 == "00000000" { print $7, $1 }' /proc/net/route 2>/dev/null |
     sort -n | awk 'NR == 1 { print $2 }'
 }
 

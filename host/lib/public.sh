@@ -12,7 +12,8 @@ find_public_interface() {
   local name to metric mask best=
   if [[ ${SETTING[public_interface]-} == auto ]]; then
     while read -r name to _ _ _ _ metric mask _; do
-      [[ $to == 00000000 && $mask == 00000000 && $name != "$IFACE" ]] || continue
+      # A route that leads nowhere ("unreachable") has a star for its interface.
+      [[ $to == 00000000 && $mask == 00000000 && $name != "$IFACE" && $name != "*" ]] || continue
       [[ -n $best ]] && ((metric >= best)) || best=$metric PUBLIC=$name
     done </proc/net/route
     if [[ -n $best ]]; then

@@ -46,6 +46,16 @@ def test_a_note_that_cannot_be_written_keeps_no_tunnel_down(vps: Tunnel) -> None
     assert machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "1\n"
 
 
+def test_a_route_that_leads_nowhere_is_not_the_way_to_the_public_interface(vps: Tunnel) -> None:
+    """As it may stand behind all others, and alone at boot, until the network is there."""
+    machine = vps.machine
+    vps.call("interface", stdin=vps.vps_settings().replace("ens6", "auto"))
+    machine.run("ip route add unreachable default metric 4278198272; ip route del default dev ens6")
+    machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert machine.read(f"{vps.files}/public-interface") == "ens6\n"
+    assert "-i ens6 " in machine.run("iptables-save").stdout
+
+
 def test_what_a_killed_run_has_left_there_keeps_no_tunnel_down_either(vps: Tunnel) -> None:
     vps.put("https", HTTPS)
     vps.machine.run(

@@ -37,6 +37,13 @@ def test_a_plain_host(machine: Machine) -> None:
     assert snapshot(machine) == before
 
 
+def test_a_route_that_leads_nowhere_is_not_the_default_interface(machine: Machine) -> None:
+    machine.run("ip route add blackhole default metric 4278198272")
+    assert probe(machine)["default-interface"] == ["ens6"]
+    machine.run("ip route del default dev ens6")
+    assert probe(machine)["default-interface"] == [""]
+
+
 def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     second = Tunnel(vps.machine, "wg-game", "reverse-tunnel/game")
     second.install()
