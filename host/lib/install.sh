@@ -35,8 +35,10 @@ verb_install() {
   # A newer helper may see the same files another way. What it sees alike is not touched.
   load_settings || return 0
   note_old_keys
-  write_conf
   write_drop_in
+  # Without its key, which comes next, there is nothing to go on with.
+  [[ -s $OWN/private.key ]] || return 0
+  write_conf
   tunnel_is_up || return 0
   # What watches has read the older one.
   stop_watcher

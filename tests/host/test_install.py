@@ -299,6 +299,17 @@ def test_a_newer_helper_replaces_the_old_and_touches_no_forward(vps: Tunnel) -> 
     assert vps.told("helper") == ["2"]
 
 
+def test_where_the_private_key_is_missing_the_next_verb_can_give_it(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    key = vps.machine.read(f"{vps.files}/private.key")
+    vps.machine.run(f"rm {vps.files}/private.key")
+    vps.install(text=helper_text().replace("HELPER_VERSION=1", "HELPER_VERSION=2", 1))
+    vps.call("key", stdin=key)
+    vps.call("interface", stdin=vps.vps_settings())
+    assert vps.machine.read(f"{vps.files}/private.key") == key
+    assert vps.forwards() == [("https", HTTPS)]
+
+
 def test_what_a_newer_helper_sees_another_way_is_brought_about_at_once(vps: Tunnel) -> None:
     """Else it would wait for the next reboot to surprise somebody."""
     newer = helper_text().replace("-i $IFACE -o $IFACE -j ACCEPT", "-i $IFACE -o $IFACE -j DROP")
