@@ -129,6 +129,12 @@ find_outside() {
 is_publicly_known() {
   local address
   while read -r _ _ _ address _; do
+    # Where it has a peer, that alone has a length.
+    case $address in
+      */*) ;;
+      *:*) address+=/128 ;;
+      *) address+=/32 ;;
+    esac
     is_private "$address" || return 0
   done < <(ip -o address show dev "$1" scope global 2>/dev/null)
   return 1

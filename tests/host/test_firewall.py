@@ -594,6 +594,12 @@ def test_a_second_line_by_rules_of_its_own_is_outside_too(guarded_vps: Guarded) 
     assert call(world.internet, "tcp", "192.0.2.130", 9000) == "-"
     assert call(world.internet, "tcp", "10.0.1.5", 9000) == "10.0.1.1"
     assert not [line for line in guards(machine) if "vpn0" in line]
+    # Of an address with a peer `ip` tells no length.
+    machine.run("ip route del default via 10.0.1.1 dev ens8 table 102; ip addr flush dev ens8")
+    machine.run("ip addr add 10.0.1.5 peer 10.0.1.1 dev ens8")
+    machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
+    assert "error" not in guarded_vps.vps.call("restore").stderr
+    assert not [line for line in guards(machine) if "ens8" in line]
     machine.run("for name in ens7 ens8 vpn0; do ip link del $name; done")
     machine.run("ip rule del from 192.0.2.130 lookup 101")
 
