@@ -95,6 +95,7 @@ verb_put_peer() {
     sync_end "$name"
     [[ ! -e $FORMER/$name ]] || start_beside hand-over
     drop_stray_peers
+    give_out
     sync_ways
     [[ $egress == tunnel ]] || end_way_out "$ips"
   fi
@@ -130,18 +131,37 @@ verb_remove_peer() {
   write_conf
   if tunnel_is_up; then
     drop_stray_peers
-    [[ -z $ips ]] || give_back "$ips"
+    give_out
     sync_ways
     [[ -z $ips ]] || end_way_out "$ips"
   fi
 }
 
-# give_back ALLOWED-IPS: to another name that has this tunnel address by now; of two that WireGuard is
-# told of in one go, the one that goes may have been the last, and have it
-give_back() {
-  local key
+# give_out: the networks by the files, which are loaded, to keys that have others. A network that goes from
+# one to another is with the last that WireGuard was told of, which may have gone since. What two files have
+# stays with the one that has it: the other one is about to change.
+give_out() {
+  local key ip held wanted odd
+  local -A there=() holder=()
+  while read -r key held; do
+    there[$key]=${held/"(none)"/}
+    for ip in ${there[$key]}; do
+      [[ ,${PEER[$key]-}, != *,"$ip",* ]] || holder[$ip]=$key
+    done
+  done < <(wg show "$IFACE" allowed-ips)
   for key in "${!PEER[@]}"; do
-    [[ ${PEER[$key]%%,*} != "${1%%,*}" ]] || wg set "$IFACE" peer "$key" allowed-ips "${PEER[$key]}"
+    # What it has and shall not have, and what it lacks.
+    wanted='' odd=" ${there[$key]-} "
+    for ip in ${PEER[$key]//,/ }; do
+      [[ ${holder[$ip]-"$key"} == "$key" ]] || continue
+      holder[$ip]=$key wanted+=${wanted:+,}$ip
+      if [[ $odd == *" $ip "* ]]; then odd=${odd/" $ip "/ }; else odd+="$ip "; fi
+    done
+    [[ -n ${odd// /} ]] || continue
+    wg set "$IFACE" peer "$key" allowed-ips "$wanted"
+    step gave-networks
+    # It may be another name's by now.
+    share_key "$key" "${SHARED[$key]-}"
   done
 }
 

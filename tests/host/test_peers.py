@@ -16,10 +16,15 @@ def put(tunnel: Tunnel, name: str, key: str, address: str) -> None:
     tunnel.call(f"put-peer {name}", stdin=lines)
 
 
+def networks(tunnel: Tunnel) -> dict[str, str]:
+    """The networks of each public key, in the running interface."""
+    lines = tunnel.machine.run("wg show wg0 allowed-ips").stdout.splitlines()
+    return dict(line.split("\t") for line in lines)
+
+
 def peers(tunnel: Tunnel) -> dict[str, str]:
     """Public keys and addresses, as the running interface has them and as its file has them."""
-    lines = tunnel.machine.run("wg show wg0 allowed-ips").stdout.splitlines()
-    running = dict(line.split("\t") for line in lines)
+    running = networks(tunnel)
     listed = tunnel.machine.run("grep -E '^(PublicKey|AllowedIPs)' /etc/wireguard/wg0.conf || true")
     words = [line.split(" = ")[1] for line in listed.stdout.splitlines()]
     assert dict(zip(words[::2], words[1::2], strict=True)) == running
@@ -54,9 +59,72 @@ def test_a_tunnel_address_that_another_name_has_by_now_is_left_to_it(vps: Tunnel
     """WireGuard gives an address to one alone: the last that it is told of, in whatever order."""
     put(vps, "old", LAPTOP, "172.16.0.9")
     put(vps, "new", PHONE, "172.16.0.9")
+    assert networks(vps) == {LAPTOP: "(none)", PHONE: "172.16.0.9/32"}
     vps.machine.run(f"wg set wg0 peer {LAPTOP} allowed-ips 172.16.0.9/32")
     vps.call("remove-peer old")
     assert peers(vps) == {PHONE: "172.16.0.9/32"}
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["", "preshared"])
+@pytest.mark.parametrize("order", [("phone", "tablet"), ("tablet", "phone")])
+def test_two_whose_keys_are_swapped_keep_what_their_names_have(
+    vps: Tunnel, order: tuple[str, str], *, shares: bool
+) -> None:
+    addresses = {"phone": "172.16.0.11", "tablet": "172.16.0.12"}
+    preshared = dict.fromkeys(addresses, "(none)")
+    for name, key in {"phone": PHONE, "tablet": LAPTOP}.items():
+        put(vps, name, key, addresses[name])
+        if shares:
+            preshared[name] = vps.machine.run("wg genpsk").stdout.strip()
+            vps.call(f"put-preshared-key {name}", stdin=f"{preshared[name]}\n")
+    keys = {"phone": LAPTOP, "tablet": PHONE}
+    for name in order:
+        put(vps, name, keys[name], addresses[name])
+    assert peers(vps) == {keys[name]: f"{addresses[name]}/32" for name in order}
+    shown = vps.machine.run("wg show wg0 preshared-keys").stdout.split()
+    assert dict(zip(shown[::2], shown[1::2], strict=True)) == {
+        keys[name]: preshared[name] for name in order
+    }
+
+
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_one_that_is_renamed_may_get_another_address_with_its_key(vps: Tunnel, name: str) -> None:
+    put(vps, "phone", PHONE, "172.16.0.11")
+    put(vps, name, PHONE, "172.16.0.15")
+    vps.call("remove-peer phone")
+    assert peers(vps) == {PHONE: "172.16.0.15/32"}
+
+
+@pytest.mark.parametrize(("old", "new"), [(LAPTOP, PHONE), (PHONE, LAPTOP)])
+def test_networks_go_from_a_server_to_another_also_while_the_vps_changes_its_key(
+    vps: Tunnel, old: str, new: str
+) -> None:
+    """Its whole file is read then, where both have them, and the last one in it wins."""
+    lines = "public-key {}\nallowed-ips 172.16.0.{}/32{}\nhand-over\n"
+    behind = ",192.168.77.0/24"
+    vps.call("put-peer old", stdin=lines.format(old, 4, behind))
+    vps.call("put-peer new", stdin=lines.format(new, 6, ""))
+    private = vps.machine.run("wg genkey").stdout
+    vps.call("key", stdin=f"{private}staged\n")
+    vps.call("put-peer new", stdin=lines.format(new, 6, behind))
+    public = vps.machine.run("wg pubkey", stdin=private).stdout
+    vps.call("wait-handshake", stdin=f"public-key {public}")
+    vps.call("remove-peer old")
+    ((key, ips),) = networks(vps).items()
+    assert (key, sorted(ips.split())) == (new, ["172.16.0.6/32", "192.168.77.0/24"])
+
+
+def test_a_key_that_is_handed_over_keeps_its_address_while_others_come_and_go(vps: Tunnel) -> None:
+    """The new key has none until it is heard."""
+    lines = "public-key {}\nallowed-ips 172.16.0.4/32\nhand-over\n"
+    vps.call("put-peer homelab", stdin=lines.format(LAPTOP))
+    vps.call("put-peer homelab", stdin=lines.format(PHONE))
+    other = vps.machine.run("wg genkey | wg pubkey").stdout.strip()
+    put(vps, "other", other, "172.16.0.9")
+    meanwhile = {LAPTOP: "172.16.0.4/32", PHONE: "(none)"}
+    assert networks(vps) == {**meanwhile, other: "172.16.0.9/32"}
+    vps.call("remove-peer other")
+    assert networks(vps) == meanwhile
 
 
 @pytest.mark.parametrize(
