@@ -6,7 +6,7 @@ import sys
 import pulumi
 
 from components import LookUpError, ReverseTunnel, all_begun, leave_out_sdk_messages
-from settings import Settings, SettingsError, in_namespace, load
+from settings import Settings, SettingsError, hints_at_secrets, in_namespace, load
 
 # The engine takes this status to mean that the user has been told everything already.
 SAID_IT_ALL = 32
@@ -16,8 +16,11 @@ def stack_settings() -> Settings:
     """The settings in the stack's configuration file, with its secrets decrypted."""
     project = pulumi.get_project()
     values = in_namespace(project, pulumi.runtime.get_config_env())
-    in_clear = {key for key in values if not pulumi.runtime.is_config_secret(f"{project}:{key}")}
-    return load(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
+    secret = {key for key in values if pulumi.runtime.is_config_secret(f"{project}:{key}")}
+    for hint in hints_at_secrets(secret):
+        pulumi.log.warn(hint)
+    agent = bool(os.environ.get("SSH_AUTH_SOCK"))
+    return load(values, agent=agent, in_clear=values.keys() - secret)
 
 
 leave_out_sdk_messages()

@@ -5,7 +5,7 @@ from .client import Client
 from .egress import Egress
 from .firewall import Firewall
 from .forward import Forward, SourceAddress
-from .hints import hints
+from .hints import hints, hints_at_secrets
 from .late import Late, is_late
 from .limit import Limit
 from .lines import (
@@ -59,6 +59,7 @@ __all__ = [
     "forward_lines",
     "forward_words",
     "hints",
+    "hints_at_secrets",
     "in_namespace",
     "is_late",
     "load",

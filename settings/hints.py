@@ -1,6 +1,6 @@
 """Hints: what is allowed and may still not be meant."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .forward import SourceAddress
 from .stack import Settings
@@ -10,6 +10,21 @@ def hints(settings: Settings) -> Iterator[str]:
     """Yield each hint in one line: which field, what may happen, and what to do."""
     yield from _forgotten(settings)
     yield from _behind(settings)
+
+
+def hints_at_secrets(secret: Collection[str]) -> Iterator[str]:
+    """Yield one if more was set as a secret than is kept as one.
+
+    Args:
+        secret: the top-level keys that have something encrypted in the stack file.
+    """
+    if others := sorted({*secret} - {"sshPrivateKey"}):
+        yield (
+            f"{', '.join(others)}: what is encrypted there is so in the stack file alone. Of all"
+            " settings only sshPrivateKey is kept as a secret; the others stand in the state in"
+            " clear, and go to hosts, though `pulumi` shows [secret] in their place. Don't write"
+            " there what nobody may read. Set without --secret, this is not said again."
+        )
 
 
 def _forgotten(settings: Settings) -> Iterator[str]:

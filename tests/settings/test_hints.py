@@ -1,6 +1,6 @@
 """Hints: said where a choice was left open that may be wrong, and silent once it is made."""
 
-from settings import hints
+from settings import hints, hints_at_secrets
 
 from .samples import loaded
 
@@ -36,3 +36,13 @@ def test_a_host_that_is_forgotten_is_told_of_with_what_comes_next() -> None:
 
 def test_servers_answer_through_the_tunnel_by_themselves() -> None:
     assert not list(hints(loaded()))
+
+
+def test_what_is_kept_as_a_secret_in_the_stack_file_alone_is_named() -> None:
+    """Whoever sets an endpoint or a comment with --secret believes that nobody reads it."""
+    assert not list(hints_at_secrets({"sshPrivateKey"}))
+    (hint,) = hints_at_secrets({"vps", "sshPrivateKey", "forwards"})
+    assert hint.startswith("forwards, vps: ")
+    assert "only sshPrivateKey" in hint
+    assert "in the state in clear" in hint
+    assert hint.isprintable()
