@@ -47,6 +47,7 @@ class Host(pulumi.ComponentResource):
         depends_on: Sequence[pulumi.Resource] = (),
         arrival: pulumi.ResourceHookBinding | None = None,
         removal: pulumi.ResourceHookBinding | None = None,
+        half_made: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Registers the host.
@@ -65,6 +66,8 @@ class Host(pulumi.ComponentResource):
             depends_on: what must be there before it, and until it is gone.
             arrival: what waits for it before anything is done there.
             removal: what removes from it what no stack has.
+            half_made: whether it stays so, since it is gone: then it has its claim alone, which
+                must be known until it has been let go.
             opts: of the component.
         """
         super().__init__(HOST, name, None, opts)
@@ -78,6 +81,9 @@ class Host(pulumi.ComponentResource):
             depends_on=depends_on,
             hooks=arrival,
         )
+        self.interface = self.claim
+        if half_made:
+            return
         helper = host.command(
             command_of(name, Part.HELPER),
             parent=self,

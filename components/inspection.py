@@ -13,6 +13,7 @@ from components.leaving import (
     cut_off_before,
     machines_before,
     never_cleaned,
+    never_finished,
     never_let_go,
     never_made,
     never_removed,
@@ -47,6 +48,7 @@ class Inspection:
         arrivals: by server, what waits for it where it must dial a new VPS first.
         removals: by host, what removes from it the entries that no stack has.
         blank: hosts that were asked, and have no tunnel of this stack yet.
+        half_made: hosts that are forgotten, and will never be more than that.
     """
 
     drift: Drift
@@ -55,6 +57,7 @@ class Inspection:
     arrivals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     blank: frozenset[str] = frozenset()
+    half_made: frozenset[str] = frozenset()
 
 
 def inspect_hosts(settings: Settings, owner: str) -> Inspection:
@@ -102,6 +105,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
             for name, each in known.seen.items()
             if each.way is not None and each.report is None and name not in later
         ),
+        half_made=never_finished(known),
     )
 
 

@@ -106,6 +106,15 @@ def never_made(known: Known) -> list[HostProblem]:
     ]
 
 
+def never_finished(known: Known) -> frozenset[str]:
+    """Hosts that are forgotten, and died in their first `up`: the rest of it is never made."""
+    return frozenset(
+        host
+        for host in known.settings.forgotten
+        if any((host, part, "") not in known.record.entries for part in OF_EVERY_HOST)
+    )
+
+
 def never_removed(known: Known) -> list[HostProblem]:
     """Entries that are to go from hosts that stay, and can't: their deletes would fail.
 

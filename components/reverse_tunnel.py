@@ -182,6 +182,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             ],
             drift=self._inspection.drift,
             removal=self._inspection.removals.get(VPS),
+            half_made=VPS in self._inspection.half_made,
             opts=self._children,
         )
 
@@ -213,6 +214,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 depends_on=self._on_the_way_to(name),
                 arrival=self._inspection.arrivals.get(name),
                 removal=self._inspection.removals.get(name),
+                half_made=name in self._inspection.half_made,
                 opts=self._children,
             )
             for name, host in self._on_servers.items()

@@ -161,9 +161,14 @@ def test_but_not_what_is_new_elsewhere_nor_the_rest_of_a_host_that_was_half_made
 ) -> None:
     """Else one that has died in its first `up` could neither be forgotten nor be taken out."""
     values, state = forgetting(sshd, other, "attic")
-    for name in ("attic-helper", "web", "laptop"):
+    for name in ("web", "laptop"):
         state = without(state, name)
-    run(values, preview=False, state=state)
+    for name in ("attic-interface", "attic-key", "attic-helper"):
+        state = without(state, name)
+        made = run(values, preview=False, state=state)
+        # Nothing of the rest dials it. What was made of it has no delete, and is let go.
+        on_attic = {each.name for each in made.commands if each.parent.endswith("Host::attic")}
+        assert on_attic == {"attic-claim"}
 
 
 def taken_out(
