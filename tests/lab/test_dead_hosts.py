@@ -241,6 +241,24 @@ def test_a_dead_server_is_forgotten_and_leaves_the_stack(lab: Lab, stack: Deploy
     assert [traces(*each) for each in zip(before, (vps, homelab), strict=True)] == [[], []]
 
 
+def test_a_server_that_dies_in_its_first_up_is_forgotten_as_well(
+    lab: Lab, stack: Deployment
+) -> None:
+    """What was not made of it would be made at each `up`, on a machine that is gone."""
+    servers, attic = stack.settings("servers"), lab.host("attic")
+    attic.run("mkdir -p /etc/reverse-tunnel/wg0/private.key/obstacle")
+    assert stack.up(check=False).returncode != 0
+    assert "::attic-helper" in str(stack.export())
+    with dead(attic):
+        stack.configure(servers={**servers, "attic": {**servers["attic"], "forget": True}})
+        stack.up()
+        assert stack.preview_steps() == []
+        del servers["attic"]
+        stack.configure(servers=servers)
+        stack.up()
+        assert "attic" not in str(stack.export())
+
+
 @pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])
 def test_a_destroy_lets_a_forgotten_vps_go_and_cleans_the_servers(
     lab: Lab, stack: Deployment, *, look_up: bool
