@@ -22,8 +22,8 @@ def hints_at_secrets(secret: Collection[str]) -> Iterator[str]:
         yield (
             f"{', '.join(others)}: what is encrypted there is so in the stack file alone. Of all"
             " settings only sshPrivateKey is kept as a secret; the others stand in the state in"
-            " clear, and go to hosts, though `pulumi` shows [secret] in their place. Don't write"
-            " there what nobody may read. Set without --secret, this is not said again."
+            " clear, though `pulumi` shows [secret] in their place. Don't write there what nobody"
+            " may read. Set without --secret, this is not said again."
         )
 
 
