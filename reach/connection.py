@@ -77,7 +77,7 @@ class Ran:
 
 
 async def run_as_root(
-    ways: "Sequence[Login]", script: str, seconds: float, connect: float = CONNECT_SECONDS
+    ways: "Sequence[Login]", script: str, seconds: float, connect: float | None = None
 ) -> Ran:
     """Runs a script of sh as root, by a connection of its own.
 
@@ -86,13 +86,14 @@ async def run_as_root(
             taken; whether the login succeeds there is the same by every other.
         script: goes there on standard input.
         seconds: that it may take, without the login.
-        connect: seconds for the last way, with the login.
+        connect: seconds for the last way, with the login; by default CONNECT_SECONDS.
 
     Raises:
         ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
             took too long.
     """
-    async with _first_of(ways, connect) as (login, connection):
+    last = CONNECT_SECONDS if connect is None else connect
+    async with _first_of(ways, last) as (login, connection):
         try:
             return Ran(login, *await _run(connection, login, script, seconds))
         except ReachError as error:
