@@ -9,6 +9,14 @@ from lab.lab import Lab
 from tests.lab.deployment import Deployment
 
 
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """After a failure nobody knows what the stack that tests share is like."""
+    if call.excinfo is not None and isinstance(item, pytest.Function):
+        deployment = item.funcargs.get("deployment")
+        if isinstance(deployment, Deployment):
+            deployment.distrust()
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab that ends with this run, however the run ends."""

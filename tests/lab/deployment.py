@@ -97,6 +97,10 @@ class Deployment:
         if self._deployed != self._text():
             self.up()
 
+    def distrust(self) -> None:
+        """Let the next `up_if_changed` run an `up`, whatever there was before."""
+        self._deployed = None
+
     def preview_steps(self) -> list[Step]:
         """What `pulumi preview` would do, but for the resources that stay the same."""
         said = json.loads(self.pulumi("preview", "--json").stdout)

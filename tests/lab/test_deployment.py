@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from tests.lab.deployment import Deployment
 
 
 def runs(deployment: Deployment) -> int:
     """How often the stack has been changed."""
-    return len(json.loads(deployment.pulumi("stack", "history", "--json").stdout))
+    all_of_them = ("stack", "history", "--json", "--page-size", "1000")  # else the last ten
+    return len(json.loads(deployment.pulumi(*all_of_them).stdout))
 
 
 def test_a_run_by_hand_is_followed_by_an_up_and_a_look_is_not(example: Deployment) -> None:
@@ -23,3 +26,17 @@ def test_a_run_by_hand_is_followed_by_an_up_and_a_look_is_not(example: Deploymen
     example.up_if_changed()
     assert runs(example) == before + 2
     assert example.preview_steps() == []
+
+
+def test_a_test_that_fails_is_followed_by_an_up(
+    example: Deployment, request: pytest.FixtureRequest
+) -> None:
+    def fails() -> None:
+        pytest.fail("as it shall")
+
+    before = runs(example)
+    for test, more in ((lambda: None, 0), (fails, 1)):
+        call = pytest.CallInfo.from_call(test, "call")
+        request.node.ihook.pytest_runtest_makereport(item=request.node, call=call)
+        example.up_if_changed()
+        assert runs(example) == before + more
