@@ -56,7 +56,7 @@ def udp_greeting(visitor: Host, address: str, port: int) -> str | None:
 
 def pings(visitor: Host, address: str) -> bool:
     """Whether the address answers a ping."""
-    return visitor.run(["ping", "-c1", "-W1", address], check=False).returncode == 0
+    return visitor.run(["ping", "-c1", "-W", _PATIENCE, address], check=False).returncode == 0
 
 
 def advertised_address(host: Host) -> str:

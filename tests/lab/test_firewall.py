@@ -26,11 +26,13 @@ ALLOW = {"share": {"from": ["laptop"], "to": "homelab", "protocol": "tcp", "port
 def proxy(vps: Host) -> Iterator[None]:
     """SSH at another port of the VPS, by a program of somebody else's."""
     process = vps.popen(["python3", "-c", SSH_PROXY, str(PROXY_PORT)])
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n"
-    yield
-    process.kill()
-    process.communicate()
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def vps_with(deployment: Deployment, **settings: Any) -> dict[str, Any]:  # noqa: ANN401  # YAML

@@ -97,6 +97,7 @@ def test_a_neighbour_that_routes_the_tunnels_network_through_the_vps_reaches_not
     neighbour, vps = lab.host("neighbour"), lab.host("vps")
     inside = ("172.16.0.1", "172.16.0.4", "172.16.0.6")
     with tunnel_of_a_client(lab.host("laptop"), house.output("clientConfigs")["laptop"]):
+        eventually(lambda: pings(lab.host("laptop"), inside[0]), LONG, "no tunnel of the laptop's")
         assert len(reachable(lab.host("laptop"), inside)) >= 4 * len(inside), "nothing to reach"
     with route(neighbour, TUNNEL, f"via {VPS}"):
         assert reachable(neighbour, inside) == []

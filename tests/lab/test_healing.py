@@ -82,10 +82,12 @@ def test_the_home_line_drops_and_comes_back_with_another_mapping(
 ) -> None:
     before = ports_of_servers(lab)
     lab.cut("router")
-    client = lab.host("client")
-    eventually(lambda: page(client, f"{VPS}:80") is None, LONG, "the line is not cut")
-    request.getfixturevalue("elsewhere")
-    lab.heal("router")
+    try:
+        client = lab.host("client")
+        eventually(lambda: page(client, f"{VPS}:80") is None, LONG, "the line is not cut")
+        request.getfixturevalue("elsewhere")
+    finally:
+        lab.heal("router")
     visit(lab, "a line that was down")
     assert not ports_of_servers(lab) & before
 

@@ -9,6 +9,7 @@ from lab.lab import Lab
 from lab.topology import ADVERTISED_LIFETIME
 from tests.lab.deployment import Deployment, Settings
 from tests.lab.flows import echo_service
+from tests.lab.harm import harmed
 from tests.lab.mtu import (
     DOWNLOAD,
     TLS_PORT,
@@ -140,14 +141,16 @@ def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(
     lab: Lab, vps6: str
 ) -> None:
     neighbour, vps = lab.host("neighbour"), lab.host("vps")
-    neighbour.run(f"ip -6 route add {NETWORK6} via {vps6}")
-    assert greeting(neighbour, HOMELAB6, 5000) is None
-    assert udp_greeting(neighbour, HOMELAB6, 5000) is None
-    vps.run("ip6tables -F RT-wg0-FWD; ip6tables -t mangle -F RT-wg0-PRE")
-    assert greeting(neighbour, HOMELAB6, 5000), "it would, without these rules"
-    clamp(vps)
-    assert greeting(neighbour, HOMELAB6, 5000) is None
-    neighbour.run(f"ip -6 route del {NETWORK6}")
+    route = f"{NETWORK6} via {vps6}"
+    with harmed(neighbour, f"ip -6 route add {route}", f"ip -6 route del {route}"):
+        assert greeting(neighbour, HOMELAB6, 5000) is None
+        assert udp_greeting(neighbour, HOMELAB6, 5000) is None
+        vps.run("ip6tables -F RT-wg0-FWD; ip6tables -t mangle -F RT-wg0-PRE")
+        try:
+            assert greeting(neighbour, HOMELAB6, 5000), "it would, without these rules"
+        finally:
+            clamp(vps)
+        assert greeting(neighbour, HOMELAB6, 5000) is None
 
 
 @pytest.mark.usefixtures("dual")

@@ -16,6 +16,7 @@ import pytest
 from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
+from tests.lab.harm import harmed
 from tests.lab.probes import VPS, page, pings, tunnel_of_a_client
 from tests.lab.snapshots import Snapshot, differences, logins, rules, snapshot
 from tests.settings.samples import public_key
@@ -153,10 +154,12 @@ def status(stack: Deployment, *, well: bool) -> Any:  # noqa: ANN401 - JSON
 def visitor(host: Host, port: int) -> Iterator[None]:
     """Somebody who has connected, and says nothing."""
     caller = host.popen(f"exec 3<>/dev/tcp/{VPS}/{port}; echo connected; read -r")
-    assert caller.stdout
-    assert caller.stdout.readline() == "connected\n"
-    yield
-    caller.communicate("\n")
+    try:
+        assert caller.stdout
+        assert caller.stdout.readline() == "connected\n"
+        yield
+    finally:
+        caller.communicate("\n")
 
 
 @pytest.fixture
@@ -206,11 +209,11 @@ def test_status_says_what_is_wrong_and_what_to_do(stack: Deployment) -> None:
     shut = (
         "iptables -t raw -{} PREROUTING -i ens6 -p tcp --dport 443 -j DROP"  # as a provider would
     )
-    homelab.run(["systemctl", "stop", "lab-web-8080"])
-    vps.run(shut.format("I"))
-    found = {each["where"]: each["says"] for each in status(stack, well=False)["findings"]}
-    homelab.run(["systemctl", "start", "lab-web-8080"])
-    vps.run(shut.format("D"))
+    with (
+        harmed(homelab, "systemctl stop lab-web-8080", "systemctl start lab-web-8080"),
+        harmed(vps, shut.format("I"), shut.format("D")),
+    ):
+        found = {each["where"]: each["says"] for each in status(stack, well=False)["findings"]}
     # Of cabin, which has just left, the VPS may not know yet.
     assert found.keys() - {"cabin", "forward page"} == {"forward http", "forward https"}
     assert "172.16.0.4:8080 (homelab), which refuses connections" in found["forward http"]
@@ -219,9 +222,8 @@ def test_status_says_what_is_wrong_and_what_to_do(stack: Deployment) -> None:
 
 def test_status_of_a_host_that_cannot_be_asked_tells_the_rest(stack: Deployment) -> None:
     homelab = stack.lab.host("homelab")
-    homelab.run(["systemctl", "stop", "ssh"])
-    told = status(stack, well=False)
-    homelab.run(["systemctl", "start", "ssh"])
+    with harmed(homelab, "systemctl stop ssh", "systemctl start ssh"):
+        told = status(stack, well=False)
     assert told["hosts"]["homelab"] == {"tunnel": "unknown"}
     assert told["forwards"]["http"]["target"] == "answers"
     assert "can't be asked: the host refuses connections" in told["findings"][0]["says"]

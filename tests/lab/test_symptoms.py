@@ -12,6 +12,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
+from tests.lab.harm import harmed
 from tests.lab.mtu import TLS_PORT, forget_paths, tls_greets, tls_service
 from tests.lab.probes import VPS, greeting, page
 from tests.lab.provider import provider_blocks
@@ -104,11 +105,10 @@ def test_a_handshake_but_a_target_that_does_not_answer(
     lab: Lab, example: Deployment, silence: Silence
 ) -> None:
     client, host = lab.host("client"), lab.host(silence.host)
-    host.run(silence.harm)
-    assert page(client, f"{VPS}:80") is None
-    said = findings(example)
-    looked = shown(host, NO_ANSWER, silence.look)
-    host.run(silence.cure)
+    with harmed(host, silence.harm, silence.cure):
+        assert page(client, f"{VPS}:80") is None
+        said = findings(example)
+        looked = shown(host, NO_ANSWER, silence.look)
     eventually(lambda: page(client, f"{VPS}:80"), LONG, "it does not answer again")
     assert said.keys() == {"forward http"}
     assert advised(NO_ANSWER, silence.says) in said["forward http"]
@@ -204,13 +204,12 @@ def test_small_packets_only(lab: Lab, example: Deployment) -> None:
 @symptom(WRONG_ADDRESS)
 def test_the_wrong_client_address(lab: Lab, example: Deployment) -> None:
     vps, client = lab.host("vps"), lab.host("client")
-    theirs = "POSTROUTING -o wg0 -j MASQUERADE"
+    theirs = "iptables -t nat -{} POSTROUTING -o wg0 -j MASQUERADE"
     assert "MASQUERADE" not in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
-    vps.run(f"iptables -t nat -A {theirs}")
-    assert page(client, f"{VPS}:80") == "homelab:8080 sees you as 172.16.0.1"
-    assert is_well(example)
-    assert "MASQUERADE" in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
-    vps.run(f"iptables -t nat -D {theirs}")
+    with harmed(vps, theirs.format("A"), theirs.format("D")):
+        assert page(client, f"{VPS}:80") == "homelab:8080 sees you as 172.16.0.1"
+        assert is_well(example)
+        assert "MASQUERADE" in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
     assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
 
 

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Protocol
 
 import pytest
@@ -30,9 +31,14 @@ class Talker:
         self._process.stdin.flush()
 
     def heard(self) -> str:
-        """The next packet; waits for it."""
+        """The next packet; waits for it, but not without end."""
         assert self._process.stdout
-        return self._process.stdout.readline().strip()
+        deadline = Timer(LONG, self._process.kill)
+        deadline.start()
+        line = self._process.stdout.readline()
+        deadline.cancel()
+        assert line, "nothing is heard"
+        return line.strip()
 
     def end(self) -> None:
         self._process.kill()
@@ -150,15 +156,15 @@ def test_an_idle_udp_mapping_dies_at_the_end_of_its_life(lab: Lab, talker: Talke
             return not listed.strip()
 
         eventually(forgotten, LONG, "the carrier still has the mapping")
-        outside.say(*old, "dead")
-        # What it says to itself comes after that one was sent.
-        outside.say("127.0.0.1", 5000, "sent")
-        assert outside.heard() == "127.0.0.1 5000 sent"
-        # What comes after it would come behind it: so the dead one is not merely late.
-        outside.say(*reach_out("three"), "alive again")
-        assert inside.heard() == f"{away.address} 5000 alive again"
     finally:
         lab.set_mapping_life(topology.DEFAULT_MAPPING_LIFE)
+    outside.say(*old, "dead")
+    # What it says to itself comes after that one was sent.
+    outside.say("127.0.0.1", 5000, "sent")
+    assert outside.heard() == "127.0.0.1 5000 sent"
+    # What comes after it would come behind it: so the dead one is not merely late.
+    outside.say(*reach_out("three"), "alive again")
+    assert inside.heard() == f"{away.address} 5000 alive again"
 
 
 def test_a_cut_cable_cuts_and_a_mended_one_mends(lab: Lab) -> None:
@@ -176,7 +182,7 @@ def test_a_cut_cable_cuts_and_a_mended_one_mends(lab: Lab) -> None:
 def test_the_neighbour_is_on_the_wire_of_the_vps(lab: Lab) -> None:
     """It can route what it likes through the VPS: whether that passes is the VPS's business."""
     neighbour = lab.host("neighbour")
-    neighbour.run(["ping", "-c1", "-W1", "203.0.113.10"])
+    assert pings(neighbour, "203.0.113.10")
     seen = neighbour.run("ip neigh show 203.0.113.10").stdout
     assert lab.host("vps").run("cat /sys/class/net/ens6/address").stdout.strip() in seen
 

@@ -19,6 +19,7 @@ from lab.lab import Lab
 from lab.tree import tool
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
+from tests.lab.harm import harmed
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import Snapshot, differences, rules, snapshot
 from tests.settings.samples import host_key
@@ -57,11 +58,12 @@ def reach(deployment: Deployment, name: str, **ssh: Any) -> None:  # noqa: ANN40
 @contextmanager
 def away(lab: Lab) -> Iterator[None]:
     """Nobody gets in to the servers by their addresses at home."""
-    for name in SERVERS:
-        lab.host(name).run(f"iptables -I {AT_HOME}")
-    yield
-    for name in SERVERS:
-        lab.host(name).run(f"iptables -D {AT_HOME}")
+    homelab, attic = (
+        harmed(lab.host(name), f"iptables -I {AT_HOME}", f"iptables -D {AT_HOME}")
+        for name in SERVERS
+    )
+    with homelab, attic:
+        yield
 
 
 def rules_of_all(lab: Lab) -> dict[str, list[str]]:
@@ -167,9 +169,8 @@ def test_without_a_tunnel_the_way_through_it_is_told_apart(lab: Lab, fresh: Depl
     assert "Before the first `pulumi up` there is none yet" in refused.stdout
     assert is_free(vps)
 
-    vps.run(f"ip address add {IN_TUNNEL}")
-    refused = fresh.up(check=False)
-    vps.run(f"ip address del {IN_TUNNEL}")
+    with harmed(vps, f"ip address add {IN_TUNNEL}", f"ip address del {IN_TUNNEL}"):
+        refused = fresh.up(check=False)
     assert refused.returncode
     assert "homelab (root@172.16.0.4 through root@203.0.113.10): the host shows another" in (
         refused.stdout
