@@ -760,7 +760,7 @@ def test_it_is_taken_back_although_the_disk_is_full(open_vps: Guarded) -> None:
         f" cp -a /root/copy/. {files}; rm -r /root/copy"
     )
     vps.run(f"dd if=/dev/zero of={files}/big bs=4k", check=False)
-    open_vps.login(open_vps.verb("put-firewall", wait=4), stdin=ALLOW)
+    open_vps.login(open_vps.verb("put-firewall", wait=ENOUGH), stdin=ALLOW)
     full = open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW, check=False)
     assert full.status != 0
     assert "the disk is full" in full.stderr

@@ -17,8 +17,9 @@ from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
 from tests.support import eventually
 
 LONG = 30.0  # seconds; WireGuard tries again after five
-# Seconds. A key is tried for a moment, and a former one goes soon.
-WAITS = {"RT_KEY_WAIT": "2", "RT_HANDSHAKE_WAIT": "3", "RT_SETTLED": "1"}
+# Seconds. WireGuard tries twice; and a former key goes soon.
+WAITS = {"RT_KEY_WAIT": "8", "RT_HANDSHAKE_WAIT": "8", "RT_SETTLED": "1"}
+IN_VAIN = {"RT_KEY_WAIT": "2", "RT_HANDSHAKE_WAIT": "2"}  # where nobody answers
 FOREVER = {"RT_SETTLED": "1000"}
 
 
@@ -39,9 +40,13 @@ class Keys:
 
 
 def call(tunnel: Tunnel, words: str, stdin: str = "", **env: str) -> Result:
-    """A verb with short waits, which the processes that it starts have as well."""
-    line = f"{tunnel.folder}/reverse-tunnel 1 {words}"
-    return tunnel.machine.run(line, stdin=stdin, env=WAITS | env, check=False)
+    """A verb with waits of ours, which the processes that it starts have as well."""
+    return tunnel.machine.run(line_of(tunnel, words), stdin=stdin, env=WAITS | env, check=False)
+
+
+def line_of(tunnel: Tunnel, words: str) -> str:
+    """What calls a verb."""
+    return f"{tunnel.folder}/reverse-tunnel 1 {words}"
 
 
 class Rotation:
@@ -86,8 +91,7 @@ class Rotation:
 
     def change_server(self, keys: Keys, **env: str) -> Result:
         """The server gets its new keys."""
-        shared = f"preshared-key {keys.shared}\n" if keys.shared else ""
-        return call(self.server, "key", f"{keys.private}\n{shared}", **env)
+        return call(self.server, "key", own_keys(keys), **env)
 
     def tell_server(self, keys: Keys, **env: str) -> None:
         """The server learns the VPS's new key."""
@@ -140,6 +144,12 @@ def nothing_waits(tunnel: Tunnel) -> bool:
     return not tunnel.machine.run(left).stdout
 
 
+def own_keys(keys: Keys) -> str:
+    """What the stack tells a server of them."""
+    shared = f"preshared-key {keys.shared}\n" if keys.shared else ""
+    return f"{keys.private}\n{shared}"
+
+
 def nothing_is_handed_over(tunnel: Tunnel) -> bool:
     """Whether the process that does it has ended."""
     running = "pgrep -fc '[1] hand-over' || true"
@@ -184,9 +194,9 @@ def last_rotation() -> Iterator[Rotation]:
         yield made
 
 
-def restart(tunnel: Tunnel) -> None:
+def restart(tunnel: Tunnel, **env: str) -> None:
     """As a reboot does it: the files are all that is left."""
-    tunnel.machine.run("systemctl restart wg-quick@wg0", env=WAITS)
+    tunnel.machine.run("systemctl restart wg-quick@wg0", env=WAITS | env)
 
 
 def test_a_server_goes_over_to_new_keys_and_its_visitors_stay(rotation: Rotation) -> None:
@@ -242,7 +252,7 @@ def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
     keys = Keys.new(rotation.server.machine)
     rotation.tell_vps(keys)
     with rotation.dead_line():
-        done = rotation.change_server(keys)
+        done = rotation.change_server(keys, **IN_VAIN)
         assert (done.status, "neither the new key nor the old one" in done.stderr) == (0, True)
     rotation.comes_through()
     assert rotation.key_of(rotation.server) == keys.public
@@ -256,9 +266,7 @@ def test_a_line_that_comes_back_in_the_old_keys_turn_leads_to_the_new_one(
     with rotation.dead_line():
         # WireGuard calls again within one turn; the login that began it ends at once.
         rotation.server.machine.run(
-            f"timeout 1 {rotation.server.folder}/reverse-tunnel 1 key || true",
-            stdin=f"{keys.private}\npreshared-key {keys.shared}\n",
-            env=WAITS | {"RT_KEY_WAIT": "6"},
+            f"timeout 1 {line_of(rotation.server, 'key')} || true", stdin=own_keys(keys), env=WAITS
         )
         for key in (rotation.server_key, keys.public, rotation.server_key):
             in_use = partial(rotation.uses, rotation.server, key)
@@ -300,12 +308,31 @@ def test_a_server_that_dies_at_any_step_and_starts_again_finds_the_key_that_is_a
     keys = Keys.new(rotation.server.machine)
     if told:
         rotation.tell_vps(keys)
-    # The verb itself, or what it has started and waits for in vain.
-    assert rotation.change_server(keys, RT_CRASH_AT=step).status in {KILLED, 0}
-    restart(rotation.server)
+    dies_with_new_keys(rotation.server, keys, step)
+    restart(rotation.server, **({} if told else IN_VAIN))
     rotation.comes_through()
     wanted = keys.public if told else rotation.server_key
     assert rotation.key_of(rotation.server) == wanted
+
+
+# The verb waits for what it has started, which is gone.
+_IN_VAIN = """
+pgrep -x sleep -P "$(pgrep -f '[1] key$')" && [ "$(pgrep -fc '[1] (switch-)?key$')" = 1 ]
+"""
+
+
+def dies_with_new_keys(server: Tunnel, keys: Keys, step: str) -> None:
+    """It gets them and dies at a step: in the verb, or in what that has started."""
+    line = f"RT_CRASH_AT={step} exec {line_of(server, 'key')} <<<'{own_keys(keys)}'"
+    verb = server.machine.start(line, env=WAITS)
+
+    def is_dead() -> bool:
+        return verb.poll() is not None or not server.machine.run(_IN_VAIN, check=False).status
+
+    eventually(is_dead, LONG, "it does not die")
+    assert verb.poll() != 1, "it went on"
+    verb.kill()
+    verb.communicate()
 
 
 @pytest.mark.parametrize("step", ["kept-former", "wrote-peer", "set-peer", "shared-key"])
@@ -457,7 +484,7 @@ def test_the_vps_goes_over_to_a_new_key_and_visitors_stay(rotation: Rotation) ->
 def test_a_vps_whose_servers_do_not_come_along_is_back_at_its_old_key(rotation: Rotation) -> None:
     keys = Keys.new(rotation.vps.machine)
     rotation.arm_vps(keys)
-    done = rotation.change_vps(keys)
+    done = rotation.change_vps(keys, **IN_VAIN)
     assert done.status != 0
     assert "homelab did not come along to this host's new key" in done.stderr
     assert rotation.key_of(rotation.vps) == rotation.vps_key
@@ -474,12 +501,12 @@ def test_servers_without_keepalive_are_waited_for_only_by_a_vps_with_a_new_key(
 ) -> None:
     keys, stranger = (Keys.new(rotation.vps.machine) for _ in range(2))
     last = f"peer homelab {stranger.public}\n"
-    assert call(rotation.vps, "wait-handshake", last).status != 0
+    assert call(rotation.vps, "wait-handshake", last, **IN_VAIN).status != 0
     assert call(rotation.vps, "wait-handshake", f"{last}silent\n").status == 0
     rotation.arm_vps(keys)
     rotation.tell_server(keys)
     last += f"public-key {keys.public}\nsilent\n"
-    assert call(rotation.vps, "wait-handshake", last).status != 0
+    assert call(rotation.vps, "wait-handshake", last, **IN_VAIN).status != 0
     assert rotation.key_of(rotation.vps) == rotation.vps_key
     assert rotation.change_vps(keys).status == 0
     rotation.comes_through()
@@ -494,7 +521,7 @@ def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rota
     lines = f"public-key {stranger}\nallowed-ips 172.16.0.9/32\n"
     last_rotation.vps.call("put-peer away", stdin=lines)
     done = last_rotation.change_vps(
-        keys, server=f"{last_rotation.server_key}\npeer away {stranger}"
+        keys, server=f"{last_rotation.server_key}\npeer away {stranger}", **IN_VAIN
     )
     assert "no handshake from away" in done.stderr
     assert last_rotation.key_of(last_rotation.vps) == last_rotation.vps_key
@@ -511,7 +538,7 @@ def test_a_server_that_has_just_joined_knows_the_new_key_alone(last_rotation: Ro
     server.install()
     server.call("key", stdin=private)
     last_rotation.tell_server(keys)
-    done = last_rotation.change_vps(keys, RT_HANDSHAKE_WAIT="20")
+    done = last_rotation.change_vps(keys, RT_HANDSHAKE_WAIT="12")
     assert done.status == 0, done.stderr
     assert last_rotation.key_of(last_rotation.vps) == keys.public
 
@@ -564,7 +591,7 @@ def test_a_vps_that_dies_on_its_way_back_is_at_its_old_key_after_a_start(
 ) -> None:
     keys = Keys.new(rotation.vps.machine)
     rotation.arm_vps(keys)
-    assert rotation.change_vps(keys, RT_CRASH_AT="restored-key").status == KILLED
+    assert rotation.change_vps(keys, **IN_VAIN, RT_CRASH_AT="restored-key").status == KILLED
     restart(rotation.vps)
     eventually(rotation.visited, LONG, "the visitor is not served any more")
     rotation.arm_vps(keys)

@@ -1,5 +1,6 @@
 """The image comes from the mirror that the machine's own apt is set up for."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -138,4 +139,4 @@ def test_a_step_that_fails_shows_its_last_lines(capsys: pytest.CaptureFixture[st
     with pytest.raises(StepError, match=r"counting failed \(status 3\)(.|\n)*\n  99\n  100$"):
         run_step("counting", ["sh", "-c", "seq 100; exit 3"])
     run_step("counting", ["true"])
-    assert "counting: done in 0 s" in capsys.readouterr().err
+    assert re.search(r"counting: done in \d+ s", capsys.readouterr().err)
