@@ -53,7 +53,8 @@ import socket, sys
 protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
 caller = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-caller.settimeout(2)
+# Of UDP it is half of that: who wants an answer asks twice.
+caller.settimeout(5 if protocol == "tcp" else 2.5)
 if sys.argv[4:]:
     caller.bind((sys.argv[4], int(sys.argv[5])))
 try:
