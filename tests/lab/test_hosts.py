@@ -10,7 +10,6 @@ import pytest
 from lab.host import CommandError, Host, HostError, Result
 from lab.image import wireguard_go
 from lab.lab import Lab
-from tests.lab.deployment import Deployment
 from tests.lab.probes import pings
 from tests.support import eventually
 
@@ -18,12 +17,9 @@ LONG = 30.0  # seconds, for what normally takes one or two
 RULE = "-A INPUT -p tcp -m tcp --dport 4242 -j DROP"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _leave_fresh_hosts(lab: Lab, deployment: Deployment) -> Iterator[None]:
-    """Also under a stack that knows nothing of it."""
-    yield
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+pytestmark = pytest.mark.usefixtures(
+    "fresh_afterwards"
+)  # the stack that is shared knows nothing of all this
 
 
 @pytest.fixture

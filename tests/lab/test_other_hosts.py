@@ -25,14 +25,7 @@ TRANSLATE = (
 )
 
 
-@pytest.fixture
-def bare(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
-    """The example, not up; afterwards the hosts are as the image has them."""
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
-    yield deployment
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+pytestmark = pytest.mark.usefixtures("fresh_afterwards")
 
 
 def strays(host: Host) -> list[str]:
@@ -44,21 +37,22 @@ def strays(host: Host) -> list[str]:
 
 @pytest.mark.parametrize(("vps", "server"), [("trixie", "bullseye"), ("bullseye", "trixie")])
 def test_older_and_newer_releases_of_debian_beside_the_image_s(
-    lab: Lab, bare: Deployment, vps: str, server: str
+    lab: Lab, deployment: Deployment, vps: str, server: str
 ) -> None:
     homelab, client = lab.host("homelab"), lab.host("client")
-    lab.reset(vps=systems.release(vps), homelab=systems.release(server))
+    lab.reset("attic", vps=systems.release(vps), homelab=systems.release(server))
+    deployment.forget()
     names = ("vps", "homelab", "attic")
     releases = [lab.host(name).read("/etc/debian_version").split(".")[0] for name in names]
     assert releases == [NUMBERS[vps], NUMBERS[server], "12"]
     before = [snapshot(lab.host(name)) for name in names]
-    servers = bare.settings("servers")
+    servers = deployment.settings("servers")
     servers["homelab"] |= {"networks": ["192.168.1.30/32"], "egress": "tunnel"}
     servers["attic"]["egress"] = "tunnel"
-    guarded = {**bare.settings("vps"), "firewall": "defaultDeny"}
-    bare.configure(servers=servers, vps=guarded)
+    guarded = {**deployment.settings("vps"), "firewall": "defaultDeny"}
+    deployment.configure(servers=servers, vps=guarded)
     listed = {"from": ["198.51.100.0/24"], "limit": {"newPerSecond": 50, "concurrent": 9}}
-    bare.forwards(
+    deployment.forwards(
         {
             "http": {"port": 80, "to": "homelab:8080", **listed},
             "mail": {"port": "25-26", "to": "attic:8080-8081", "sourceAddress": "tunnel"},
@@ -66,7 +60,7 @@ def test_older_and_newer_releases_of_debian_beside_the_image_s(
             "nas": {"port": 2222, "to": "192.168.1.30:80", "sourceAddress": "tunnel"},
         }
     )
-    bare.up()
+    deployment.up()
 
     def seen() -> list[str | None]:
         with echo_service(homelab, "5000"):
@@ -87,12 +81,12 @@ def test_older_and_newer_releases_of_debian_beside_the_image_s(
     ]
     assert seen() == expected
     assert [strays(lab.host(name)) for name in names] == [[], [], []]
-    assert bare.preview_steps() == []
+    assert deployment.preview_steps() == []
     for name in ("vps", "homelab"):
         lab.host(name).reboot()
     eventually(lambda: page(client, f"{VPS}:80"), LONG, "nothing came back after a reboot")
     assert seen() == expected
-    bare.destroy()
+    deployment.destroy()
     for name, was in zip(names, before, strict=True):
         left = differences(was, snapshot(lab.host(name)))
         # They have been started anew since.
@@ -100,7 +94,7 @@ def test_older_and_newer_releases_of_debian_beside_the_image_s(
 
 
 @pytest.fixture
-def translated(lab: Lab, bare: Deployment) -> Iterator[Deployment]:
+def translated(lab: Lab, fresh: Deployment) -> Iterator[Deployment]:
     """The VPS has a private address; the router before it translates the public one."""
     internet, vps = lab.host("internet"), lab.host("vps")
     vps.run(
@@ -110,7 +104,7 @@ def translated(lab: Lab, bare: Deployment) -> Iterator[Deployment]:
     internet.run("ip address add 10.0.0.1/24 dev eth1")
     for rule in TRANSLATE:
         internet.run(f"iptables -t nat -A {rule}")
-    yield bare
+    yield fresh
     for rule in TRANSLATE:
         internet.run(f"iptables -t nat -D {rule}")
     internet.run("ip address del 10.0.0.1/24 dev eth1")

@@ -34,11 +34,7 @@ AT_HOME = "INPUT -i eth0 -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 IN_TUNNEL = "172.16.0.4/32 dev lo"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _leave_hosts_as_they_were(lab: Lab, deployment: Deployment) -> Iterator[None]:
-    yield
-    deployment.forget()
-    lab.reset(*MANAGED)
+pytestmark = pytest.mark.usefixtures("fresh_afterwards")
 
 
 def reach(deployment: Deployment, name: str, **ssh: Any) -> None:  # noqa: ANN401 - as in YAML
