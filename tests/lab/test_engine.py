@@ -36,7 +36,10 @@ case $1 in
     while [ "$1" != -o ]; do shift; done
     echo half >"$2"
     echo a/package
-    if [ -e "$FAKE/gate" ]; then read -r _ <"$FAKE/gate"; fi
+    if [ -e "$FAKE/gate" ]; then
+      echo at the gate >>"$FAKE/go.log"
+      read -r _ <"$FAKE/gate"
+    fi
     printf '#!/bin/sh\\n' >"$2"
     chmod +x "$2"
     ;;
@@ -78,9 +81,16 @@ class Machine:
     @property
     def builds(self) -> list[str]:
         """The packages that Go was asked to build."""
+        return [line.rpartition(" ")[2] for line in self._go_log() if line.startswith("build ")]
+
+    @property
+    def waits(self) -> bool:
+        """Whether a build has come to the gate: till then it would end with whom it writes to."""
+        return "at the gate" in self._go_log()
+
+    def _go_log(self) -> list[str]:
         log = self.folder / "go.log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return [line.rpartition(" ")[2] for line in lines if line.startswith("build ")]
+        return log.read_text().splitlines() if log.exists() else []
 
     def start(self, *arguments: str, engine: Path = ENGINE) -> subprocess.Popen[str]:
         environment = {
@@ -224,7 +234,7 @@ def test_an_interrupted_build_leaves_nothing_and_runs_no_longer(
     gate = machine.folder / "gate"
     os.mkfifo(gate)
     started = machine.start()
-    eventually(lambda: machine.builds, 20, "no build has begun")
+    eventually(lambda: machine.waits, 20, "no build has begun")
     started.send_signal(ending)
     out, err = started.communicate()
     assert started.returncode == 128 + ending, err
@@ -250,7 +260,7 @@ def test_what_a_killed_build_leaves_is_not_used_and_goes_with_the_next(machine: 
     gate = machine.folder / "gate"
     os.mkfifo(gate)
     started = machine.start()
-    eventually(lambda: machine.builds, 20, "no build has begun")
+    eventually(lambda: machine.waits, 20, "no build has begun")
     started.kill()
     started.wait()
     assert machine.pieces == {"making"}
