@@ -27,7 +27,10 @@ _SPLIT_TUNNEL_UP = (
 _SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del fwmark {_MARK} lookup {_TABLE}",)
 
 # Nothing is in its table before its own interface is: else it is another tunnel's, which keeps it.
-_SPLIT_TUNNEL_FREE = f'test -z "$({{ip}} route show default table {_TABLE} 2>/dev/null)"'
+_SPLIT_TUNNEL_FREE = (
+    f'test -z "$({{ip}} route show default table {_TABLE} 2>/dev/null)"'
+    " || (echo 'another tunnel of this kind is up' >&2; false)"
+)
 
 # What is taken away when the tunnel goes, and before it comes, too: an interface that was lost, as
 # where WireGuard is a program that was killed, has left its rules, and none can be added twice.

@@ -15,6 +15,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Its first line, by which the file is known as one of these.
 MARK="# Written by reverse-tunnel's script for a server without ssh; changes here are overwritten."
 
+TABLE=7031    # of replies, as the lines of its file say
 START_WAIT=60 # seconds
 APT_WAIT=300  # seconds for another apt, such as the daily one, to end
 
@@ -98,14 +99,17 @@ remove_drop_in() {
 }
 
 # stop_tunnel: whatever was lost of it. wg-quick does nothing where the interface is gone, and by a file of
-# before it ended at the first rule that was.
+# before it ended at the first rule that was. What names no interface is another tunnel's, where that has the
+# table of replies: this one never came up.
 stop_tunnel() {
   [ -e "$file" ] || return 0
   systemctl stop "$unit" 2>/dev/null || true
+  [ ! -e "/sys/class/net/$interface" ] || ip link del dev "$interface"
+  others=$(ip route show default table "$TABLE" 2>/dev/null || true)
   sed -n 's/^PreDown = //p' "$file" | sed "s/%i/$interface/g" | while read -r line; do
+    case $line in *"$interface"*) ;; *) [ -z "$others" ] || continue ;; esac
     sh -c "$line" >/dev/null 2>&1 </dev/null || true
   done
-  [ ! -e "/sys/class/net/$interface" ] || ip link del dev "$interface"
 }
 
 set_up() {
