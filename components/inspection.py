@@ -20,7 +20,7 @@ from components.leaving import (
 )
 from components.left_over import removal
 from components.lookup import Closed, HostProblem, look_up
-from components.record import read_record
+from components.record import Record, read_record
 from components.through_vps import cut_off, without_vps
 from components.unexplained import Entries, drift_by_record, is_unexplained, strays
 from reach import Login, late_fields, logins_to
@@ -78,7 +78,13 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     """
     ways = {name: settings.ways_to(name) for name in settings.managed_hosts}
     if not settings.look_up:
-        return Inspection(Drift(), {name: first for name, (first, *_) in ways.items()})
+        # The state dials nobody; it is asked in vain where nothing is forgotten.
+        record = read_record() if settings.forgotten else Record()
+        return Inspection(
+            Drift(),
+            {name: first for name, (first, *_) in ways.items()},
+            half_made=never_finished(Known(settings, {}, {}, record)),
+        )
     known = _look(settings, owner)
     later = arriving_later(known)
     known = replace(known, seen={**known.seen, **later})

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from .forward import SourceAddress
+from .keys import SSH_PRIVATE_KEY_FIELD
 from .stack import Settings
 
 
@@ -18,12 +19,12 @@ def hints_at_secrets(secret: Collection[str]) -> Iterator[str]:
     Args:
         secret: the top-level keys that have something encrypted in the stack file.
     """
-    if others := sorted({*secret} - {"sshPrivateKey"}):
+    if others := sorted({*secret} - {SSH_PRIVATE_KEY_FIELD}):
         yield (
             f"{', '.join(others)}: what is encrypted there is so in the stack file alone. Of all"
-            " settings only sshPrivateKey is kept as a secret; the others stand in the state in"
-            " clear, though `pulumi` shows [secret] in their place. Don't write there what nobody"
-            " may read. Set without --secret, this is not said again."
+            f" settings only {SSH_PRIVATE_KEY_FIELD} is kept as a secret; the others stand in the"
+            " state in clear, though `pulumi` shows [secret] in their place. Don't write there what"
+            " nobody may read. Set without --secret, this is not said again."
         )
 
 

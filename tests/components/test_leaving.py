@@ -156,11 +156,13 @@ def test_what_is_new_at_a_host_that_is_forgotten_is_refused(
         run(values, state=without(without(state, name), f"{name}@{host}"))
 
 
+@pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])
 def test_but_not_what_is_new_elsewhere_nor_the_rest_of_a_host_that_was_half_made(
-    sshd: Sshd, other: Sshd
+    sshd: Sshd, other: Sshd, *, look_up: bool
 ) -> None:
     """Else one that has died in its first `up` could neither be forgotten nor be taken out."""
     values, state = forgetting(sshd, other, "attic")
+    values["lookUp"] = look_up
     for name in ("web", "laptop"):
         state = without(state, name)
     for name in ("attic-interface", "attic-key", "attic-helper"):
