@@ -195,9 +195,8 @@ def test_the_version_is_that_of_the_program_that_runs(machine: Machine) -> None:
 
 def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None:
     """Its file would be run, as root; anybody may call a process so, also in a container."""
-    tunnel = Tunnel(machine)
-    tunnel.set_up_vps()
-    # By the least of numbers, so that it is found first; who else starts meanwhile may get it.
+    # By the least of numbers, so that it is found first; who else starts meanwhile may get it, and
+    # a part of the tunnel, if that were there.
     foreign = machine.start(
         "cp /usr/bin/tail /tmp/foreign; cd /tmp; : >wg0;"
         " until echo 99 >/proc/sys/kernel/ns_last_pid;"
@@ -205,6 +204,8 @@ def test_a_process_that_only_has_the_name_is_not_asked(machine: Machine) -> None
     )
     named = "tr '\\0' ' ' </proc/100/cmdline | grep -q 'wireguard-go -f wg0'"
     eventually(lambda: machine.run(named, check=False).status == 0, 30, "no such process")
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
     kernel = has_wireguard(machine)
     carrier = ["kernel"] if kernel else ["userspace", version_of(machine)]
     assert tunnel.told("interface") == ["up", *carrier]
