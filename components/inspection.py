@@ -78,7 +78,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     """
     ways = {name: settings.ways_to(name) for name in settings.managed_hosts}
     if not settings.look_up:
-        # The state dials nobody; it is asked in vain where nothing is forgotten.
+        # Who asks the state dials nobody.
         record = read_record() if settings.forgotten else Record()
         return Inspection(
             Drift(),

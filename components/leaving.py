@@ -111,7 +111,8 @@ def never_finished(known: Known) -> frozenset[str]:
     return frozenset(
         host
         for host in known.settings.forgotten
-        if any((host, part, "") not in known.record.entries for part in OF_EVERY_HOST)
+        if host in known.record.machines
+        and any((host, part, "") not in known.record.entries for part in OF_EVERY_HOST)
     )
 
 

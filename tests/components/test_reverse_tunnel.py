@@ -15,7 +15,12 @@ from tests.settings.samples import ABSENT, OTHER_SSH_KEY, PEM_KEY, SSH_KEY, host
 PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105 - a type's token
 
 
-def made(args: Settings | ReverseTunnelArgs, *, preview: bool = False) -> Recording:
+def made(
+    args: Settings | ReverseTunnelArgs,
+    *,
+    preview: bool = False,
+    before: Recording | None = None,
+) -> Recording:
     def program() -> dict[str, pulumi.Output[Any]]:
         tunnel = ReverseTunnel("home", args)
         return {
@@ -26,7 +31,7 @@ def made(args: Settings | ReverseTunnelArgs, *, preview: bool = False) -> Record
             "server_configs": tunnel.server_configs,
         }
 
-    return deploy(program, preview=preview)
+    return deploy(program, preview=preview, state=None if before is None else before.as_state())
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +306,7 @@ def test_what_is_recorded_on_a_forgotten_host_stays_as_it_is_and_is_let_go(
     """All of it, whatever else has changed: nothing there can be dialled."""
     changes: dict[str, object] = {"network.mtu": 1300, "vps.ssh.hostKey": host_key(8)}
     forget = "vps.forget" if host == "vps" else f"servers.{host}.forget"
-    now = made(example({**changes, forget: True}))
+    now = made(example({**changes, forget: True}), before=home)
     there = {each.end for each in home.commands if each.deleted_with.endswith(f"::{host}-claim")}
     there.add(f"{COMMAND}::{host}-claim")
     assert {each.end for each in now.commands if each.retained} == there
@@ -316,11 +321,14 @@ def test_what_is_recorded_on_a_forgotten_host_stays_as_it_is_and_is_let_go(
     assert not any(each.retained for each in home.commands)
 
 
-def test_nobody_waits_for_a_forgotten_server_and_nobody_asks_a_forgotten_vps() -> None:
-    waits = made(example({"servers.homelab.forget": True})).command("handshake", "home")
+def test_nobody_waits_for_a_forgotten_server_and_nobody_asks_a_forgotten_vps(
+    home: Recording,
+) -> None:
+    without_server = made(example({"servers.homelab.forget": True}), before=home)
+    waits = without_server.command("handshake", "home")
     assert re.findall(r"^peer (\w+)", waits.inputs["stdin"], re.MULTILINE) == ["attic"]
-    names = {each.name for each in made(example({"vps.forget": True})).commands}
-    assert "handshake" not in names
+    without_vps = made(example({"vps.forget": True}), before=home)
+    assert "handshake" not in {each.name for each in without_vps.commands}
 
 
 def test_the_wait_lists_managed_servers_and_neither_clients_nor_forwards(home: Recording) -> None:
