@@ -221,8 +221,10 @@ by_guards() {
   local family status=0
   for family in $(guard_families); do
     use_family "$family"
-    "$1" || status=1
-    ((status == 0)) || break
+    "$1" || {
+      status=1
+      break
+    }
   done
   use_family 4
   return "$status"

@@ -230,6 +230,7 @@ def test_what_somebody_did_to_our_rules_is_mended_by_the_next_put(vps: Tunnel) -
     assert vps.forwards() == [("http", "tcp 80 -> 172.16.0.4:8080"), ("https", HTTPS)]
     assert vps.told("chain RT-wg0-FWD") == ["ok"]
     assert {vps.told(f"forward {name}")[0] for name in ("http", "https")} == {"ok"}
+    assert not [line for line in vps.status() if {"differs", "missing"} & {*line.split()}]
 
 
 def test_visitors_are_those_from_outside_and_peers_who_call_this_host(vps: Tunnel) -> None:

@@ -44,20 +44,14 @@ def example(deployment: Deployment) -> Deployment:
 
 
 @pytest.fixture
-def fresh(lab: Lab, deployment: Deployment) -> Deployment:
+def fresh(deployment: Deployment) -> Deployment:
     """Hosts as the image has them, and a stack, configured as the example, that is not up."""
-    start_over(lab, deployment)
+    deployment.start_over()
     return deployment
 
 
 @pytest.fixture(scope="module")
-def fresh_afterwards(lab: Lab, deployment: Deployment) -> Iterator[None]:
+def fresh_afterwards(deployment: Deployment) -> Iterator[None]:
     """For a file whose tests leave hosts and stack as they may; once for all of them."""
     yield
-    start_over(lab, deployment)
-
-
-def start_over(lab: Lab, deployment: Deployment) -> None:
-    """Host keys may be other ones: the stack, which has them, is made anew after that."""
-    lab.reset("vps", "homelab", "attic")
-    deployment.forget()
+    deployment.start_over()

@@ -122,6 +122,11 @@ class Deployment:
         write_stack(self.lab, self.stack)
         self._example = self._text()
 
+    def start_over(self) -> None:
+        """Make the hosts as the image has them, and then the stack, since their keys may be new."""
+        self.lab.reset("vps", "homelab", "attic")
+        self.forget()
+
     def output(self, name: str) -> Any:  # noqa: ANN401  # whatever it is
         """One output of the stack, secret or not."""
         return json.loads(self.pulumi("stack", "output", "--json", "--show-secrets").stdout)[name]

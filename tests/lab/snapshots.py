@@ -92,7 +92,7 @@ def _lines(one: Snapshot) -> set[str]:
 
 def logins(host: Host) -> int:
     """How often somebody has logged in so far."""
-    return host.run(["journalctl", "-o", "cat"]).stdout.count("Accepted publickey")
+    return host.run(["journalctl", "--output=cat", "--unit=ssh"]).stdout.count("Accepted")
 
 
 def rules(host: Host) -> list[str]:

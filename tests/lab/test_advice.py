@@ -21,8 +21,7 @@ HEAD = "The hosts are not ready, and nothing was changed:"
 def _leave_healthy_hosts(lab: Lab, deployment: Deployment) -> Iterator[None]:
     yield
     lab.heal("homelab")
-    deployment.forget()
-    lab.reset(*HOSTS)
+    deployment.start_over()
 
 
 def stop_sshd(host: Host) -> None:

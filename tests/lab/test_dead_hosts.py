@@ -22,11 +22,12 @@ LONG = 60.0  # seconds
 TRIES = 3 * DIAL_RETRIES
 ADVICE = "put its entry back with `forget: true`, run `pulumi up`, and then take the entry out"
 
+pytestmark = pytest.mark.usefixtures("fresh_afterwards")
+
 
 @pytest.fixture
-def stack(fresh_afterwards: None, fresh: Deployment) -> Deployment:
+def stack(fresh: Deployment) -> Deployment:
     """The example, not up."""
-    del fresh_afterwards
     return fresh
 
 

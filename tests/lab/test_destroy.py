@@ -64,8 +64,7 @@ class Hosts:
 @pytest.fixture(scope="module")
 def shared_hosts(lab: Lab, deployment: Deployment) -> Iterator[Hosts]:
     yield Hosts(lab)
-    deployment.forget()
-    lab.reset(*MANAGED)
+    deployment.start_over()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from tests.support import eventually
 
 _LOG = logging.getLogger(__name__)
 
-MANAGED = ("vps", "homelab", "attic")
 NAME = "vps.example.org"
 MOVED = "203.0.113.11"
 # Each time other ones, and none that a program gets by itself: those the carrier would keep.
@@ -30,14 +29,13 @@ LONG = 150.0  # seconds: later is waited for, too, so that a failure says how lo
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
+def stack(deployment: Deployment) -> Iterator[Deployment]:
     """The example, with servers that dial the VPS by its name; up."""
     deployment.configure_as_example()
     deployment.configure(vps={**deployment.settings("vps"), "endpoint": NAME})
     deployment.up_if_changed()
     yield deployment
-    deployment.forget()
-    lab.reset(*MANAGED)
+    deployment.start_over()
 
 
 @pytest.fixture

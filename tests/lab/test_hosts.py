@@ -16,10 +16,8 @@ from tests.support import eventually
 LONG = 30.0  # seconds, for what normally takes one or two
 RULE = "-A INPUT -p tcp -m tcp --dport 4242 -j DROP"
 
-
-pytestmark = pytest.mark.usefixtures(
-    "fresh_afterwards"
-)  # the stack that is shared knows nothing of all this
+# The stack that is shared knows nothing of all this.
+pytestmark = pytest.mark.usefixtures("fresh_afterwards")
 
 
 @pytest.fixture

@@ -52,8 +52,7 @@ FORWARDS: dict[str, Settings] = {
 @pytest.fixture(scope="module")
 def dual(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     """The stack with IPv6, up; afterwards the hosts are as they were."""
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+    deployment.start_over()
     before = {name: snapshot(lab.host(name)) for name in ("vps", "homelab", "attic")}
     deployment.configure(
         network={"ipv6": NETWORK6, "mtu": MTU},

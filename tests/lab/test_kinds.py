@@ -70,8 +70,7 @@ FORWARDS: dict[str, Settings] = {
 @pytest.fixture(scope="module")
 def kinds(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     """The stack with all of them, up; afterwards the hosts are as the image has them."""
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+    deployment.start_over()
     before = {name: snapshot(lab.host(name)) for name in ("vps", "homelab", "attic")}
     servers = deployment.settings("servers")
     servers["homelab"]["networks"] = ["192.168.1.30/32"]

@@ -18,16 +18,17 @@ from tests.symptoms import symptom
 
 LONG = 60.0  # seconds
 
+pytestmark = pytest.mark.usefixtures("fresh_afterwards")
+
 # A command that a warning of ours says to run, up to the end of its line.
 COMMAND = re.compile(r"Run there: (.*)")
 
 
 @pytest.fixture
-def crowd(fresh_afterwards: None, lab: Lab, deployment: Deployment) -> Deployment:
+def crowd(lab: Lab, deployment: Deployment) -> Deployment:
     """The example, not up, on hosts that have ufw, firewalld and Docker; none of them runs yet."""
-    del fresh_afterwards
-    deployment.forget()
     lab.reset("attic", vps=systems.crowded(), homelab=systems.crowded())
+    deployment.forget()
     return deployment
 
 

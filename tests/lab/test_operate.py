@@ -29,8 +29,7 @@ FOLDER = "/var/lib/node_exporter"
 @pytest.fixture(scope="module")
 def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     """The example, with cabin in the place of attic, and a phone with a key of its own; up."""
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+    deployment.start_over()
     lab.host("vps").run(["mkdir", FOLDER])
     deployment.configure(
         vps={**deployment.settings("vps"), "metrics": FOLDER},
@@ -49,8 +48,7 @@ def stack(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     )
     deployment.up()
     yield deployment
-    deployment.forget()
-    lab.reset("vps", "homelab", "attic")
+    deployment.start_over()
 
 
 def reverse_tunnel(stack: Deployment, *words: str, check: bool = True) -> Result:

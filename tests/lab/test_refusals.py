@@ -5,11 +5,9 @@ something to lose: neither the state nor a host may be different afterwards.
 """
 
 import json
-from collections.abc import Sequence
 
-from lab.host import Host
 from tests.lab.deployment import Deployment, Settings
-from tests.lab.snapshots import differences, snapshot
+from tests.lab.snapshots import differences, logins, snapshot
 
 HOSTS = ("vps", "homelab", "attic")
 
@@ -82,10 +80,10 @@ class Untouched:
         self._hosts = [deployment.lab.host(name) for name in HOSTS]
         self._resources = self._recorded()
         self._seen = [snapshot(host) for host in self._hosts]
-        self._logins = logins(self._hosts)
+        self._logins = [*map(logins, self._hosts)]
 
     def check(self) -> None:
-        assert logins(self._hosts) == self._logins
+        assert [*map(logins, self._hosts)] == self._logins
         assert self._recorded() == self._resources
         for host, before in zip(self._hosts, self._seen, strict=True):
             assert differences(before, snapshot(host)) == []
@@ -97,12 +95,6 @@ class Untouched:
         # The engine has a provider of its own for who asks for the state, and then another order.
         ours = [each for each in resources if each["type"] != "pulumi:providers:pulumi"]
         return sorted(ours, key=lambda each: each["urn"])
-
-
-def logins(hosts: Sequence[Host]) -> list[int]:
-    """How often somebody has logged in on each."""
-    command = ["journalctl", "--output=cat", "--unit=ssh"]
-    return [host.run(command).stdout.count("Accepted") for host in hosts]
 
 
 def refused(deployment: Deployment) -> list[str]:
@@ -144,7 +136,7 @@ def test_everything_wrong_with_a_file_is_said_at_once_before_anything_is_looked_
 def test_a_network_that_hides_the_lan_of_a_server_is_refused(example: Deployment) -> None:
     """Its server would no longer be reached. Apart, since no other address could be right."""
     hosts = [example.lab.host(name) for name in HOSTS]
-    before = logins(hosts)
+    before = [*map(logins, hosts)]
     addresses = {"homelab": "192.168.1.4", "attic": "192.168.1.6"}
     servers = example.settings("servers")
     for name, address in addresses.items():
@@ -159,12 +151,12 @@ def test_a_network_that_hides_the_lan_of_a_server_is_refused(example: Deployment
         f'servers.{name}.ssh.host: "{address}" is inside the tunnel\'s network 192.168.1.0/24.'
         for name, address in (("attic", "192.168.1.21"), ("homelab", "192.168.1.20"))
     ]
-    assert logins(hosts) == before
+    assert [*map(logins, hosts)] == before
 
 
 def test_the_same_file_without_mistakes_is_taken(example: Deployment) -> None:
     """Else a preview that always fails would pass; and it logs in, which is what is counted."""
     hosts = [example.lab.host(name) for name in HOSTS]
-    before = logins(hosts)
+    before = [*map(logins, hosts)]
     assert example.preview_steps() == []
-    assert logins(hosts) == [count + 1 for count in before]
+    assert [*map(logins, hosts)] == [count + 1 for count in before]

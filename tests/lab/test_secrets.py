@@ -282,14 +282,10 @@ def written(folder: Path, since: float) -> Iterator[tuple[str, File]]:
 
 
 @pytest.fixture(scope="module")
-def told(
-    lab: Lab, deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Told]:
-    deployment.forget()
-    lab.reset(*HOSTS)
+def told(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    deployment.start_over()
     yield Life(deployment, tmp_path_factory.mktemp("temporary")).run()
-    deployment.forget()
-    lab.reset(*HOSTS)
+    deployment.start_over()
 
 
 @symptom("I want to show somebody a log")

@@ -19,8 +19,7 @@ NAMES = ("vps", "homelab", "attic")
 @pytest.fixture
 def second(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     """Another stack than the one that is up, for the same hosts; not up."""
-    deployment.forget()
-    lab.reset(*NAMES)
+    deployment.start_over()
     deployment.forwards(
         {"http": {"port": 80, "to": "homelab:8080"}, "talk": {"port": 5000, "to": "homelab"}}
     )
@@ -40,8 +39,7 @@ def second(lab: Lab, deployment: Deployment) -> Iterator[Deployment]:
     )
     yield other
     other.pulumi("stack", "rm", "--yes", "--force")
-    deployment.forget()
-    lab.reset(*NAMES)
+    deployment.start_over()
 
 
 def of_tunnel(host: Host, name: str) -> dict[str, object]:
