@@ -219,8 +219,8 @@ def _public_port(settings: Settings, name: str, look: Look) -> str | None:
     verb = "refuses connections" if answer == "refuses" else "does not answer"
     if isinstance(report, str):
         return f"{verb} at {public}. See what is said of the VPS."
-    if not _lets_in(settings, name, report):
-        return None  # what is said of the VPS explains it
+    if not (_lets_in(settings, name, report) and _answers(settings, name, look)):
+        return None  # what is said of the VPS, or of the server, explains it
     return (
         f"{verb} at {public} when asked from here, although its target answers the VPS. The"
         f" provider's firewall, in its panel, must let in tcp {forward.port}."
@@ -235,4 +235,18 @@ def _lets_in(settings: Settings, forward: str, report: HostReport) -> bool:
         or drift.of(VPS, Part.FIREWALL)
         or report.chains
         or "forwarding" in report.wrong
+    )
+
+
+def _answers(settings: Settings, forward: str, look: Look) -> bool:
+    """Whether a forward's server, as far as is known, has all by which visitors get an answer.
+
+    The VPS, which asks from the tunnel's own network, gets one without.
+    """
+    name = _server(settings, forward)
+    report = look.hosts.get(name)
+    return not isinstance(report, HostReport) or not (
+        drift_of(settings, name, report).of(name, Part.OPENING, forward)
+        or report.chains
+        or {"routes", "forwarding"} & report.wrong
     )

@@ -144,6 +144,24 @@ def test_the_providers_panel_is_not_blamed_where_rules_of_the_vps_are_gone(
     assert [finding.where for finding in rest] == ["forward http"] * blamed
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "blamed"),
+    [
+        (replace(SERVER, wrong=frozenset({"routes"})), False),
+        (replace(SERVER, wrong=frozenset({"forwarding"})), False),
+        (replace(SERVER, chains={"RT-wg0-MARK": "differs"}), False),
+        (replace(SERVER, wrong=frozenset({"modes"})), True),
+        ("can't be asked: it is off.", True),
+    ],
+)
+def test_the_providers_panel_is_not_blamed_where_the_servers_way_back_is_gone(
+    spoilt: HostReport | str, *, blamed: bool
+) -> None:
+    first, *rest = judge(settings(), seen(homelab=spoilt, ports={"http": "silent"}))
+    assert first.where == "homelab"
+    assert [finding.where for finding in rest] == ["forward http"] * blamed
+
+
 QUIET = replace(PEER, handshake=None)
 SECRET = {"servers.homelab.presharedKey": True}
 
@@ -258,7 +276,7 @@ def test_an_opening_that_has_drifted_is_its_servers() -> None:
     look = seen(
         vps(forwards={"nas": FORWARD}),
         homelab=replace(SERVER, openings={"nas": "differs"}),
-        ports={"nas": "answers"},
+        ports={"nas": "silent"},
     )
     (finding,) = judge(settings(lan), look)
     assert finding.where == "homelab"
