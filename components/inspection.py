@@ -49,6 +49,7 @@ class Inspection:
         removals: by host, what removes from it the entries that no stack has.
         blank: hosts that were asked, and have no tunnel of this stack yet.
         half_made: hosts that are forgotten, and will never be more than that.
+        peers: those that the VPS knows already.
     """
 
     drift: Drift
@@ -58,6 +59,7 @@ class Inspection:
     removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     blank: frozenset[str] = frozenset()
     half_made: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
 
 
 def inspect_hosts(settings: Settings, owner: str) -> Inspection:
@@ -112,6 +114,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
             if each.way is not None and each.report is None and name not in later
         ),
         half_made=never_finished(known),
+        peers=frozenset(known.of_vps.peers if known.of_vps else ()),
     )
 
 

@@ -7,6 +7,7 @@ import pulumi
 from components.args import ReverseTunnelArgs, to_settings
 from components.client_config import Gateway, Machine, client_config, server_config
 from components.firewall import put_firewall
+from components.handed_out import warn_of_new_files
 from components.handshake import wait_for_handshakes
 from components.host import Host
 from components.inspection import inspect_hosts
@@ -90,8 +91,11 @@ class ReverseTunnel(pulumi.ComponentResource):
 
         self.public_keys = pulumi.Output.all(**self._keys)
         self.forwards = self.public_address.apply(self._forward_words)
-        self.client_configs = self._configs(settings.clients, client_config)
-        self.server_configs = self._configs(self._unmanaged_servers(), server_config)
+        clients = self._files(settings.clients, client_config)
+        servers = self._files(self._unmanaged_servers(), server_config)
+        warn_of_new_files(clients, servers, known=inspection.peers)
+        self.client_configs = _secret(clients)
+        self.server_configs = _secret(servers)
         self.register_outputs(
             {
                 "publicAddress": self.public_address,
@@ -336,15 +340,13 @@ class ReverseTunnel(pulumi.ComponentResource):
             for name in self._settings.forwards
         }
 
-    def _configs(
+    def _files(
         self,
         machines: Mapping[str, Server | Client],
         file: Callable[[Machine, Gateway], str],
-    ) -> pulumi.Output[Mapping[str, str]]:
-        """The WireGuard files of machines that nobody logs in to, by name; secret."""
-        files = {name: self._config(name, machine, file) for name, machine in machines.items()}
-        # `all` of nothing is a list.
-        return pulumi.Output.secret(pulumi.Output.all(**files).apply(dict))
+    ) -> Mapping[str, pulumi.Output[str]]:
+        """The WireGuard files of machines that nobody logs in to, by name."""
+        return {name: self._config(name, machine, file) for name, machine in machines.items()}
 
     def _config(
         self, name: str, machine: Server | Client, file: Callable[[Machine, Gateway], str]
@@ -377,3 +379,8 @@ class ReverseTunnel(pulumi.ComponentResource):
                 ),
             )
         )
+
+
+def _secret(files: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[Mapping[str, str]]:
+    # `all` of nothing is a list.
+    return pulumi.Output.secret(pulumi.Output.all(**files).apply(dict))

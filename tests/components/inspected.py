@@ -29,6 +29,7 @@ def run(
     values: Mapping[str, object],
     *,
     preview: bool = True,
+    was_up: bool = True,
     recording: Recording | None = None,
     state: Mapping[str, Any] | None = NOTHING_YET,
 ) -> Recording:
@@ -38,7 +39,7 @@ def run(
         tunnel = ReverseTunnel("home", load(values, agent=False))
         return {"at": tunnel.public_address}
 
-    return deploy(program, preview=preview, recording=recording, state=state)
+    return deploy(program, preview=preview, was_up=was_up, recording=recording, state=state)
 
 
 def state_of(values: Mapping[str, object]) -> dict[str, Any]:

@@ -100,9 +100,10 @@ READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 
 
 class _Provider(mocks.Mocks):
-    def __init__(self, state: Mapping[str, Any] | None, *, preview: bool) -> None:
+    def __init__(self, state: Mapping[str, Any] | None, *, preview: bool, was_up: bool) -> None:
         self._state = state
         self._preview = preview
+        self._was_up = was_up
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         assert args.token == READ_STATE, f"nothing here calls other functions: {args.token}"
@@ -112,7 +113,8 @@ class _Provider(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.typ == "random:index/randomPassword:RandomPassword":
             # Nobody knows a seed before it is made. Each is another one.
-            if self._preview:
+            is_there = self._was_up and not args.inputs.get("keepers")
+            if self._preview and not is_there:
                 return "", dict(args.inputs)
             return "none", {**args.inputs, "result": f"{args.name}:{SEED}"}
         return f"{args.name}-id", dict(args.inputs)
@@ -176,24 +178,27 @@ def deploy(
     program: Callable[[], Mapping[str, pulumi.Output[Any]]],
     *,
     preview: bool = False,
+    was_up: bool = False,
     recording: Recording | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Runs `program` to its end; what it returns is in the recording's `outputs`, resolved.
 
     A test whose program fails gives its own recording, to see what had been registered by then.
-    `state` is what the engine tells of an earlier run; None: it must not be asked.
+    `state` is what the engine tells of an earlier run; None: it must not be asked. `was_up`: that
+    run has made the first keys, which a preview knows therefore.
     """
+    provider = _Provider(state, preview=preview, was_up=was_up)
     # The runtime keeps its state in context variables; a context of its own keeps runs apart.
     return contextvars.copy_context().run(
-        _deploy, program, Recording() if recording is None else recording, state, preview=preview
+        _deploy, program, Recording() if recording is None else recording, provider, preview=preview
     )
 
 
 def _deploy(
     program: Callable[[], Mapping[str, pulumi.Output[Any]]],
     recording: Recording,
-    state: Mapping[str, Any] | None,
+    provider: _Provider,
     *,
     preview: bool,
 ) -> Recording:
@@ -218,7 +223,6 @@ def _deploy(
         await run_pulumi_func(lambda: returned.update(program()))
         await collect(returned)
 
-    provider = _Provider(state, preview=preview)
     try:
         mocks.set_mocks(
             provider,
