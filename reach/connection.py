@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import asyncssh
 
 CONNECT_SECONDS = 5.0
-"""For the connection with the login: a host that answers takes less than one."""
+"""Until the connection is taken: a host that answers takes less than one."""
+
+LOGIN_SECONDS = 15.0
+"""From then on, for the login: a small computer under load takes several."""
 
 OTHERWISE_SECONDS = 3.0
 """The same where there is another way to try: nobody shall wait long whenever away from home."""
@@ -86,7 +89,7 @@ async def run_as_root(
             taken; whether the login succeeds there is the same by every other.
         script: goes there on standard input.
         seconds: that it may take, without the login.
-        connect: seconds for the last way, with the login; by default CONNECT_SECONDS.
+        connect: seconds until the last way is taken; by default CONNECT_SECONDS.
 
     Raises:
         ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
@@ -205,8 +208,16 @@ async def _connect(
     import asyncssh  # noqa: PLC0415
 
     presented: list[asyncssh.SSHKey] = []
+    patience = asyncio.timeout(seconds)
+    silence = f"does not answer within {seconds:.0f} s"
 
     class Client(asyncssh.SSHClient):
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            nonlocal silence
+            del conn
+            _wait_for_login(patience)
+            silence = f"takes the connection, but no login within {LOGIN_SECONDS:.0f} s"
+
         def validate_host_public_key(
             self, host: str, addr: str, port: int, key: asyncssh.SSHKey
         ) -> bool:
@@ -216,7 +227,7 @@ async def _connect(
 
     pinned = asyncssh.import_public_key(login.host_key)
     try:
-        async with asyncio.timeout(seconds), _keys(login) as keys:
+        async with patience, _keys(login) as keys:
             return await asyncssh.connect(
                 login.host,
                 login.port,
@@ -234,7 +245,7 @@ async def _connect(
                 config=None,
             )
     except TimeoutError:
-        raise _silent(login, f"does not answer within {seconds:.0f} s") from None
+        raise _silent(login, silence) from None
     except asyncssh.ChannelOpenError as error:
         raise _not_passed_on(login, error) from None
     except asyncssh.HostKeyNotVerifiable:
@@ -247,6 +258,11 @@ async def _connect(
         raise _ended(error) from None
     except OSError as error:
         raise _silent(login, _words(error)) from None
+
+
+def _wait_for_login(patience: asyncio.Timeout) -> None:
+    if not patience.expired():  # at this very moment
+        patience.reschedule(asyncio.get_running_loop().time() + LOGIN_SECONDS)
 
 
 @asynccontextmanager

@@ -44,9 +44,10 @@ class Sshd:
 
     `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
     and `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead;
+    `thinks` is how many seconds it takes before it looks at a key;
     `sessions` says whether it opens any, `patient` whether it looks at more than one key;
-    `passes_on` says whether it takes connections on to elsewhere, and `passed` where it has;
-    `probed` and `tried` count.
+    `passes_on` says whether it takes connections on to elsewhere, `reaches` whether anybody is
+    there, and `passed` where it has; `probed` and `tried` count.
     """
 
     user: str = "root"
@@ -58,7 +59,9 @@ class Sshd:
     breaks_off: bool = False
     sessions: bool = True
     patient: bool = True
+    thinks: float = 0.0
     passes_on: bool = True
+    reaches: bool = True
     passed: list[tuple[str, int]] = field(default_factory=list)
     probed: int = 0
     tried: int = 0
@@ -94,6 +97,16 @@ class Sshd:
             if not any(line.split()[: len(start)] == start for start in words)
         ]
         self.answers = "\n".join([*kept, ""])
+
+    def pass_on(self, host: str, port: int) -> None:
+        """Takes a connection on to there, or refuses as OpenSSH does."""
+        self.passed.append((host, port))
+        if not self.passes_on:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed"
+            )
+        if not self.reaches:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "no route to host")
 
     async def answer(self, process: asyncssh.SSHServerProcess[str]) -> None:
         """Takes the script, and does not run it."""
@@ -138,7 +151,8 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
             def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
                 self.connection = conn
 
-            def begin_auth(self, username: str) -> bool:
+            async def begin_auth(self, username: str) -> bool:
+                await asyncio.sleep(sshd.thinks)
                 if username == sshd.user and sshd.patient:
                     self.connection.set_authorized_keys(users)
                 return True
@@ -150,10 +164,7 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
                 self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
             ) -> bool:
                 del orig_host, orig_port
-                sshd.passed.append((dest_host, dest_port))
-                if not sshd.passes_on:
-                    code = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED  # as OpenSSH does
-                    raise asyncssh.ChannelOpenError(code, "open failed")
+                sshd.pass_on(dest_host, dest_port)
                 return True
 
             def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:

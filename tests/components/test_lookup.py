@@ -190,12 +190,20 @@ def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The command plugin would hang on it for more than a minute."""
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "LOGIN_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         found = problem(Login("127.0.0.1", port, "root", host_key(1), Sshd().private_key))
     assert found.unreachable
-    assert "does not answer" in found.text
+    assert "the host takes the connection, but no login within 0 s." in found.text
+
+
+def test_a_host_that_takes_its_time_for_the_login_is_waited_for(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
+    sshd.thinks = 2.0
+    assert seen(sshd.login()).way == 0
 
 
 def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
@@ -371,10 +379,10 @@ def test_a_tunnel_that_is_not_there_yet_is_said(sshd: Sshd, vps: Sshd) -> None:
 def test_a_tunnel_in_which_nobody_answers_is_said(
     sshd: Sshd, vps: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(connection, "LOGIN_SECONDS", 5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = problem(sshd.login(port=silent.getsockname()[1], through=vps.login()))
-    assert "does not answer within 2 s" in found.text
+    assert "takes the connection, but no login within 5 s" in found.text
     assert "is the tunnel up?" in found.text
 
 

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from components import LookUpError, inspection
-from reach import Login, connection
+from reach import Login
 from tests.components.inspected import drifting, heard, run, stack, state_of, without
 from tests.components.sshd import Sshd, facts_text
 from tests.settings.samples import host_key
 
 
 @pytest.fixture
-def waited_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def waited_for(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The servers that are waited for. Mocks can't call back at an update."""
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
+    sshd.reaches = False
     asked: list[str] = []
 
     def arrival(server: str, login: Login) -> None:
