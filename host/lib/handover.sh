@@ -172,7 +172,12 @@ turn_over() {
       new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST_HEARD:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
       again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${SINCE:+ $EPOCHSECONDS}"$'\n' ;;
       former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST_HEARD"$'\n' ;;
-      over) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
+      over)
+        # First of all, lest anybody who looks meanwhile takes it for a stranger's.
+        wg set "$IFACE" peer "$FORMER_KEY" remove
+        step dropped-former
+        rm -f "$FORMER/$1" "$FORMER/$1.preshared"
+        ;;
     esac
     step "turned-$TURN"
     bring_ends "$1"

@@ -3,7 +3,7 @@
 
 tell_wrong() {
   local key ips name
-  local -A there=()
+  local -A there=() wanted=()
   # Files of root's alone: the private key is one of them.
   [[ -z $(find "$OWN" "$CONF" "$HELPER" \( -perm /077 -o ! -user root \) -print -quit 2>/dev/null) ]] ||
     echo "wrong modes"
@@ -22,12 +22,13 @@ tell_wrong() {
   ((TABLE == 0)) || by_family check_ways
   [[ -z $WRONG ]] || echo "wrong routes"
   passes_on || echo "wrong forwarding"
+  # While a key is handed over, the networks belong to the one or the other.
   while read -r key ips; do
-    there[$key]=${ips/"(none)"/}
+    name=${NAMED[$key]-${SPARE[$key]-}}
+    [[ -z $name ]] || there[$name]+=" ${ips/"(none)"/}"
   done < <(wg show "$IFACE" allowed-ips)
-  for key in "${!PEER[@]}"; do
-    alike "${there[$key]-}" "${PEER[$key]//,/ }" || echo "wrong peer ${NAMED[$key]-${SPARE[$key]-}}"
-  done
+  for key in "${!PEER[@]}"; do wanted[${NAMED[$key]-${SPARE[$key]}}]+=" ${PEER[$key]//,/ }"; done
+  for name in "${!wanted[@]}"; do alike "${there[$name]-}" "${wanted[$name]}" || echo "wrong peer $name"; done
   tell_wrong_keys
 }
 
