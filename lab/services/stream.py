@@ -42,11 +42,13 @@ class Stream:
             self._sent += 1
             self._missing.add(self._sent)
             self._send(self._sent)
-            following += _PAUSE
+            # Not in one go what it could not send while the machine stood still.
+            following = max(following + _PAUSE, time.monotonic())
         self._events.unregister(sys.stdin)
         end = time.monotonic() + _LATE
         while self._missing and time.monotonic() < end:
             self._receive_until(min(end, time.monotonic() + _PAUSE))
+        self._receive_until(0.0)  # what came while it stood still
         seen_as, lost = sorted(self._seen_as), sorted(self._missing)
         return {"sent": self._sent, "lost": lost, "seen_as": seen_as}
 

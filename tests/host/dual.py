@@ -20,7 +20,7 @@ INSIDE6 = "fd5c:91e2:7a3b::1"
 SERVER6 = "fd5c:91e2:7a3b::4"
 CLIENT6 = "2001:db8:1::10"
 ANOTHER6 = "2001:db8:2::1"  # the internet, as the VPS sees it
-LIFETIME = 3  # seconds of an advertised route
+LIFETIME = 6  # seconds of an advertised route; a busy machine may be late with the next
 
 _ADVERTISE = (Path(__file__).parents[2] / "lab/services/advertise.py").read_text()
 _LONG = 30  # seconds; only a broken run needs them

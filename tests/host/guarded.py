@@ -22,7 +22,7 @@ PROXY_PORT = 2222
 
 SSH = (
     "ssh -F none -i /root/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    " -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=2"
+    " -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=10"
 )
 
 

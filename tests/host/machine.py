@@ -16,6 +16,7 @@ from typing import Self
 
 from lab.image import debian_tree, wireguard_go
 
+_LONG = 300  # seconds; only a broken run needs them
 _HERE = Path(__file__).parent
 _HOST = _HERE.parents[1] / "host"
 
@@ -134,7 +135,7 @@ class Machine:
         """
         words = self.command(command, env)
         done = subprocess.run(
-            words, input=stdin, capture_output=True, text=True, check=False, timeout=60
+            words, input=stdin, capture_output=True, text=True, check=False, timeout=_LONG
         )
         if check and done.returncode != 0:
             raise CommandFailedError(f"{command}: status {done.returncode}: {done.stderr}")

@@ -1,12 +1,24 @@
 """Random sequences of changes on a host: as many as the profile says, and counted."""
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+T = TypeVar("T")
+
 # By the profile (tests/conftest.py). The last is the benchmark's: there are two kinds of sequences.
 _SEQUENCES = {"fast": 10, "full": 20, "counted": 500}
+
+
+def at_rest(look: Callable[[], T]) -> T:
+    """What two looks in a row have shown: a packet may still be on its way during the first."""
+    seen = look()
+    while (again := look()) != seen:
+        seen = again
+    return seen
 
 
 def run_sequences(kind: type[RuleBasedStateMachine], steps: int) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from tests.host.machine import Machine
-from tests.host.sequences import run_sequences
+from tests.host.sequences import at_rest, run_sequences
 from tests.host.test_forwards import FOREIGN_RULES, FOREIGN_RULES6
 from tests.host.tunnel import KILLED, Tunnel
 
@@ -156,7 +156,7 @@ class Sequence(RuleBasedStateMachine):
         """Create, change or remove a forward; or be killed at a step of that."""
         self.visitor.run(f"python3 -c '{KNOCK}'")
         touched = {name, *self.interrupted}
-        others, flows = self.saved_rules(but=touched), self.flows()
+        others, flows = at_rest(lambda: (self.saved_rules(but=touched), self.flows()))
         crash = step or ""
         if forward is None:
             status = self.vps.remove(name, crash_at=crash, check=not step).status

@@ -19,3 +19,6 @@ def test_a_tunnel_that_is_down_has_no_program_that_would_take_the_next_one_s_soc
         assert vps.machine.run(RUNS, check=False).stdout == ""
         vps.machine.run("wg-quick up wg0")
         assert vps.machine.run("wg show wg0 listen-port").stdout == "51820\n"
+        # Nor has one whose interface somebody has taken away.
+        vps.machine.run("ip link del wg0; wg-quick up wg0")
+        assert vps.machine.run("wg show wg0 listen-port").stdout == "51820\n"

@@ -176,7 +176,7 @@ def test_no_session_is_lost_when_another_peer_comes_and_goes() -> None:
         put(ends.vps, "laptop", LAPTOP, "172.16.0.9")
         ends.vps.call("interface", stdin=ends.vps.vps_settings())
         ends.vps.call("remove-peer laptop")
-        assert ends.vps.machine.run(f"ping -c 1 -W 2 {SERVER}").status == 0
+        assert ends.vps.machine.run(f"ping -c 1 -w 20 -i 0.2 {SERVER}").status == 0
         assert ends.vps.machine.run("wg show wg0 latest-handshakes").stdout == before
 
 
@@ -186,7 +186,7 @@ def test_a_vps_that_starts_calls_its_peers_by_where_they_were() -> None:
         key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
         ends.vps.machine.run("wg-quick down wg0; wg-quick up wg0")
         ends.vps.call("wait-handshake", stdin=f"peer homelab {key}\n")
-        assert ends.vps.machine.run(f"ping -c 1 -W 2 {SERVER}").status == 0
+        assert ends.vps.machine.run(f"ping -c 1 -w 20 -i 0.2 {SERVER}").status == 0
 
 
 def test_a_session_from_before_a_change_of_port_does_not_count() -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.host.machine import Machine
-from tests.host.sequences import run_sequences
+from tests.host.sequences import at_rest, run_sequences
 from tests.host.test_forwards import FOREIGN_RULES
 from tests.host.tunnel import KILLED, Tunnel, forwards_in
 
@@ -156,7 +157,7 @@ class Sequence(RuleBasedStateMachine):
     def change(self, name: str, line: str | None, step: int = 0) -> None:
         """Create, change or remove a forward; or be killed at a step of that."""
         self.stage.knock()
-        before = Look.at(self.vps)
+        before = at_rest(partial(Look.at, self.vps))
         crash = step or ""
         if line is None:
             status = self.vps.remove(name, crash_at=crash, check=not step).status

@@ -66,7 +66,10 @@ def test_flushes_of_hundreds_of_rules_are_made_up_for(vps: Tunnel) -> None:
     with watched(vps):
         for _ in range(3):
             vps.machine.run("nft flush ruleset")
-            eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
+            # After the fifth time that it is told no more, the watcher rests for half a minute.
+            eventually(
+                lambda: rules(vps.machine) == before, 3 * LONG, "our rules did not come back"
+            )
 
 
 OTHERS_RULES = "iptables -w -A OUTPUT -d 10.9.9.9; iptables -w -D OUTPUT -d 10.9.9.9"

@@ -53,7 +53,7 @@ import socket, sys
 protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
 caller = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-# Of UDP it is half of that: who wants an answer asks twice.
+# Of UDP it is half of that: nobody but us repeats a packet that got lost.
 caller.settimeout(5 if protocol == "tcp" else 2.5)
 if sys.argv[4:]:
     caller.bind((sys.argv[4], int(sys.argv[5])))
@@ -66,8 +66,14 @@ print("connected", flush=True)
 for line in sys.stdin:
     try:
         caller.send(b"?")
-        answer = caller.recv(100).decode().strip()
-        print(answer or "closed", flush=True)
+        try:
+            answer = caller.recv(100)
+        except TimeoutError:
+            if protocol == "tcp":
+                raise
+            caller.send(b"?")
+            answer = caller.recv(100)
+        print(answer.decode().strip() or "closed", flush=True)
     except TimeoutError:
         print("-", flush=True)
     except OSError:
@@ -103,8 +109,6 @@ def call(machine: Machine, protocol: str, host: str, port: int) -> str:
     """One question and its answer; the state if there was no connection."""
     caller = Call(machine, protocol, host, port)
     answer = caller.ask() if caller.state == "connected" else caller.state
-    if protocol == "udp" and answer == "-":  # nobody but us repeats a packet that got lost
-        answer = caller.ask()
     caller.end()
     return answer
 

@@ -68,10 +68,12 @@ def advertised_address(host: Host) -> str:
 
 @contextmanager
 def tunnel_of_a_client(client: Host, config: str) -> Iterator[None]:
-    """A client device with its WireGuard file in use, by the usual tool."""
+    """A client device with its WireGuard file in use, by the usual tool; it has shaken hands."""
     client.write(_TUNNEL_FILE, config, 0o600)
+    handshakes = "wg show wg0 latest-handshakes | grep -v '\t0$'"
     try:
         client.run("wg-quick up wg0")
+        eventually(lambda: client.run(handshakes, check=False).stdout, _LONG, "no handshake")
         yield
     finally:
         client.run(f"wg-quick down wg0; rm -f {_TUNNEL_FILE}", check=False)

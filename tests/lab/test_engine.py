@@ -222,9 +222,9 @@ def test_a_long_step_gives_signs_of_life(machine: Machine) -> None:
 
 def release(gate: Path) -> None:
     """Let the one that waits at the gate pass, and leave no gate."""
-    passing = gate.rename(gate.with_name("open"))
-    passing.write_text("pass\n")
-    passing.unlink()
+    with gate.open("w") as passing:  # as soon as it waits
+        gate.unlink()
+        passing.write("pass\n")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -85,6 +85,7 @@ def test_older_and_newer_releases_of_debian_beside_the_image_s(
     for name in ("vps", "homelab"):
         lab.host(name).reboot()
     eventually(lambda: page(client, f"{VPS}:80"), LONG, "nothing came back after a reboot")
+    eventually(lambda: page(client, f"{VPS}:25"), LONG, "attic has not heard of it")
     assert seen() == expected
     deployment.destroy()
     for name, was in zip(names, before, strict=True):

@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -155,7 +156,8 @@ class Life:
     def _look(self) -> None:
         """Every command that shows no secret by its purpose."""
         for words in (("status",), ("status", "--json"), ("drift",), ("picture",)):
-            self._command(*words)
+            # New keys were in use a moment ago.
+            eventually(partial(self._succeeds, *words), 30, "not all is well")
 
     def _hand_out(self) -> dict[str, File]:
         """Those that make a file of one."""
@@ -175,9 +177,12 @@ class Life:
         return handed_out
 
     def _command(self, *words: str, fails: bool = False) -> None:
+        assert self._succeeds(*words) != fails, self._texts[f"reverse-tunnel {' '.join(words)}"]
+
+    def _succeeds(self, *words: str) -> bool:
         done = self._deployment.lab.operator.run(["reverse-tunnel", *words], check=False)
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
         self._texts[f"reverse-tunnel {' '.join(words)}"] = done.stdout + done.stderr
+        return done.returncode == 0
 
     def _preview_change(self) -> None:
         """Of as much as possible, the SSH key included."""

@@ -34,15 +34,15 @@ def findings(deployment: Deployment) -> dict[str, str]:
     return {each["where"]: each["says"] for each in json.loads(done.stdout)["findings"]}
 
 
-def becomes_well(deployment: Deployment) -> None:
-    """Nothing is wrong any more, as soon as the last packets of what was have found their way."""
+def wrong_at(deployment: Deployment, *places: str) -> dict[str, str]:
+    """What it says as soon as that is about these places, and no other."""
 
-    def is_well() -> bool:
+    def said_of_them() -> list[dict[str, str]]:
         said = findings(deployment)
-        assert not said, said
-        return True
+        assert said.keys() == set(places), said
+        return [said]
 
-    eventually(is_well, LONG, "not all is well")
+    return eventually(said_of_them, LONG, "status says something else")[0]
 
 
 def shown(host: Host, heading: str, command: str) -> str:
@@ -68,10 +68,10 @@ def test_no_handshake(lab: Lab, example: Deployment) -> None:
         assert f"{VPS}:51820" in shown(homelab, NO_HANDSHAKE, "wg show wg0 endpoints")
         watch = advised(NO_HANDSHAKE, "tcpdump -Q in -ni ens6 udp port 51820")
         assert "0 packets captured" in vps.run(f"timeout 7 {watch}", check=False).stderr
-    becomes_well(example)
+    assert wrong_at(example) == {}
     vps.run("systemctl restart wg-quick@wg0")
     assert "1 packet captured" in vps.run(f"{watch} -c1").stderr
-    becomes_well(example)
+    assert wrong_at(example) == {}
 
 
 class Silence(NamedTuple):
@@ -114,14 +114,13 @@ def test_a_handshake_but_a_target_that_does_not_answer(
     client, host = lab.host("client"), lab.host(silence.host)
     with harmed(host, silence.harm, silence.cure):
         assert page(client, f"{VPS}:80") is None
-        said = findings(example)
+        said = wrong_at(example, "forward http")["forward http"]
         looked = shown(host, NO_ANSWER, silence.look)
     eventually(lambda: page(client, f"{VPS}:80"), LONG, "it does not answer again")
-    assert said.keys() == {"forward http"}
-    assert advised(NO_ANSWER, silence.says) in said["forward http"]
+    assert advised(NO_ANSWER, silence.says) in said
     assert silence.shows in looked
     assert ":8080 " not in looked
-    becomes_well(example)
+    assert wrong_at(example) == {}
 
 
 @symptom(NO_ANSWER)
@@ -140,9 +139,8 @@ def test_a_handshake_but_a_provider_that_lets_no_visitor_in(lab: Lab, example: D
         before = counted()
         assert page(client, f"{VPS}:80") is None
         assert counted() == before
-        said = findings(example)
-    assert said.keys() == {"forward http"}
-    assert advised(NO_ANSWER, "although its target answers the VPS") in said["forward http"]
+        said = wrong_at(example, "forward http")["forward http"]
+    assert advised(NO_ANSWER, "although its target answers the VPS") in said
     assert page(client, f"{VPS}:80")
     assert counted() != before
 
@@ -153,13 +151,12 @@ def test_a_handshake_but_somebody_has_changed_the_way_back(lab: Lab, example: De
     homelab, client = lab.host("homelab"), lab.host("client")
     homelab.run("ip route flush table $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)")
     assert page(client, f"{VPS}:80") is None
-    said = findings(example)
-    assert said.keys() == {"homelab"}
-    assert advised(NO_ANSWER, "is not as the last `pulumi up` made it") in said["homelab"]
-    assert "its tunnel: routes missing" in said["homelab"]
+    said = wrong_at(example, "homelab")["homelab"]
+    assert advised(NO_ANSWER, "is not as the last `pulumi up` made it") in said
+    assert "its tunnel: routes missing" in said
     example.up()
     assert page(client, f"{VPS}:80")
-    becomes_well(example)
+    assert wrong_at(example) == {}
 
 
 @contextmanager
@@ -216,7 +213,7 @@ def test_the_wrong_client_address(lab: Lab, example: Deployment) -> None:
     assert "MASQUERADE" not in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
     with harmed(vps, theirs.format("A"), theirs.format("D")):
         assert page(client, f"{VPS}:80") == "homelab:8080 sees you as 172.16.0.1"
-        becomes_well(example)
+        assert wrong_at(example) == {}
         assert "MASQUERADE" in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
     assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
 
@@ -238,7 +235,7 @@ def test_rules_doubled(lab: Lab, example: Deployment) -> None:
     assert "vps: its tunnel: rules missing or changed" in drift
     example.up()
     assert jumps() == 1
-    becomes_well(example)
+    assert wrong_at(example) == {}
     # A copy without ours brings none back.
     vps.run("mkdir -p /etc/iptables")
     shown(vps, DOUBLED, "iptables-save | grep -v RT- >/etc/iptables/rules.v4")

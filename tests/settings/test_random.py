@@ -1,7 +1,7 @@
 """Random configurations cause success or a `SettingsError`, never anything else.
 
 Most are right ones with a few things changed, some are garbage throughout.
-`HYPOTHESIS_PROFILE=full` tries 10,000 of them; see tests/conftest.py.
+The benchmark (lab/benchmark/faults.py) tries 10,000 of them; see tests/conftest.py.
 """
 
 import copy
