@@ -37,7 +37,7 @@ OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
 
 SHORT = 2  # seconds of a trial whose end a test waits for
 ENOUGH = 30  # seconds of a trial during which a test looks round, also on a slow machine
-LONG = 30  # seconds; only a broken run needs them
+LONG = 120  # seconds; only a broken run needs them
 NOBODY = {"-", "closed", "refused"}
 
 
