@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 """Until the connection is taken: a host that answers takes less than one."""
 
-LOGIN_SECONDS = 15.0
-"""From then on, for the login: a small computer under load takes several."""
-
 OTHERWISE_SECONDS = 3.0
 """The same where there is another way to try: nobody shall wait long whenever away from home."""
+
+LOGIN_SECONDS = 15.0
+"""For the login, once the connection is taken: a small computer under load takes several."""
 
 _TOO_MANY = "too many authentication failures"  # as OpenSSH says; there is no code for it
 _OTHER_HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")

@@ -205,8 +205,8 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
 
 def visitors_of(deployment: Deployment, forward: str) -> int:
     """How many are connected, told by a look that connects to nobody."""
-    words = ["reverse-tunnel", "status", "--json", "--passive"]
-    told = json.loads(deployment.lab.operator.run(words, check=False).stdout)
+    done = reverse_tunnel(deployment, "status", "--json", "--passive", check=False)
+    told = json.loads(done.stdout)
     return int(told["forwards"][forward]["connections"])
 
 
