@@ -1,47 +1,103 @@
-"""Files that were handed out: whoever has one is told of before it becomes worthless."""
+"""Files that were handed out: whoever has one is told of before it is out of date."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pulumi
+from pulumi.runtime import invoke
 
-_HEAD = "New keys: `pulumi up` cuts off who has a file of before, until the new one is there:"
+_READ = "pulumi:pulumi:getResource"  # by which the SDK follows a reference to a resource, too
+_HEAD = (
+    "Files that `pulumi up` changes. Who has one of before is cut off, or goes by what is no longer"
+    " true, until the new one is there:"
+)
 
 
 def warn_of_new_files(
+    tunnel: pulumi.Resource,
     clients: Mapping[str, pulumi.Output[str]],
     servers: Mapping[str, pulumi.Output[str]],
     *,
+    endpoint: pulumi.Output[str],
     known: Collection[str],
 ) -> None:
-    """In a preview, names the machines whose file holds keys that this `up` is about to make.
+    """In a preview, names the machines whose file this `up` is about to change, and what in it.
 
     Args:
+        tunnel: the component, whose outputs `clientConfigs` and `serverConfigs` are still those of
+            the last `up`.
         clients: the files of client devices, by name.
         servers: those of servers that nobody logs in to.
-        known: the peers that the VPS knows by now. Others have not had a file yet.
+        endpoint: that of the files; another resource may have to be made for it.
+        known: the peers that the VPS knows by now. They have had a file, of which the state may
+            have nothing any more.
     """
-    if not pulumi.runtime.is_dry_run():
+    files = {**clients, **servers}
+    if not files or not pulumi.runtime.is_dry_run():
         return
-    # What is about to be made is not known yet.
-    are_new = {
-        name: file.apply(lambda text: not isinstance(text, str), run_with_unknowns=True)
-        for name, file in {**clients, **servers}.items()
-        if name in known
+    before = _files_before(tunnel)
+    changes = {
+        name: file.apply(_changes_since(before.get(name)), run_with_unknowns=True)
+        for name, file in files.items()
+        if name in before or name in known
     }
+    if not changes:
+        return
+    made = endpoint.apply(_what_is_made, run_with_unknowns=True)
 
-    def tell(found: Mapping[str, bool]) -> None:
-        if names := [name for name, is_new in found.items() if is_new]:
-            lines = [_line(name, is_server=name in servers) for name in names]
+    def tell(made: str, changes: Mapping[str, Sequence[str] | None]) -> None:
+        lines = [
+            _line(name, made if what is None else ", ".join(what), is_server=name in servers)
+            for name, what in changes.items()
+            if what is None or what
+        ]
+        if lines:
             pulumi.log.warn("\n".join([_HEAD, *lines]))
 
-    if are_new:
-        pulumi.Output.unsecret(pulumi.Output.all(**are_new)).apply(tell)
+    # Names of settings are no secret, though what stands there is.
+    told = pulumi.Output.all(made, pulumi.Output.all(**changes))
+    pulumi.Output.unsecret(told).apply(lambda both: tell(*both))
 
 
-def _line(name: str, *, is_server: bool) -> str:
+def _files_before(tunnel: pulumi.Resource) -> Mapping[str, str]:
+    """The files as the last `up` has told them, by name."""
+    # A component that is registered keeps what it told before, until it tells something else.
+    told = invoke(_READ, {"urn": tunnel.urn}).value["state"]
+    return {**told.get("clientConfigs", {}), **told.get("serverConfigs", {})}
+
+
+def _what_is_made(endpoint: object) -> str:
+    """What it is that nobody knows of a file yet."""
+    return "new keys" if isinstance(endpoint, str) else "another endpoint, or new keys, too"
+
+
+def _changes_since(before: str | None) -> Callable[[object], Sequence[str] | None]:
+    """Names, of a file, the settings that are others now; None while these are not known yet."""
+
+    def changes(file: object) -> Sequence[str] | None:
+        if not isinstance(file, str):
+            return None
+        if before is None:
+            return []
+        old, new = _settings(before), _settings(file)
+        return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+
+    return changes
+
+
+def _settings(file: str) -> Mapping[str, Sequence[str]]:
+    """What a WireGuard file says, by the name of each setting."""
+    found: dict[str, list[str]] = {}
+    for line in file.splitlines():
+        name, sign, value = line.partition(" = ")
+        if sign:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _line(name: str, what: str, *, is_server: bool) -> str:
     if not is_server:
-        return f"  {name}: `reverse-tunnel client {name}`"
+        return f"  {name} ({what}): `reverse-tunnel client {name}`"
     return (
-        f"  {name}: `reverse-tunnel server {name}`, by another way than the tunnel, which leads"
-        " there no more by then"
+        f"  {name} ({what}): `reverse-tunnel server {name}`, by another way than the tunnel, which"
+        " may lead there no more by then"
     )

@@ -93,7 +93,9 @@ class ReverseTunnel(pulumi.ComponentResource):
         self.forwards = self.public_address.apply(self._forward_words)
         clients = self._files(settings.clients, client_config)
         servers = self._files(self._unmanaged_servers(), server_config)
-        warn_of_new_files(clients, servers, known=inspection.peers)
+        warn_of_new_files(
+            self, clients, servers, endpoint=self.public_address, known=inspection.peers
+        )
         self.client_configs = _secret(clients)
         self.server_configs = _secret(servers)
         self.register_outputs(

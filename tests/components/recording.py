@@ -121,9 +121,10 @@ class _Provider(mocks.Mocks):
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, recording: Recording, provider: _Provider) -> None:
+    def __init__(self, recording: Recording, provider: _Provider, state: Mapping[str, Any]) -> None:
         super().__init__(provider)
         self._recording = recording
+        self._state = state
 
     def RegisterResource(  # noqa: N802 - the engine's name
         self, request: resource_pb2.RegisterResourceRequest
@@ -156,7 +157,12 @@ class _Monitor(mocks.MockMonitor):
         self,
         request: resource_pb2.RegisterResourceRequest,
     ) -> Any:  # noqa: ANN401 - the answer's class is made up in there
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call] # theirs
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call] # theirs
+        # A component keeps what it told before, until it tells something else.
+        if not request.custom and answer.urn in self._state:
+            told = self._state[answer.urn]["outputs"]
+            self.resources[answer.urn] = self.ResourceRegistration(answer.urn, "", told)
+        return answer
 
     def RegisterResourceOutputs(  # noqa: N802 - the engine's name
         self, request: resource_pb2.RegisterResourceOutputsRequest
@@ -191,7 +197,7 @@ def deploy(
     provider = _Provider(state, preview=preview, was_up=was_up)
     # The runtime keeps its state in context variables; a context of its own keeps runs apart.
     return contextvars.copy_context().run(
-        _deploy, program, Recording() if recording is None else recording, provider, preview=preview
+        lambda: _deploy(program, recording or Recording(), provider, state, preview=preview)
     )
 
 
@@ -199,6 +205,7 @@ def _deploy(
     program: Callable[[], Mapping[str, pulumi.Output[Any]]],
     recording: Recording,
     provider: _Provider,
+    state: Mapping[str, Any] | None,
     *,
     preview: bool,
 ) -> Recording:
@@ -230,7 +237,7 @@ def _deploy(
             stack="home",
             preview=preview,
             logger=logger,
-            monitor=_Monitor(recording, provider),
+            monitor=_Monitor(recording, provider, state or {}),
         )
         loop.run_until_complete(run())
     finally:

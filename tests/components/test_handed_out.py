@@ -1,72 +1,146 @@
-"""Who has a file is told of, before new keys make it worthless."""
+"""Who has a file is told of, before an `up` makes it out of date."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import pulumi
 import pytest
+from pulumi_random import RandomPassword
 
-from tests.components.inspected import LAPTOP, drifting, heard, run, stack
-from tests.components.sshd import Sshd
-
-HEAD = "WARNING: New keys: "
-ABOUT_LAPTOP = "\n  laptop: `reverse-tunnel client laptop`"
-ABOUT_CABIN = (
-    "\n  cabin: `reverse-tunnel server cabin`, by another way than the tunnel, which leads there no"
-    " more by then"
+from components import ReverseTunnel
+from tests.components.inspected import (
+    LAPTOP,
+    NOTHING_YET,
+    drifting,
+    heard,
+    run,
+    stack,
+    state_of,
 )
+from tests.components.recording import deploy
+from tests.components.sshd import Sshd
+from tests.components.test_library import ARGS
+
+LAPTOP_FILE = "laptop ({}): `reverse-tunnel client laptop`"
+CABIN_FILE = (
+    "cabin ({}): `reverse-tunnel server cabin`, by another way than the tunnel, which may lead"
+    " there no more by then"
+)
+NEW_KEYS = "new keys"
 
 
-def warned(values: Mapping[str, object], *, preview: bool = True, was_up: bool = True) -> list[str]:
-    made = run(values, preview=preview, was_up=was_up)
-    return [line for line in heard(made, "WARNING") if "file" in line]
+def told(
+    values: Mapping[str, object],
+    *,
+    preview: bool = True,
+    was_up: bool = True,
+    state: Mapping[str, Any] = NOTHING_YET,
+) -> list[str]:
+    """The lines about files, one for each machine."""
+    return lines(heard(run(values, preview=preview, was_up=was_up, state=state), "WARNING"))
 
 
-def raised(values: Mapping[str, Any], key: str, *below: str) -> dict[str, Any]:
-    """The same with a `keyGeneration` below these keys."""
-    entry = values.get(key, {})
-    return {**values, key: raised(entry, *below) if below else {**entry, "keyGeneration": 2}}
+def lines(warnings: list[str]) -> list[str]:
+    found = [text for text in warnings if text.startswith("WARNING: Files that ")]
+    return [line.strip() for text in found for line in text.splitlines()[1:]]
+
+
+def changed(values: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The same with another value at that path."""
+    key, _, below = path.partition(".")
+    return {**values, key: changed(values.get(key, {}), below, value) if below else value}
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("path", "is_told"),
     [
-        (("clients", "laptop"), ABOUT_LAPTOP),
-        (("servers", "cabin"), ABOUT_CABIN),
-        (("vps",), ABOUT_LAPTOP + ABOUT_CABIN),
-        (("network",), ABOUT_LAPTOP + ABOUT_CABIN),
+        ("clients.laptop.keyGeneration", [LAPTOP_FILE]),
+        ("servers.cabin.keyGeneration", [CABIN_FILE]),
+        ("vps.keyGeneration", [LAPTOP_FILE, CABIN_FILE]),
+        ("network.keyGeneration", [LAPTOP_FILE, CABIN_FILE]),
     ],
 )
-def test_a_preview_names_those_whose_file_is_about_to_change(
-    sshd: Sshd, place: tuple[str, ...], told: str
+def test_a_preview_names_those_who_get_new_keys(sshd: Sshd, path: str, is_told: list[str]) -> None:
+    values = drifting(sshd)
+    expected = [line.format(NEW_KEYS) for line in is_told]
+    assert told(changed(values, path, 2), state=state_of(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what"),
+    [
+        ("vps.endpoint", "203.0.113.10", "Endpoint"),
+        ("network.mtu", 1300, "MTU"),
+        ("network.keepalive", 20, "PersistentKeepalive"),
+        ("clients.laptop.address", "172.16.0.11", "Address"),
+        ("clients.laptop.egress", "tunnel", "AllowedIPs"),
+        ("clients.laptop.presharedKey", False, "PresharedKey"),
+    ],
+)
+def test_a_preview_says_what_else_is_new_in_a_file(
+    sshd: Sshd, path: str, value: object, what: str
 ) -> None:
-    (warning,) = warned(raised(drifting(sshd), *place))
-    assert warning.startswith(HEAD)
-    assert warning.endswith(f":{told}")
+    values = drifting(sshd)
+    assert LAPTOP_FILE.format(what) in told(changed(values, path, value), state=state_of(values))
 
 
-def test_it_does_not_where_keys_stay(sshd: Sshd) -> None:
-    assert not warned(drifting(sshd))
+def test_what_a_server_does_when_its_tunnel_starts_is_in_its_file_too(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    (_, line) = told(changed(values, "vps.endpoint", "203.0.113.10"), state=state_of(values))
+    assert line == CABIN_FILE.format("PostUp, Endpoint")
 
 
-def test_what_the_vps_does_not_know_yet_has_had_no_file(sshd: Sshd) -> None:
-    """The phone is new."""
+def test_it_says_nothing_where_files_stay(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    assert not told(changed(values, "forwards.web.port", 8080), state=state_of(values))
+
+
+def test_a_secret_of_a_file_is_not_told(sshd: Sshd) -> None:
+    values = drifting(sshd)
+    state = state_of(values)
+    made = run(changed(values, "vps.endpoint", "203.0.113.10"), state=state)
+    (files,) = [text for text in heard(made, "WARNING") if "Files that" in text]
+    (tunnel,) = [
+        one["outputs"] for urn, one in state.items() if urn.endswith("ReverseTunnel::home")
+    ]
+    for line in str(tunnel["clientConfigs"]).split("\\n"):
+        _, is_setting, value = line.partition(" = ")
+        assert not is_setting or value not in files
+
+
+def test_who_is_new_has_had_no_file(sshd: Sshd) -> None:
+    before = drifting(sshd)
     phone = {"phone": {"address": "172.16.0.11"}}
-    (warning,) = warned(
-        {**raised(drifting(sshd), "network"), "clients": {**phone, "laptop": LAPTOP}}
-    )
-    assert warning.endswith(f":{ABOUT_LAPTOP}{ABOUT_CABIN}")
+    values = changed(before, "clients", {**phone, "laptop": {**LAPTOP, "presharedKey": True}})
+    (line,) = told(changed(values, "servers.cabin.keyGeneration", 2), state=state_of(before))
+    assert line == CABIN_FILE.format(NEW_KEYS)
 
 
 def test_a_first_up_makes_nothing_worthless(sshd: Sshd) -> None:
-    values = {**stack(sshd), "clients": {"laptop": LAPTOP}}
-    assert not warned(values, was_up=False)
+    assert not told({**stack(sshd), "clients": {"laptop": LAPTOP}}, was_up=False)
 
 
 def test_a_stack_whose_state_was_lost_makes_all_keys_anew(sshd: Sshd) -> None:
     """The VPS still knows them by the ones of before."""
-    (warning,) = warned(drifting(sshd), was_up=False)
-    assert warning.endswith(f":{ABOUT_LAPTOP}{ABOUT_CABIN}")
+    expected = [line.format(NEW_KEYS) for line in (LAPTOP_FILE, CABIN_FILE)]
+    assert told(drifting(sshd), was_up=False) == expected
 
 
 def test_an_up_does_not_say_it_again(sshd: Sshd) -> None:
-    assert not warned(raised(drifting(sshd), "network"), preview=False)
+    values = drifting(sshd)
+    state = state_of(values)
+    assert not told(changed(values, "network.keyGeneration", 2), preview=False, state=state)
+
+
+def test_an_endpoint_that_is_about_to_be_made_is_called_so() -> None:
+    """As in a program that makes another VPS."""
+
+    def program(keepers: dict[str, str] | None) -> dict[str, pulumi.Output[str]]:
+        vps = RandomPassword("address", length=8, keepers=keepers)
+        endpoint = vps.result.apply(lambda _: "vps.example.org")
+        tunnel = ReverseTunnel("home", {**ARGS, "vps": {**ARGS["vps"], "endpoint": endpoint}})
+        return {"at": tunnel.public_address}
+
+    before = deploy(lambda: program(None), preview=True, was_up=True).as_state()
+    made = deploy(lambda: program({"address": "new"}), preview=True, was_up=True, state=before)
+    assert LAPTOP_FILE.format("another endpoint, or new keys, too") in lines(heard(made, "WARNING"))

@@ -110,6 +110,7 @@ def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
 
     preview = stack.pulumi("preview").stdout
     assert f"vps was root@{VPS}: " in preview
+    assert "laptop (Endpoint): `reverse-tunnel client laptop`" in preview
     steps = stack.preview_steps()
     assert Step("update", COMMAND, "http") in steps
     assert of_other_ops(steps, "update") == []

@@ -116,7 +116,8 @@ def test_keys_change_under_visitors_who_stay(
     before = stack.output("publicKeys")
     raise_number(stack, place)
     said = stack.pulumi("preview").stdout
-    assert ("laptop: `reverse-tunnel client laptop`" in said) == (place != "servers.attic")
+    is_told = "laptop (new keys): `reverse-tunnel client laptop`" in said
+    assert is_told == (place != "servers.attic")
     client = stack.lab.host("client")
     with (
         visitors(stack),
