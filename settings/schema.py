@@ -4,11 +4,15 @@
 which compares fields with each other, and refuses no field that `load` takes.
 """
 
+import ast
+import inspect
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .model import Model
 from .namespace import PROJECT
 from .stack import Settings
 
@@ -19,7 +23,10 @@ _SWITCH_TEXTS = {"enum": ["true", "false"]}  # `pulumi config set` writes a top-
 
 def schema() -> dict[str, Any]:
     """Return the schema of a file `stacks/Pulumi.<stack>.yaml`."""
-    settings = _tidied(Settings.model_json_schema())
+    described = Settings.model_json_schema()
+    for model in Model.__subclasses__():
+        _describe(described if model is Settings else described["$defs"][model.__name__], model)
+    settings = _tidied(described)
     keys = settings["properties"]
     keys["lookUp"] = {
         "description": keys["lookUp"].pop("description"),
@@ -46,6 +53,19 @@ def schema() -> dict[str, Any]:
 def text() -> str:
     """Return the schema as it stands in `stacks/schema.json`."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(node: dict[str, Any], model: type[Model]) -> None:
+    """Gives the properties of a model's schema the docstrings of its fields."""
+    # pydantic would do it (`use_attribute_docstrings`), but by reading the sources of all models
+    # whenever they are imported, which was a quarter of what a run's imports took.
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    for field, below in pairwise(definition.body):  # type: ignore[attr-defined] # it is a class
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(docstring))):
+                key = model.model_fields[name].alias
+                described = {**node["properties"][key], "description": docstring}
+                node["properties"][key] = dict(sorted(described.items()))
 
 
 def _tidied(node: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
