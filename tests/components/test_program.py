@@ -1,5 +1,6 @@
 """The program of a stack file: how it reads the configuration."""
 
+import gc
 import json
 import runpy
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Recording:
     }
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(texts))
     monkeypatch.setattr(pulumi, "run", lambda _: None)
+    monkeypatch.setattr(gc, "disable", lambda: None)  # the tests live on
 
     def program() -> Mapping[str, pulumi.Output[Any]]:
         pulumi.runtime.set_all_config({}, [f"reverse-tunnel:{key}" for key in secret])
