@@ -62,7 +62,11 @@ def _files_before(tunnel: pulumi.Resource) -> Mapping[str, str]:
     """The files as the last `up` has told them, by name."""
     # A component that is registered keeps what it told before, until it tells something else.
     told = invoke(_READ, {"urn": tunnel.urn}).value["state"]
-    return {**told.get("clientConfigs", {}), **told.get("serverConfigs", {})}
+    outputs = (told.get("clientConfigs"), told.get("serverConfigs"))
+    # After an `up` for some targets nothing may be known of an output: a key was not made yet.
+    return {
+        name: text for each in outputs if isinstance(each, Mapping) for name, text in each.items()
+    }
 
 
 def _what_is_made(endpoint: object) -> str:

@@ -73,7 +73,8 @@ class ReverseTunnel(pulumi.ComponentResource):
 
         Raises:
             ArgumentsError: the arguments are wrong. Those that come from other resources are
-                checked when they are known; a `pulumi.RunError` then ends the program.
+                checked when they are known, each by itself, and the endpoint with all others; a
+                `pulumi.RunError` then ends the program.
             LookUpError: a host can't become part of the tunnel.
         """
         settings = args if isinstance(args, Settings) else to_settings(args)

@@ -5,9 +5,11 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 from pulumi_random import RandomPassword
 
 from components import ReverseTunnel
+from reach.recorded import TUNNEL
 from tests.components.inspected import (
     LAPTOP,
     NOTHING_YET,
@@ -124,6 +126,21 @@ def test_a_stack_whose_state_was_lost_makes_all_keys_anew(sshd: Sshd) -> None:
     """The VPS still knows them by the ones of before."""
     expected = [line.format(NEW_KEYS) for line in (LAPTOP_FILE, CABIN_FILE)]
     assert told(drifting(sshd), was_up=False) == expected
+
+
+@pytest.mark.parametrize("unknown", [["clientConfigs"], ["clientConfigs", "serverConfigs"]])
+def test_files_of_which_nothing_is_known_are_none(sshd: Sshd, unknown: list[str]) -> None:
+    """What an `up` for some targets leaves, where a new client's key was none of them."""
+    values = drifting(sshd)
+    state = state_of(values)
+    for each in state.values():
+        if each["type"] == TUNNEL:
+            each["outputs"] |= dict.fromkeys(unknown, UNKNOWN)
+    is_told = [] if "serverConfigs" in unknown else [CABIN_FILE.format("PostUp, Endpoint")]
+    assert told(changed(values, "vps.endpoint", "203.0.113.10"), state=state) == is_told
+    # Their keys, too, are the VPS's.
+    expected = [line.format(NEW_KEYS) for line in (LAPTOP_FILE, CABIN_FILE)]
+    assert told(changed(values, "network.keyGeneration", 2), state=state) == expected
 
 
 def test_an_up_does_not_say_it_again(sshd: Sshd) -> None:

@@ -136,6 +136,13 @@ class Deployment:
         state: dict[str, Any] = json.loads(self.pulumi("stack", "export").stdout)
         return state
 
+    def urn(self, name: str, kind: str | None = None) -> str:
+        """That of the one resource in the state with this name, and of that type."""
+        urns = [str(each["urn"]) for each in self.export()["deployment"]["resources"]]
+        named = {urn: _type_and_name(urn) for urn in urns}
+        (found,) = (urn for urn, of in named.items() if of == (kind or of[0], name))
+        return found
+
     # ---- the file ----
 
     def _read(self) -> dict[str, Any]:

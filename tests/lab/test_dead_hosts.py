@@ -115,10 +115,8 @@ def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
     assert Step("update", COMMAND, "http") in steps
     assert of_other_ops(steps, "update") == []
 
-    resources = stack.export()["deployment"]["resources"]
     for name in ("vps-claim", "vps-helper"):
-        (urn,) = (one["urn"] for one in resources if one["urn"].endswith(f"::{name}"))
-        stack.pulumi("up", "--yes", "--skip-preview", "--target", urn)
+        stack.pulumi("up", "--yes", "--skip-preview", "--target", stack.urn(name))
         assert of_other_ops(stack.preview_steps(), "update") == []
     stack.up()
     assert page(client, f"{NEW_VPS}:80") == f"homelab:8080 sees you as {client.address}"

@@ -96,12 +96,6 @@ def drift(deployment: Deployment) -> list[str]:
     return done.stdout.splitlines()
 
 
-def urn(deployment: Deployment, name: str) -> str:
-    resources = deployment.export()["deployment"]["resources"]
-    (found,) = (one["urn"] for one in resources if one["urn"].endswith(f"::{name}"))
-    return str(found)
-
-
 @pytest.mark.parametrize(
     ("place", "changes"),
     [
@@ -139,7 +133,7 @@ def test_a_server_whose_vps_was_not_told_goes_back_and_the_next_up_finishes(
     """The VPS's part of the change is left out, as by a run that failed there."""
     before = keys_in_use(stack)
     raise_number(stack, "servers.homelab")
-    targets = [f"--target={urn(stack, name)}" for name in ("homelab-seed", "homelab-key")]
+    targets = [f"--target={stack.urn(name)}" for name in ("homelab-seed", "homelab-key")]
     with visitors(stack):
         done = stack.pulumi("up", "--yes", "--skip-preview", *targets, check=False)
         assert done.returncode != 0

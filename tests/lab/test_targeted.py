@@ -30,6 +30,18 @@ HOUSE: Forwards = {
     "game": {"protocol": "udp", "port": 27015, "to": "homelab:7000"},
 }
 ADDRESSES = {"homelab": "172.16.0.4", "attic": "172.16.0.6"}
+TABLET: dict[str, dict[str, Any]] = {"tablet": {"address": "172.16.0.20"}}
+
+
+TABLET_STEPS = sorted(
+    [
+        Step("create", "reverse-tunnel:index:KeyPair", "tablet"),
+        Step("create", "random:index/randomPassword:RandomPassword", "tablet-seed"),
+        Step("create", "reverse-tunnel:index:Peer", "tablet"),
+        Step("create", COMMAND, "tablet"),
+    ]
+)
+"""What a preview says of one more client."""
 
 
 @pytest.fixture
@@ -229,15 +241,8 @@ def test_a_client_more_or_less_or_elsewhere_is_one_peer(lab: Lab, house: Deploym
     clients = house.settings("clients")
     peers, before = wireguard_peers(vps), rules(vps)
     with stream(client, VPS, 27015) as packets:
-        house.configure(clients=clients | {"tablet": {"address": "172.16.0.20"}})
-        assert house.preview_steps() == sorted(
-            [
-                Step("create", "reverse-tunnel:index:KeyPair", "tablet"),
-                Step("create", "random:index/randomPassword:RandomPassword", "tablet-seed"),
-                Step("create", "reverse-tunnel:index:Peer", "tablet"),
-                Step("create", COMMAND, "tablet"),
-            ]
-        )
+        house.configure(clients=clients | TABLET)
+        assert house.preview_steps() == TABLET_STEPS
         house.up()
         key = house.output("publicKeys")["tablet"]
         after = wireguard_peers(vps)
@@ -254,6 +259,16 @@ def test_a_client_more_or_less_or_elsewhere_is_one_peer(lab: Lab, house: Deploym
             assert page(tablet, "172.16.0.4:8080") is None
         assert rules(vps) == before
         assert packets.end().lost == []
+
+
+def test_a_new_client_waits_while_an_up_is_for_a_forward_alone(house: Deployment) -> None:
+    """The state knows nothing of any client's file then."""
+    house.configure(clients=house.settings("clients") | TABLET)
+    house.forwards(with_changes(spare={"port": 7001, "to": "attic:7001"}))
+    house.pulumi("up", "--yes", "--skip-preview", "--target", house.urn("spare", COMMAND))
+    assert house.preview_steps() == TABLET_STEPS
+    house.up()
+    assert house.output("clientConfigs").keys() == {"laptop", "tablet"}
 
 
 class WireGuardPeer(NamedTuple):
