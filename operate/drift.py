@@ -32,18 +32,12 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     settings = stack.settings()
     with looking(settings):
         look = asyncio.run(look_at(settings, connect=False))
-    # Without a role it is half made, if it has not lost its files.
-    lost = {
-        name
-        for name, report in look.hosts.items()
-        if isinstance(report, Lost) or (isinstance(report, HostReport) and report.role is None)
-    }
-    if lost:
-        lost &= stack.set_up()
+    without = {name: text for name, report in look.hosts.items() if (text := _without(report))}
+    lost = without.keys() & stack.set_up() if without else set[str]()
     untold = {
-        name: report
+        name: without.get(name, report)
         for name, report in look.hosts.items()
-        if isinstance(report, str) and name not in lost
+        if name not in lost and (name in without or isinstance(report, str))
     }
     for name, report in untold.items():
         click.echo(f"{name} {report}", err=True)
@@ -56,6 +50,13 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     elif on_terminal() and not missed:
         click.echo("nothing has drifted")
     sys.exit(DRIFTED if lines else int(missed))
+
+
+def _without(report: HostReport | str) -> str | None:
+    """What to say of a host that has no tunnel, or half of one; None of any other."""
+    if isinstance(report, HostReport):
+        return None if report.role else "is not set up yet: run `pulumi up`."
+    return report if isinstance(report, Lost) else None
 
 
 def drift_lines(settings: Settings, look: Look, lost: Collection[str]) -> Iterator[str]:

@@ -131,9 +131,9 @@ def test_one_that_is_about_to_get_it_has_not(
     give(project, *begun)
     look.append(well(homelab=told))
     done = run("drift")
-    untold = told is NO_HELPER
-    assert (done.exit_code, done.stdout) == (1 if untold else 0, "")
-    assert done.stderr == (f"homelab {told}\n" if untold else "")
+    assert (done.exit_code, done.stdout) == (1, "")
+    said = told if isinstance(told, str) else "is not set up yet: run `pulumi up`."
+    assert done.stderr == f"homelab {said}\n"
 
 
 def test_a_host_that_cannot_be_asked_is_named_and_exits_1(look: list[Look]) -> None:
