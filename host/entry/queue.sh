@@ -35,9 +35,11 @@ leave_queue() {
 }
 
 case ${2-} in
+  put-forward | remove-forward | put-opening | remove-opening | put-peer | remove-peer)
+    leave_queue # what a process of this number has left there, once
+    ;;&
   # Before it asks for the lock: a caller that does not go on must not hold up all others.
   put-forward | put-opening | put-peer)
-    leave_queue # what a process of this number has left there, once
     read_lines
     GIVEN=("${LINES[@]}")
     ;;&

@@ -143,6 +143,22 @@ def test_what_a_former_process_of_its_number_has_left_is_nobodys(vps: Tunnel) ->
     assert [name for name, _ in vps.forwards()] == ["game", "http"]
 
 
+@pytest.mark.parametrize("verb", ["remove-forward", "remove-peer"])
+def test_nor_is_what_such_a_process_was_told(vps: Tunnel, verb: str) -> None:
+    """That it need do nothing any more."""
+    key = vps.machine.run("wg genkey | wg pubkey").stdout.strip()
+    vps.call("put-peer laptop", stdin=f"public-key {key}\nallowed-ips 172.16.0.10/32\n")
+    vps.put("laptop", "tcp 80 -> 172.16.0.4:80")
+    folder = vps.folder.rpartition("/")[0]
+    vps.machine.run(
+        f"flock {folder} sleep 1 & until ! flock -n {folder} true; do :; done; mkdir -p {QUEUE};"
+        f" exec sh -c 'echo done >{QUEUE}/$$; exec {vps.folder}/reverse-tunnel 1 {verb} laptop'"
+    )
+    left = [name for name, _ in vps.forwards()]
+    left += vps.machine.run(f"ls {vps.files}/peers.d").stdout.split()
+    assert left == (["laptop.conf"] if verb == "remove-forward" else ["laptop"])
+
+
 def test_where_the_disk_is_full_each_hears_of_its_own(vps: Tunnel) -> None:
     """And what there is room for is whole: its file, its rules, its success."""
     folder = f"{vps.files}/forwards.d"
