@@ -6,6 +6,7 @@ verb_up() {
   need_settings
   UNDO=take_down
   use_own_key
+  by_family sync_address
   bring_up
   # A run may have been killed between the rules and this.
   by_family retire_untranslated

@@ -15,7 +15,8 @@ conf_text() {
   [[ ${SETTING[role]}-$1 != server-wg ]] || TEXT+="ListenPort = $(wg show "$IFACE" listen-port)"$'\n'
   [[ ${SETTING[egress]-} != tunnel ]] || TEXT+="FwMark = $TABLE"$'\n'
   if [[ $1 == quick ]]; then
-    by_family address_text
+    # That of IPv6 is given by `up`: on a host that has switched it off since, wg-quick could not.
+    TEXT+="Address = $PREFIXED"$'\n'
     TEXT+="MTU = ${SETTING[mtu]}"$'\n'
     # Routes are the helper's: visitors' addresses must not become this host's way out.
     TEXT+="Table = off"$'\n'
@@ -31,8 +32,6 @@ conf_text() {
     TEXT+="PersistentKeepalive = $VALUE"$'\n'
   done
 }
-
-address_text() { TEXT+="Address = $PREFIXED"$'\n'; }
 
 # peer_text NAME KEY NETWORKS FILE: appended to TEXT; networks may be empty, and the file has the
 # preshared key, if there is one

@@ -501,6 +501,24 @@ def test_a_host_with_ipv6_switched_off_has_its_part_by_ipv4(machine: Machine) ->
     assert snapshot(machine) == before
 
 
+def test_one_that_switches_ipv6_off_and_on_starts_again_each_time(machine: Machine) -> None:
+    """As by a reboot: the file that wg-quick starts it by is the one of before."""
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    tunnel.call("interface", stdin=tunnel.vps_settings() + WITH_IPV6)
+    tunnel.put("https", f"tcp 443 -> {SERVER}:8081\nipv6 {SERVER6}")
+    whole = machine.run("ip -o address show dev wg0 scope global | awk '{print $4}'").stdout
+    assert INSIDE6 in whole
+    for off in ("1", "0"):
+        machine.run(f"wg-quick down wg0; echo {off} >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+        machine.run("wg-quick up wg0")
+        has_ipv6 = off == "0"
+        now = machine.run("ip -o address show dev wg0 scope global | awk '{print $4}'").stdout
+        assert (now == whole) == has_ipv6
+        assert tunnel.told("forward https")[0] == "ok"
+        assert ("RT-" in machine.run("ip6tables-save").stdout) == has_ipv6
+
+
 def test_the_last_to_leave_restores_forwarding_and_advertisements(advertised: Machine) -> None:
     one, other = Tunnel(advertised), Tunnel(advertised, "wg-game", "reverse-tunnel/game")
     one.set_up_vps()
