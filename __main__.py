@@ -24,7 +24,7 @@ def stack_settings() -> Settings:
     return load(values, agent=agent, in_clear=values.keys() - secret)
 
 
-gc.disable()  # looking for garbage took a fifth of its time, which is over soon
+gc.disable()  # it lives for seconds, of which a fifth went into looking for garbage
 leave_out_sdk_messages()
 try:
     tunnel = ReverseTunnel(pulumi.get_stack(), stack_settings())

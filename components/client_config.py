@@ -1,6 +1,6 @@
 """The WireGuard files of machines that nobody logs in to: clients, and servers without `ssh`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -9,8 +9,9 @@ from settings.network import LEAST_OF_IPV6
 
 # The split tunnel's firewall mark and routing table, as free as a fixed number can be: the bits of
 # other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere, and so do
-# the tables of `wg-quick` (from 51820 on) and of servers that are managed (7024 to 7030).
-_MARK = "0x1000000/0x1000000"
+# the tables of `wg-quick` (from 51820 on), and bits and tables of tunnels that are managed (24 to
+# 30, and 7024 to 7030), of which the same server may have one.
+_MARK = "0x80000000/0x80000000"
 _TABLE = 7031
 _FIRST = 7031  # a priority before those of main's table and of any VPN of `wg-quick`
 _LAST = 33024  # one behind all other rules
@@ -66,19 +67,26 @@ _SERVER_RULES = (
     "filter FORWARD -i %i -m conntrack ! --ctstate DNAT,ESTABLISHED,RELATED -j DROP",
 )
 
+
+def _iptables(action: str, rule: str) -> str:
+    table, chain, match = rule.split(" ", 2)
+    # First of all in FORWARD: behind another program's ACCEPT the guard would not be reached.
+    action = "-I" if (action, table) == ("-A", "filter") else action
+    return f"{{iptables}} -w -t {table} {action} {chain} {match}"
+
+
 # A UDP service that listens on all addresses answers by that of the server's own line, so the
 # answer would not be known as one to the visitor. Sent on to that very address, it is. A socket of
 # the tunnel's own address (`-m socket`) needs none of this, and not every kernel can tell.
 _LINE_ADDRESS = r"$({ip_get} | sed -n 's/.* src \([{digits}]*\).*/\1/p')"
 _TO_LINE_ADDRESS = f"-m addrtype --dst-type LOCAL -j DNAT --to-destination {_LINE_ADDRESS}"
-_UDP_UP = (
+_UDP = "nat PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP"
+_UDP_CHAIN = (
     "{iptables} -w -t nat -N RT-%i-UDP",
     "{iptables} -w -t nat -A RT-%i-UDP -m socket -j RETURN || true",
     f"{{iptables}} -w -t nat -A RT-%i-UDP {_TO_LINE_ADDRESS} || true",
-    "{iptables} -w -t nat -A PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
 )
-_UDP_DOWN = (
-    "{iptables} -w -t nat -D PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP",
+_UDP_CHAIN_DOWN = (
     "{iptables} -w -t nat -F RT-%i-UDP",
     "{iptables} -w -t nat -X RT-%i-UDP",
 )
@@ -91,7 +99,17 @@ _WATCHER = "reverse-tunnel-%i-redial"
 _ASK = "ping -nqc 1 -W {seconds} -I %i {vps} >/dev/null"
 _WATCH = (
     f"systemd-run --quiet --no-block --collect --unit={_WATCHER}"
-    " sh -c 'while sleep 10; do {ask} || {ask_again} || {redial}; done' 2>/dev/null || true"
+    " sh -c 'while sleep 10; do ({there}) >/dev/null 2>&1 || {anew};"
+    " {in_order}{ask} || {ask_again} || {redial}; done' 2>/dev/null || true"
+)
+# The interface is lost where WireGuard is a program that was killed, and rules are where somebody
+# flushes a table; the unit counts as running all the same.
+_THERE = "test -e /sys/class/net/%i"
+_ANEW = "systemctl try-restart --no-block wg-quick@%i"
+# Docker, started later, lists its published ports behind ours, which must come last.
+_IN_ORDER = (
+    '{iptables} -w -t nat -S PREROUTING | sed "1,/ RT-%i-UDP/d" | grep -qv " -j RT-"'
+    f" && {_iptables('-D', _UDP)} && {_iptables('-A', _UDP)}; "
 )
 _REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpoint}"
 _UNWATCH = f"systemctl stop {_WATCHER} {_IF_THERE}"
@@ -205,10 +223,14 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
     It carries the split tunnel itself: visitors keep their own address, so replies to any address
     must go back through the tunnel, and nothing else may. Where the tunnel is its way out, too,
     everything but the question for the time goes there, which `wg-quick` sees to. As long as it is
-    up, it asks whether the VPS answers, unless it shall be silent.
+    up, it asks whether the VPS answers and whether its rules are there, unless it shall be silent.
     """
     split = machine.egress is Egress.OWN
     extra = ["Table = off"] if split else []
+    if gateway.keepalive:
+        # First of all: what finds no rules begins the tunnel anew.
+        extra += [f"PreUp = {_UNWATCH}", f"PreDown = {_UNWATCH}"]
+    there, in_order = [_THERE], ""
     for family, network in gateway.networks.items():
         words = {
             **family.words,
@@ -216,40 +238,55 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
             "mss": str(machine.mtu - family.headers),
         }
         extra += [line.format(**words) for line in _family_lines(family, split=split)]
+        there += [_iptables("-C", rule).format(**words) for rule in _rules(family, split=split)]
+        in_order += _IN_ORDER.format(**words) if split else ""
     if gateway.keepalive:
-        extra += [f"PreUp = {_UNWATCH}", f"PostUp = {_watch(gateway)}", f"PreDown = {_UNWATCH}"]
+        extra.append(f"PostUp = {_watch(gateway, ' && '.join(there), in_order)}")
     return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
 
 
-def _watch(gateway: Gateway) -> str:
-    """A line of sh that starts to ask the VPS; it must have no sign that wg-quick reads, as #."""
+def _watch(gateway: Gateway, there: str, in_order: str) -> str:
+    """A line of sh that starts to ask the VPS; it must have no sign that wg-quick reads, as #.
+
+    Args:
+        gateway: which is asked.
+        there: asks whether the tunnel and its rules are there.
+        in_order: puts its rules in order.
+    """
     return _WATCH.format(
+        there=there,
+        anew=_ANEW,
+        in_order=in_order,
         ask=_ASK.format(seconds=2, vps=gateway.address),
         ask_again=_ASK.format(seconds=8, vps=gateway.address),
         redial=_REDIAL.format(key=gateway.public_key, endpoint=gateway.endpoint),
     )
 
 
+def _rules(family: _Family, *, split: bool) -> Sequence[str]:
+    """Those in chains that are built in, from the first to the last."""
+    if not split:
+        return _SERVER_RULES
+    return (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules, _UDP)
+
+
 def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
-    rules = (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules) if split else _SERVER_RULES
+    rules = _rules(family, split=split)
+    firewall = [_iptables("-A", rule) for rule in rules]
+    down = [_iptables("-D", rule) for rule in reversed(rules)]
     if split:
         yield f"PreUp = {_SPLIT_TUNNEL_FREE}"
-        up = [*_SPLIT_TUNNEL_UP, *family.up, *_UDP_UP]
-        down = [*_UDP_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN]
+        firewall = [*_UDP_CHAIN, *firewall]
+        up = (*_SPLIT_TUNNEL_UP, *family.up)
+        down += (*_UDP_CHAIN_DOWN, *family.down, *_SPLIT_TUNNEL_DOWN)
     else:
-        up, down = [*_FULL_TUNNEL_UP], [*_FULL_TUNNEL_DOWN]
-    up += [_iptables("-A", rule) for rule in rules]
-    down = [*(_iptables("-D", rule) for rule in reversed(rules)), *down]
+        up = _FULL_TUNNEL_UP
+        down += _FULL_TUNNEL_DOWN
     yield from (f"PreUp = {line} {_IF_THERE}" for line in down)
+    # Before anything can come: of a flow these rules are asked about the first packet alone.
+    yield from (f"PreUp = {line}" for line in firewall)
     yield from (f"PostUp = {line}" for line in up)
     yield from (f"PreDown = {line} {_IF_THERE}" for line in down)
-
-
-def _iptables(action: str, rule: str) -> str:
-    table, chain, match = rule.split(" ", 2)
-    # First of all in FORWARD: behind another program's ACCEPT the guard would not be reached.
-    action = "-I" if (action, table) == ("-A", "filter") else action
-    return f"{{iptables}} -w -t {table} {action} {chain} {match}"
 
 
 def _anywhere(gateway: Gateway) -> str:

@@ -39,6 +39,12 @@ check_owner() {
 # The unit may count as running although its interface is gone.
 is_up() { [ -e "/sys/class/net/$interface" ] && systemctl is-active --quiet "$unit"; }
 
+# has_rules: whether all is there that the file puts into the firewall, but for what not every kernel can do
+has_rules() {
+  sed -n "s/%i/$interface/g; / || true\$/d; s/^PreUp = \(ip6\{0,1\}tables .*\) -[AI] /\1 -C /p" "$file" |
+    while read -r line; do sh -c "$line" >/dev/null 2>&1 </dev/null || exit; done
+}
+
 missing_packages() {
   if ! has wg || ! has wg-quick; then echo wireguard-tools; fi
   has iptables || echo iptables
@@ -103,6 +109,8 @@ remove_drop_in() {
 # table of replies: this one never came up.
 stop_tunnel() {
   [ -e "$file" ] || return 0
+  # First: where the interface was lost, the loop that asks the VPS starts the tunnel anew.
+  systemctl stop "reverse-tunnel-$interface-redial" 2>/dev/null || true
   systemctl stop "$unit" 2>/dev/null || true
   [ ! -e "/sys/class/net/$interface" ] || ip link del dev "$interface"
   others=$(ip route show default table "$TABLE" 2>/dev/null || true)
@@ -120,7 +128,7 @@ set_up() {
   install_packages "$1"
   write_drop_in
   new=$(echo "$MARK" && wireguard_file)
-  if [ -e "$file" ] && [ "$new" = "$(cat "$file")" ] && is_up; then
+  if [ -e "$file" ] && [ "$new" = "$(cat "$file")" ] && is_up && has_rules; then
     systemctl enable --quiet "$unit"
     say "all is in place already"
     return
@@ -144,7 +152,7 @@ take_away() {
     return
   fi
   check_owner
-  systemctl disable --quiet "$unit"
+  systemctl disable --quiet "$unit" || true # it may have gone with its package
   stop_tunnel
   systemctl reset-failed "$unit" 2>/dev/null || true
   remove_drop_in

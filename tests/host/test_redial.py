@@ -128,14 +128,27 @@ def test_without_keepalive_a_server_stays_silent(ends: World) -> None:
         assert asked(vps) == before
 
 
+CALLS = "/var/log/systemctl"
+# In the place of systemctl, for what the loop says.
+# A stop of the loop ends it; the tunnel goes and comes once, however often that is asked then.
+NOTING = """#!/bin/sh
+echo "$*" >>{calls}
+case $1 in
+  stop) pkill -f 'while sleep' ;;
+  try-restart) setsid flock -n /run sh -c 'wg-quick down wg0; wg-quick up wg0' >/dev/null 2>&1 & ;;
+esac
+"""
+RULES = "iptables-save | grep -e ^-A -e ^:RT | sed 's/ .0:0.$//' | sort"  # tables go, and come last
+
 SYSTEMD_RUN = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
 "$@" &
 """
 
 
-def test_a_server_by_its_file_alone_finds_the_vps_as_well(ends: World) -> None:
-    """One that nobody logs in to. The loop that its file gives to systemd, run in its place."""
+@pytest.fixture
+def unmanaged(ends: World) -> World:
+    """Its server is one that nobody logs in to; the loop that its file gives to systemd runs."""
     server, vps = ends.server.machine, ends.vps.machine
     private = server.read(f"{ends.server.files}/private.key").strip()
     key = vps.run("wg show wg0 public-key").stdout.strip()
@@ -151,6 +164,11 @@ def test_a_server_by_its_file_alone_finds_the_vps_as_well(ends: World) -> None:
     server.write("/etc/wireguard/wg0.conf", quick)
     server.run("wg-quick up wg0 >/dev/null 2>&1")
     eventually(lambda: answers(server), LONG, "the tunnel is not up")
+    return ends
+
+
+def test_a_server_by_its_file_alone_finds_the_vps_as_well(unmanaged: World) -> None:
+    server, vps = unmanaged.server.machine, unmanaged.vps.machine
     name_leads_to(server, MOVED)
     before = asked(vps)
     eventually(lambda: asked(vps) > before + 3, LONG, "the server does not ask")
@@ -158,6 +176,47 @@ def test_a_server_by_its_file_alone_finds_the_vps_as_well(ends: World) -> None:
     move(vps)
     eventually(lambda: endpoint(server) == f"{MOVED}:51820", LONG, "the name was not looked up")
     eventually(lambda: answers(server), LONG, "the tunnel did not come back")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "ip link del wg0",  # as where WireGuard is a program that was killed
+        "iptables -F FORWARD",
+        "iptables -t mangle -F",
+        "iptables -t nat -F; iptables -t nat -X",
+    ],
+)
+def test_such_a_server_gets_again_what_was_lost(unmanaged: World, loss: str) -> None:
+    """By a start of its unit, which counts as running."""
+    server = unmanaged.server.machine
+    whole = server.run(RULES).stdout
+    server.write("/usr/bin/systemctl", NOTING.format(calls=CALLS))
+    server.run(loss)
+    eventually(lambda: answers(server) and server.run(RULES).stdout == whole, LONG, "it is lost")
+    assert set(server.read(CALLS).splitlines()) == {
+        "try-restart --no-block wg-quick@wg0",
+        "stop reverse-tunnel-wg0-redial",
+    }
+
+
+def test_its_rule_for_udp_comes_last_again(unmanaged: World) -> None:
+    """Behind the published ports of a Docker that starts later; nothing is begun anew for that."""
+    server = unmanaged.server.machine
+    server.write("/usr/bin/systemctl", NOTING.format(calls=CALLS))
+    chain = "iptables -t nat -S PREROUTING"
+    (_, ours) = server.run(chain).stdout.splitlines()
+    docker = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"
+    server.run(f"iptables -t nat -N DOCKER; iptables -t nat {docker}")
+    expected = ["-P PREROUTING ACCEPT", docker, ours]
+    eventually(lambda: server.run(chain).stdout.splitlines() == expected, LONG, "it is not last")
+    # Another tunnel's, which would be the last, too, may come behind it.
+    other = "-A PREROUTING -i wg1 -p udp -j RT-wg1-UDP"
+    server.run(f"iptables -t nat -N RT-wg1-UDP; iptables -t nat {other}")
+    before = asked(unmanaged.vps.machine)
+    eventually(lambda: asked(unmanaged.vps.machine) > before + 3, LONG, "it does not ask")
+    assert server.run(chain).stdout.splitlines() == [*expected, other]
+    assert server.run(f"test -e {CALLS}", check=False).status != 0
 
 
 def test_of_several_addresses_the_next_one_is_dialled(ends: World) -> None:

@@ -9,7 +9,9 @@ from settings import Packages
 from tests.host.conftest import fresh_machine
 from tests.host.locked import let_go_of_lists_after_first_update
 from tests.host.machine import Machine, Result
+from tests.host.tunnel import Tunnel
 from tests.operate.wireguard import server_file
+from tests.settings.samples import public_key
 
 CONF = "/etc/wireguard/wg0.conf"
 
@@ -80,11 +82,17 @@ def test_so_it_does_by_the_script_where_the_file_is_an_older_one(
     assert cabin.run(RULES).stdout == whole
 
 
-def test_without_its_interface_not_all_is_in_place(standing: tuple[Machine, str]) -> None:
+@pytest.mark.parametrize("loss", ["ip link del wg0", "iptables -F FORWARD", "iptables -t nat -F"])
+def test_where_something_was_lost_not_all_is_in_place(
+    standing: tuple[Machine, str], loss: str
+) -> None:
     cabin, _ = standing
-    cabin.run("ip link del wg0")
+    whole = cabin.run(RULES).stdout
+    cabin.run(loss)
     assert "the tunnel is up" in install(cabin).stderr
     assert cabin.run("ip link show wg0", check=False).status == 0
+    assert cabin.run(RULES).stdout == whole
+    assert "all is in place already" in install(cabin).stderr
 
 
 @losses
@@ -96,6 +104,18 @@ def test_nothing_stays_whatever_was_lost(
     if older:
         take_older_file(cabin)
     cabin.run(loss)
+    assert "the tunnel is gone" in cabin.run("sh", stdin=uninstall_script("wg0")).stderr
+    assert not has_tunnel(cabin)
+    assert cabin.run(RULES).stdout == before
+
+
+def test_it_goes_where_its_unit_has_gone_before(standing: tuple[Machine, str]) -> None:
+    """As with its package; systemd then knows nothing to disable."""
+    cabin, before = standing
+    systemctl = cabin.run("command -v systemctl").stdout.strip()
+    cabin.run(f"mv {systemctl} {systemctl}-before")
+    cabin.write(systemctl, f'#!/bin/sh\n[ "$1" != disable ] && exec {systemctl}-before "$@"\n')
+    cabin.run(f"chmod 755 {systemctl}")
     assert "the tunnel is gone" in cabin.run("sh", stdin=uninstall_script("wg0")).stderr
     assert not has_tunnel(cabin)
     assert cabin.run(RULES).stdout == before
@@ -114,6 +134,24 @@ def test_a_second_such_tunnel_leaves_the_first_as_it_is(standing: tuple[Machine,
     assert cabin.run("ls /etc/wireguard").stdout == "wg0.conf\n"
 
 
+def test_a_managed_tunnel_on_the_same_server_keeps_its_way_and_it_has_its_own(
+    cabin: Machine,
+) -> None:
+    """As of a friend's stack. Nor does the order matter."""
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    managed = Tunnel(cabin)
+    managed.install()
+    managed.set_key()
+    settings = managed.server_settings("172.16.0.4/24", public_key(1), "203.0.113.1:51820")
+    managed.call("interface", stdin=settings)
+    script = install_script("wg1", server_file("cabin"), Packages.MANUAL)
+    assert cabin.run("sh", stdin=script, check=False).status == 0
+    (mark, _) = cabin.read(f"{managed.files}/mark").split()
+    for each, interface in ((mark, "wg0"), ("0x80000000", "wg1")):
+        way = cabin.run(f"ip route get 198.51.100.10 mark {each}").stdout
+        assert f" dev {interface} " in way
+
+
 def test_it_leaves_the_table_of_another_vpn_alone(cabin: Machine) -> None:
     """wg-quick's first for a tunnel that takes everything, which may be there already."""
     cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
@@ -123,7 +161,7 @@ def test_it_leaves_the_table_of_another_vpn_alone(cabin: Machine) -> None:
     assert install(cabin).status == 0
     assert "dev vpn0" in cabin.run("ip route show table 51820").stdout
     # Visitors' answers come before what that VPN takes.
-    assert " dev wg0 " in cabin.run("ip route get 198.51.100.10 mark 0x1000000").stdout
+    assert " dev wg0 " in cabin.run("ip route get 198.51.100.10 mark 0x80000000").stdout
     assert " dev vpn0 " in cabin.run("ip route get 198.51.100.10").stdout
 
 

@@ -100,6 +100,15 @@ def test_a_server_that_nobody_logs_in_to_is_set_up_by_one_script_twice_and_taken
     seen = eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
     assert seen == f"attic:8080 sees you as {client.address}"
     assert cabin.run("stat -c %a /etc/wireguard/wg0.conf").stdout == "600\n"
+
+    whole = sorted(rules(cabin))
+    for loss in ("iptables -t mangle -F", "ip link del wg0"):
+        cabin.run(loss)
+        eventually(
+            lambda: page(client, f"{VPS}:{PORT}") == seen and sorted(rules(cabin)) == whole,
+            60,
+            "what was lost does not come back",
+        )
     number = interface_number(cabin)
 
     assert "all is in place already" in pipe(stack, cabin)
