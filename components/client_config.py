@@ -99,12 +99,13 @@ _WATCHER = "reverse-tunnel-%i-redial"
 _ASK = "ping -nqc 1 -W {seconds} -I %i {vps} >/dev/null"
 _WATCH = (
     f"systemd-run --quiet --no-block --collect --unit={_WATCHER}"
-    " sh -c 'while sleep 10; do ({there}) >/dev/null 2>&1 || {anew};"
-    " {in_order}{ask} || {ask_again} || {redial}; done' 2>/dev/null || true"
+    " sh -c 'ask() {{ test -e /sys/class/net/%i || {anew}; {ask} || {ask_again} || {redial}; }};"
+    " rules() {{ {rules}; }} >/dev/null 2>&1; until rules; do sleep 10; ask; done;"
+    " while sleep 10; do rules || {anew}; {in_order}ask; done' 2>/dev/null || true"
 )
 # The interface is lost where WireGuard is a program that was killed, and rules are where somebody
-# flushes a table; the unit counts as running all the same.
-_THERE = "test -e /sys/class/net/%i"
+# flushes a table; the unit counts as running all the same. Where iptables does not know its own
+# rules again, as some versions do not, nothing is begun anew for them.
 _ANEW = "systemctl try-restart --no-block wg-quick@%i"
 # Docker, started later, lists its published ports behind ours, which must come last.
 _IN_ORDER = (
@@ -230,7 +231,7 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
     if gateway.keepalive:
         # First of all: what finds no rules begins the tunnel anew.
         extra += [f"PreUp = {_UNWATCH}", f"PreDown = {_UNWATCH}"]
-    there, in_order = [_THERE], ""
+    checks, in_order = list[str](), ""
     for family, network in gateway.networks.items():
         words = {
             **family.words,
@@ -238,25 +239,25 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
             "mss": str(machine.mtu - family.headers),
         }
         extra += [line.format(**words) for line in _family_lines(family, split=split)]
-        there += [_iptables("-C", rule).format(**words) for rule in _rules(family, split=split)]
+        checks += [_iptables("-C", rule).format(**words) for rule in _rules(family, split=split)]
         in_order += _IN_ORDER.format(**words) if split else ""
     if gateway.keepalive:
-        extra.append(f"PostUp = {_watch(gateway, ' && '.join(there), in_order)}")
+        extra.append(f"PostUp = {_watch(gateway, ' && '.join(checks), in_order)}")
     return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
 
 
-def _watch(gateway: Gateway, there: str, in_order: str) -> str:
+def _watch(gateway: Gateway, rules: str, in_order: str) -> str:
     """A line of sh that starts to ask the VPS; it must have no sign that wg-quick reads, as #.
 
     Args:
         gateway: which is asked.
-        there: asks whether the tunnel and its rules are there.
+        rules: asks whether the rules of the tunnel are there.
         in_order: puts its rules in order.
     """
     return _WATCH.format(
-        there=there,
         anew=_ANEW,
         in_order=in_order,
+        rules=rules,
         ask=_ASK.format(seconds=2, vps=gateway.address),
         ask_again=_ASK.format(seconds=8, vps=gateway.address),
         redial=_REDIAL.format(key=gateway.public_key, endpoint=gateway.endpoint),

@@ -138,6 +138,10 @@ case $1 in
   try-restart) setsid flock -n /run sh -c 'wg-quick down wg0; wg-quick up wg0' >/dev/null 2>&1 & ;;
 esac
 """
+BLIND = """#!/bin/sh
+case " $* " in *" -C "*) exit 1 ;; esac
+exec /usr/sbin/iptables "$@"
+"""
 RULES = "iptables-save | grep -e ^-A -e ^:RT | sed 's/ .0:0.$//' | sort"  # tables go, and come last
 
 SYSTEMD_RUN = """#!/bin/sh
@@ -198,6 +202,17 @@ def test_such_a_server_gets_again_what_was_lost(unmanaged: World, loss: str) -> 
         "try-restart --no-block wg-quick@wg0",
         "stop reverse-tunnel-wg0-redial",
     }
+
+
+def test_one_whose_iptables_knows_no_rule_again_is_left_in_peace(unmanaged: World) -> None:
+    """As there have been versions; it would else be begun anew every few seconds."""
+    server = unmanaged.server.machine
+    server.write("/usr/bin/systemctl", NOTING.format(calls=CALLS))
+    server.write("/usr/bin/iptables", BLIND)
+    server.run("chmod 755 /usr/bin/iptables; wg-quick down wg0; wg-quick up wg0 >/dev/null 2>&1")
+    before = asked(unmanaged.vps.machine)
+    eventually(lambda: asked(unmanaged.vps.machine) > before + 3, LONG, "it does not ask")
+    assert set(server.read(CALLS).splitlines()) == {"stop reverse-tunnel-wg0-redial"}
 
 
 def test_its_rule_for_udp_comes_last_again(unmanaged: World) -> None:
