@@ -1,6 +1,7 @@
 """Files that were handed out: whoever has one is told of before it is out of date."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import pulumi
 from pulumi.runtime import invoke
@@ -36,7 +37,7 @@ def warn_of_new_files(
         return
     before = _files_before(tunnel)
     changes = {
-        name: file.apply(_changes_since(before.get(name)), run_with_unknowns=True)
+        name: file.apply(partial(_changes, before.get(name)), run_with_unknowns=True)
         for name, file in files.items()
         if name in before or name in known
     }
@@ -74,18 +75,14 @@ def _what_is_made(endpoint: object) -> str:
     return "new keys" if isinstance(endpoint, str) else "another endpoint, or new keys, too"
 
 
-def _changes_since(before: str | None) -> Callable[[object], Sequence[str] | None]:
-    """Names, of a file, the settings that are others now; None while these are not known yet."""
-
-    def changes(file: object) -> Sequence[str] | None:
-        if not isinstance(file, str):
-            return None
-        if before is None:
-            return []
-        old, new = _settings(before), _settings(file)
-        return [name for name in {**old, **new} if old.get(name) != new.get(name)]
-
-    return changes
+def _changes(before: str | None, file: object) -> Sequence[str] | None:
+    """The settings of a file that are others now; None while these are not known yet."""
+    if not isinstance(file, str):
+        return None
+    if before is None:
+        return []
+    old, new = _settings(before), _settings(file)
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _settings(file: str) -> Mapping[str, Sequence[str]]:

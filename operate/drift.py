@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 import click
 
-from operate.look import Look, Lost, look_at, looking
+from operate.look import HALF_MADE, Look, Lost, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach.drift import LOST, Part, drift_of, left_over
@@ -55,7 +55,7 @@ def drift(*, in_json: bool, stack: Stack) -> None:
 def _without(report: HostReport | str) -> str | None:
     """What to say of a host that has no tunnel, or half of one; None of any other."""
     if isinstance(report, HostReport):
-        return None if report.role else "is not set up yet: run `pulumi up`."
+        return None if report.role else HALF_MADE
     return report if isinstance(report, Lost) else None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from operate.look import Look
+from operate.look import HALF_MADE, Look
 from operate.words import age_words
 from reach.drift import Part, drift_of, drift_of_all, left_over
 from reach.host_report import HostReport
@@ -55,7 +55,7 @@ def _hosts(settings: Settings, look: Look) -> Iterator[Finding]:
 
 def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
     if report.role is None:
-        yield "is not set up yet: run `pulumi up`."
+        yield HALF_MADE
         return
     if report.wireguard is None:
         unit = f"wg-quick@{settings.network.interface}"

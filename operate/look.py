@@ -21,6 +21,10 @@ _NOT_FOUND = 127
 _REFUSED = 32
 
 
+HALF_MADE = "is not set up yet: run `pulumi up`."
+"""What to say of a host that has a helper, and no tunnel yet."""
+
+
 class Lost(str):
     """That a host has no tunnel at all, in words."""
 

@@ -34,10 +34,9 @@ leave_queue() {
   [[ ! -e $QUEUE/$$ ]] || rm -df "$QUEUE/$$" "$QUEUE" 2>/dev/null || true
 }
 
+leave_queue # what a process of this number has left there, once
+
 case ${2-} in
-  put-forward | remove-forward | put-opening | remove-opening | put-peer | remove-peer)
-    leave_queue # what a process of this number has left there, once
-    ;;&
   # Before it asks for the lock: a caller that does not go on must not hold up all others.
   put-forward | put-opening | put-peer)
     read_lines

@@ -102,9 +102,7 @@ def test_a_secret_of_a_file_is_not_told(sshd: Sshd) -> None:
     state = state_of(values)
     made = run(changed(values, "vps.endpoint", "203.0.113.10"), state=state)
     (files,) = [text for text in heard(made, "WARNING") if "Files that" in text]
-    (tunnel,) = [
-        one["outputs"] for urn, one in state.items() if urn.endswith("ReverseTunnel::home")
-    ]
+    (tunnel,) = [each["outputs"] for each in state.values() if each["type"] == TUNNEL]
     for line in str(tunnel["clientConfigs"]).split("\\n"):
         _, is_setting, value = line.partition(" = ")
         assert not is_setting or value not in files

@@ -31,8 +31,6 @@ HOUSE: Forwards = {
 }
 ADDRESSES = {"homelab": "172.16.0.4", "attic": "172.16.0.6"}
 TABLET: dict[str, dict[str, Any]] = {"tablet": {"address": "172.16.0.20"}}
-
-
 TABLET_STEPS = sorted(
     [
         Step("create", "reverse-tunnel:index:KeyPair", "tablet"),
