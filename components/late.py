@@ -27,8 +27,10 @@ class LateValue:
         """What the check makes of the value; a refusal ends the program with its message."""
 
         def checked(value: object) -> object:
+            # All numbers that come from the engine are floats: 22.0 is a port.
+            plain = int(value) if isinstance(value, float) and value.is_integer() else value
             try:
-                return check(value)
+                return check(plain)
             except SettingsError as error:
                 placed = SettingsError(map(self._placed, error.problems))
                 raise pulumi.RunError(str(placed)) from None

@@ -15,7 +15,7 @@ from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
 from components.neighbours import warn_of_neighbours
 from components.userspace import hint_at_userspace
-from reach import Login, ReachError, helper_call, helper_path, run_as_root
+from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
 from reach.host_report import HostReport, parse_report
 from reach.shell import probe_text
 
@@ -91,7 +91,7 @@ class Closed:
     Attributes:
         login: by which it was tried.
         why: in words.
-        gone: nobody answers there, or somebody else does; otherwise it may well live.
+        gone: nobody answers there, or somebody else does; otherwise it lives, or may well.
     """
 
     login: Login
@@ -112,7 +112,7 @@ async def _try(login: Login) -> Closed | None:
         why = str(error)
         if error.somebody_else:
             why = "another machine answers there, or the same one with another host key."
-        gone = error.astray and (error.unreachable or error.somebody_else)
+        gone = error.astray and (error.unreachable or error.somebody_else) and not error.alive
         return Closed(login, why, gone)
     return None
 
@@ -125,13 +125,13 @@ def _at_once(tasks: Iterable[Coroutine[Any, Any, T]]) -> Sequence[T]:
     async def gather() -> None:
         found.extend(await asyncio.gather(*tasks))
 
-    def run() -> None:
+    def ask() -> None:
         try:
-            asyncio.run(gather())
+            run_in_loop(gather())
         except BaseException as failure:  # noqa: BLE001 - raised again by the caller's thread
             failures.append(failure)
 
-    thread = threading.Thread(target=run, name="look-up")
+    thread = threading.Thread(target=ask, name="look-up")
     thread.start()
     thread.join()
     if failures:

@@ -1,6 +1,5 @@
 """`reverse-tunnel drift`: where hosts are no longer as the last `up` made them, for cron."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Collection, Iterator
@@ -10,6 +9,7 @@ import click
 from operate.look import HALF_MADE, Look, Lost, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
+from reach import run_in_loop
 from reach.drift import LOST, Part, drift_of, left_over
 from reach.host_report import HostReport
 from settings import Settings
@@ -31,7 +31,7 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     """
     settings = stack.settings()
     with looking(settings):
-        look = asyncio.run(look_at(settings, connect=False))
+        look = run_in_loop(look_at(settings, connect=False))
     without = {name: text for name, report in look.hosts.items() if (text := _without(report))}
     lost = without.keys() & stack.set_up() if without else set[str]()
     untold = {

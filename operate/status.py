@@ -1,6 +1,5 @@
 """`reverse-tunnel status`: how the tunnel is doing, and what is wrong."""
 
-import asyncio
 import json
 import sys
 import time
@@ -15,6 +14,7 @@ from operate.look import Look, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from operate.status_view import UNFOLDED, as_json, as_tables
+from reach import run_in_loop
 
 _PAUSE = 5.0  # seconds between two looks: a login each, which a weak VPS feels
 
@@ -38,7 +38,7 @@ def status(*, in_json: bool, watch: bool, passive: bool, stack: Stack) -> None:
     settings = stack.settings()
 
     def look() -> Seen:
-        seen = asyncio.run(look_at(settings, connect=not passive))
+        seen = run_in_loop(look_at(settings, connect=not passive))
         return seen, judge(settings, seen)
 
     console = Console(width=None if on_terminal() else UNFOLDED)

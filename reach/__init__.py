@@ -4,13 +4,14 @@ All that logs in without the command plugin comes in by here: of `components` th
 waits for a server, brings the helper or removes what was left over; the command line of `operate`.
 """
 
-from .connection import CONNECT_SECONDS, ReachError, most_telling, run_as_root
+from .connection import run_as_root
+from .failure import ReachError, most_telling
 from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
 from .login import Login, late_fields, logins_to
+from .loop import run_in_loop
 from .root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
-    "CONNECT_SECONDS",
     "LIBRARY",
     "NO_SUDO",
     "PROTOCOL",
@@ -26,4 +27,5 @@ __all__ = [
     "most_telling",
     "root_shell",
     "run_as_root",
+    "run_in_loop",
 ]

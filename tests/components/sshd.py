@@ -44,7 +44,7 @@ class Sshd:
 
     `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
     and `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead;
-    `thinks` is how many seconds it takes before it looks at a key;
+    `thinks` is how many seconds it takes before it looks at a key, `hangs_up` has it do that then;
     `sessions` says whether it opens any, `patient` whether it looks at more than one key;
     `passes_on` says whether it takes connections on to elsewhere, `reaches` whether anybody is
     there, and `passed` where it has; `probed` and `tried` count.
@@ -60,6 +60,7 @@ class Sshd:
     sessions: bool = True
     patient: bool = True
     thinks: float = 0.0
+    hangs_up: bool = False
     passes_on: bool = True
     reaches: bool = True
     passed: list[tuple[str, int]] = field(default_factory=list)
@@ -153,6 +154,8 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
 
             async def begin_auth(self, username: str) -> bool:
                 await asyncio.sleep(sshd.thinks)
+                if sshd.hangs_up:
+                    self.connection.abort()
                 if username == sshd.user and sshd.patient:
                     self.connection.set_authorized_keys(users)
                 return True

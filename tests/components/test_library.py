@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pytest
@@ -140,7 +140,12 @@ def from_a_resource() -> Recording:
             **ARGS,
             "vps": {
                 "endpoint": known["address"],
-                "ssh": {"host": known["address"], "host_key": known["key"], "port": 22},
+                "ssh": {
+                    "host": known["address"],
+                    "host_key": known["key"],
+                    # As a number of another resource or stack comes from the engine.
+                    "port": cast("pulumi.Output[int]", machine.result.apply(lambda _: 2222.0)),
+                },
             },
             "ssh_private_key": machine.result.apply(lambda _: SSH_KEY),
             "look_up": True,
@@ -157,6 +162,7 @@ def test_a_vps_of_the_same_program_hands_over_its_address_and_host_key() -> None
     assert made.outputs["forwards"]["http"] == "tcp 203.0.113.99:80 -> homelab 172.16.0.4:8080"
     claim = made.command("vps-claim", "vps")
     assert claim.inputs["connection"]["host"] == "203.0.113.99"
+    assert claim.inputs["connection"]["port"] == 2222
     # Checked and put into its plain form inside `apply`.
     assert claim.inputs["connection"]["hostKey"] == host_key(5)
     assert claim.inputs["connection"]["privateKey"] == PEM_KEY
@@ -172,6 +178,17 @@ def test_a_late_value_that_is_wrong_ends_the_program_with_the_same_message() -> 
         return {"at": ReverseTunnel("home", {**ARGS, "vps": vps}).public_address}
 
     with pytest.raises(pulumi.RunError, match=r"vps\.ssh\.hostKey"):
+        deploy(program)
+
+
+def test_a_late_number_that_is_not_whole_is_refused() -> None:
+    def program() -> dict[str, pulumi.Output[Any]]:
+        port = RandomPassword("machine", length=8).result.apply(lambda _: 22.5)
+        late = cast("pulumi.Output[int]", port)
+        ssh: SshArgs = {"host": "203.0.113.10", "host_key": host_key(1), "port": late}
+        return {"at": ReverseTunnel("home", {**ARGS, "vps": {"ssh": ssh}}).public_address}
+
+    with pytest.raises(pulumi.RunError, match=r"vps\.ssh\.port: 22\.5 is not allowed"):
         deploy(program)
 
 
@@ -191,7 +208,7 @@ def test_whatever_pulumi_waits_for_may_be_an_input() -> None:
 @pytest.mark.parametrize(
     ("host", "says"),
     [
-        ("2001:db8::10", r"\n  vps\.endpoint: is missing, and ssh\.host is 2001:db8::10"),
+        ("2001:db8::10", r"\n  vps\.endpoint: is missing, and ssh\.host, 2001:db8::10, is"),
         ("172.16.0.9", r"\n  vps\.ssh\.host: \"172.16.0.9\" is inside the tunnel's network"),
     ],
 )

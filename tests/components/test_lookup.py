@@ -1,6 +1,8 @@
 """The look-up, against a server on loopback: each thing that can be wrong, and that it is said."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -13,6 +15,7 @@ from components import lookup
 from components.advice import Wanted
 from components.lookup import HostProblem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
+from reach.failure import failed, network_words
 from settings import Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
@@ -65,6 +68,30 @@ def test_another_kind_of_host_key_is_refused(sshd: Sshd) -> None:
     found = problem(sshd.login(host_key=other.export_public_key().decode()))
     assert "offers no ecdsa-sha2-nistp256 key" in found.text
     assert not found.unreachable
+
+
+def test_so_is_a_kind_that_is_seldom_used() -> None:
+    with running(Sshd(key=asyncssh.generate_private_key("ecdsa-sha2-nistp384"))) as sshd:
+        found = problem(sshd.login(host_key=host_key(1)))
+    assert "offers no ssh-ed25519 key" in found.text
+    assert "Put its ecdsa-sha2-nistp384 key there: SHA256:" in found.text
+    assert not found.unreachable
+
+
+def test_a_host_with_no_kind_of_host_key_that_can_be_asked_for_is_said() -> None:
+    with running(Sshd(key=asyncssh.generate_private_key("ssh-ed448"))) as sshd:
+        found = problem(sshd.login(host_key=host_key(1)))
+    assert "find nothing that both can do" in found.text
+    assert "HostKeyAlgorithms" in found.text
+    assert not found.unreachable
+
+
+def test_a_host_key_that_cannot_be_read_is_said() -> None:
+    error = asyncssh.HostKeyNotVerifiable("Invalid host key")
+    login = Login("192.0.2.1", 22, "root", host_key(1), None)
+    said = failed(error, login, [], [])
+    assert "can't be read" in str(said)
+    assert said.somebody_else
 
 
 def test_a_refused_key_is_shown_by_its_public_half(sshd: Sshd) -> None:
@@ -186,6 +213,32 @@ def test_a_name_with_several_addresses_is_closed_like_one(
     assert "the host refuses connections to that port." in found.text
 
 
+_SILENT_NAME_SERVER = """\
+import socket, sys, time
+from reach import Login, ReachError, run_as_root, run_in_loop
+
+def never_found(*_, **__):
+    time.sleep(20)
+    print("the name is given up", flush=True)
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+socket.getaddrinfo = never_found
+ways = [Login(f"{name}.lan", 22, "root", sys.argv[1], sys.argv[2]) for name in ("homelab", "attic")]
+try:
+    run_in_loop(run_as_root(ways, "true", 1, connect=0.2))
+except ReachError as error:
+    print(str(error).replace("\\n", ""), flush=True)
+"""
+
+
+def test_a_name_server_that_says_nothing_is_not_waited_for() -> None:
+    """Neither by who asks, nor at the program's end."""
+    words = [sys.executable, "-c", _SILENT_NAME_SERVER, host_key(1), Sshd().private_key]
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said.count("the host does not answer within") == 2
+    assert "given up" not in said
+
+
 def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,21 +284,11 @@ def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
     ],
 )
 def test_errors_of_the_network_have_words(error: OSError, words: str) -> None:
-    assert words in connection._words(error)
+    assert words in network_words(error)
 
 
 def test_an_error_of_the_network_without_a_number_is_no_success() -> None:
-    assert connection._words(OSError("odd")) == "can't be reached"
-
-
-@pytest.mark.parametrize("sock", ["", "/nowhere/agent"])
-def test_without_a_key_and_without_an_agent_both_are_named(
-    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, sock: str
-) -> None:
-    monkeypatch.setenv("SSH_AUTH_SOCK", sock)
-    found = problem(sshd.login(private_key=None))
-    assert "SSH_AUTH_SOCK" in found.text
-    assert "sshPrivateKey" in found.text
+    assert network_words(OSError("odd")) == "can't be reached"
 
 
 def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from components import LookUpError, lookup
+from reach import connection
 from tests.components.inspected import drifting, heard, run, stack, state_of
 from tests.components.recording import Recording
 from tests.components.sshd import Sshd
@@ -58,6 +59,34 @@ def test_so_is_one_that_lets_in_and_does_nothing(
     setattr(other, ill, True)
     with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
         moved(sshd, other)
+
+
+@pytest.mark.parametrize("ill", [{"hangs_up": True}, {"thinks": 60.0}])
+def test_so_is_one_that_shows_its_host_key_and_lets_nobody_in(
+    sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch, ill: dict[str, Any]
+) -> None:
+    """Under load, too: it is that machine, and has the tunnel's key."""
+    monkeypatch.setattr(connection, "LOGIN_SECONDS", 3.0)
+    for name, value in ill.items():
+        setattr(other, name, value)
+    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
+        moved(sshd, other)
+
+
+def test_one_behind_a_jump_in_whose_place_somebody_else_is_is_not_taken_for_gone(
+    sshd: Sshd, other: Sshd
+) -> None:
+    """It is the jump's address that another machine has by now."""
+
+    def values(vps: dict[str, Any], ssh: object) -> dict[str, object]:
+        return {**vps, "servers": {"attic": {"address": "172.16.0.6", "ssh": ssh}}}
+
+    before = stack(other, hostKey=host_key(7))
+    state = state_of(values(before, {"host": {"through": "vps"}, "hostKey": host_key(8)}))
+    with pytest.raises(LookUpError) as error:
+        run(values(stack(other), stack(sshd)["vps"]["ssh"]), state=state)
+    assert "attic was root@172.16.0.6 through root@127.0.0.1" in str(error.value)
+    assert "and there the host shows another host key" in str(error.value)
 
 
 def test_one_behind_a_jump_of_which_nothing_is_known_is_not_taken_for_gone(
