@@ -8,7 +8,7 @@ from .network import ADDRESS, ADDRESS6, LEAST_OF_IPV6, same_number
 from .peer_conflicts import hosts
 from .problem import Path, Problem, RefusedError, Rule, path_text
 from .ssh import HOST, Through, as_ip
-from .vps import ENDPOINT
+from .vps import ENDPOINT, undialled
 
 
 def _in_the_tunnel(facts: Facts) -> Iterator[tuple[Path, Facts]]:
@@ -153,18 +153,10 @@ def _endpoint_unfit(facts: Facts) -> Iterator[Problem]:
         rule = Rule(f"an address outside {cidr}", "the tunnel cannot be dialled through itself")
         says = f"is inside the tunnel's network {cidr}"
         yield Problem(("vps", "endpoint"), rule.refuse(endpoint, says))
-    host = as_ip(next(iter(vps.get("ssh", {}).get("host", ())), None))
-    if endpoint is None and host and (why := _cannot_be_dialled(host)):
-        says = f"is missing, and ssh.host is {host}, {why}"
+    host = next(iter(vps.get("ssh", {}).get("host", ())), None)
+    if endpoint is None and isinstance(host, str) and (why := undialled(host)):
+        says = f"is missing, and ssh.host, {host}, {why}"
         yield Problem(("vps", "endpoint"), ENDPOINT.refuse_hidden(says))
-
-
-def _cannot_be_dialled(host: IPv4Address | IPv6Address) -> str | None:
-    if host.version == 6:  # noqa: PLR2004 - a family's name
-        return "an IPv6 address; peers dial by IPv4"
-    if host.is_loopback or host.is_unspecified or host.is_multicast:
-        return "which cannot be dialled from elsewhere"
-    return None
 
 
 def _networks_overlap(facts: Facts) -> Iterator[Problem]:
@@ -189,7 +181,12 @@ def _networks_overlap(facts: Facts) -> Iterator[Problem]:
         if host := _address_of_vps(facts, network):
             rule = Rule(f"networks without {host}", "the VPS can't be reached through itself")
             yield Problem(here, rule.refuse(str(network), f"holds {host}, the VPS's address"))
-        if widest and network.overlaps(widest[0]):
+        if not (widest and network.overlaps(widest[0])):
+            widest = (network, path)
+        elif path == widest[1]:
+            rule = Rule("each address once", "the wider network has it already")
+            yield Problem(here, rule.refuse(str(network), f"is a part of {widest[0]}, beside it"))
+        else:
             rule = Rule(
                 "networks that no other entry has a part of; hosts may be listed one by one, such "
                 "as 192.168.1.30/32",
@@ -197,8 +194,6 @@ def _networks_overlap(facts: Facts) -> Iterator[Problem]:
             )
             says = f"overlaps {widest[0]} of {path_text(widest[1])}"
             yield Problem(here, rule.refuse(str(network), says))
-        else:
-            widest = (network, path)
 
 
 def _address_of_vps(facts: Facts, network: IPv4Network) -> IPv4Address | None:
@@ -225,7 +220,8 @@ def _mtu_above_the_networks(facts: Facts) -> Iterator[Problem]:
 def _interface_taken(facts: Facts) -> Iterator[Problem]:
     name = facts.get("network", {}).get("interface")
     if name is not None and name == facts.get("vps", {}).get("public_interface"):
-        rule = Rule("another name, such as wg0", "the tunnel's interface is one of its own")
+        other = "wg1" if name == "wg0" else "wg0"
+        rule = Rule(f"another name, such as {other}", "the tunnel's interface is one of its own")
         yield Problem(("network", "interface"), rule.refuse(name, "is vps.publicInterface"))
 
 

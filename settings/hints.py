@@ -4,11 +4,17 @@ from collections.abc import Collection, Iterator
 
 from .forward import SourceAddress
 from .keys import SSH_PRIVATE_KEY_FIELD
+from .network import CARRIER, PRIVATE
+from .ssh import as_ip
 from .stack import Settings
+
+LINES = (*PRIVATE, CARRIER)
+"""Addresses that lead nowhere on the internet."""
 
 
 def hints(settings: Settings) -> Iterator[str]:
     """Yield each hint in one line: which field, what may happen, and what to do."""
+    yield from _private_endpoint(settings)
     yield from _forgotten(settings)
     yield from _behind(settings)
 
@@ -25,6 +31,18 @@ def hints_at_secrets(secret: Collection[str]) -> Iterator[str]:
             f" settings only {SSH_PRIVATE_KEY_FIELD} is kept as a secret; the others stand in the"
             " state in clear, though `pulumi` shows [secret] in their place. Don't write there what"
             " nobody may read. Set without --secret, this is not said again."
+        )
+
+
+def _private_endpoint(settings: Settings) -> Iterator[str]:
+    """Whoever reaches the VPS by another network may not mean that peers dial it there."""
+    host = settings.vps.ssh.host[0]
+    address = as_ip(host)
+    if settings.vps.endpoint is None and address and any(address in each for each in LINES):
+        yield (
+            f"vps.endpoint: is missing, so peers dial the first of vps.ssh.host, {host}, which is a"
+            " private address: who is elsewhere never gets there. Write the VPS's public address or"
+            " name; if that one is meant, write it there, and this is not said again."
         )
 
 

@@ -18,6 +18,8 @@ from .stack import Settings
 
 FILE = Path(__file__).parent.parent / "stacks" / "schema.json"
 
+_NOTHING = {"type": "null"}
+_SAID = ("description", "default")
 _SWITCH_TEXTS = {"enum": ["true", "false"]}  # `pulumi config set` writes a top-level switch so
 
 
@@ -33,6 +35,8 @@ def schema() -> dict[str, Any]:
         "default": keys["lookUp"].pop("default"),
         "anyOf": [keys["lookUp"], _SWITCH_TEXTS],
     }
+    for key in keys.keys() - {*settings["required"]}:
+        keys[key] = _or_nothing(keys[key])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A stack of {PROJECT}",
@@ -68,11 +72,20 @@ def _describe(node: dict[str, Any], model: type[Model]) -> None:
                 node["properties"][key] = dict(sorted(described.items()))
 
 
+def _or_nothing(field: dict[str, Any]) -> dict[str, Any]:
+    """Also takes what is left of a top-level key whose entries are all commented out."""
+    if "type" in field:
+        return {**field, "type": [field["type"], _NOTHING["type"]]}
+    said: dict[str, Any] = {key: field[key] for key in _SAID if key in field}
+    what = {key: value for key, value in field.items() if key not in said}
+    return {**said, "anyOf": [*what.get("anyOf", [what]), _NOTHING]}
+
+
 def _tidied(node: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
     """Return pydantic's schema without what only repeats the key, and strict about names.
 
-    The titles it derives from the field names are no words of ours, a default of null means "none"
-    and is not allowed in a file, and a named entry that matches no pattern is an error.
+    The titles it derives from the field names are no words of ours, null means "none" and is not
+    allowed in a file, and a named entry that matches no pattern is an error.
     """
     if isinstance(node, list):
         return [_tidied(item) for item in node]
@@ -81,9 +94,12 @@ def _tidied(node: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
     tidied = {
         key: _tidied(value)
         for key, value in node.items()
-        if not (key == "title" and isinstance(value, str))
-        and not (key == "default" and value is None)
+        if value is not None and not (key == "title" and isinstance(value, str))
     }
+    match tidied:
+        case {"anyOf": [dict(only), each]} if each == _NOTHING:
+            del tidied["anyOf"]
+            tidied |= only
     if "patternProperties" in tidied:
         tidied["additionalProperties"] = False
     if isinstance(description := tidied.get("description"), str):

@@ -1,7 +1,7 @@
 """The VPS, which has the public address."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Annotated
 
 from pydantic import Field
@@ -24,6 +24,7 @@ ENDPOINT = Rule(
     "a host name such as vps.example.org, or an IPv4 address, without a port",
     "peers dial it (at network.listenPort), and visitors use it",
 )
+_NOWHERE = IPv4Network("0.0.0.0/8")  # "this network": nobody has one of these
 _LOOPBACK = "lo"
 PUBLIC_INTERFACE = Rule(
     "the name of a network interface, such as ens6: up to 15 letters, digits and . _ -; "
@@ -37,12 +38,27 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 def check_endpoint(endpoint: object) -> str:
     """Return `endpoint`, a name or an IPv4 address that others can dial."""
     host = check_host(endpoint, ENDPOINT)
+    if why := undialled(host):
+        raise ENDPOINT.refuse(host, why)
+    return host
+
+
+def undialled(host: str) -> str | None:
+    """Say why nobody elsewhere can dial `host`, if nobody can, so that it stands behind it."""
     address = as_ip(host)
     if isinstance(address, IPv6Address):
-        raise ENDPOINT.refuse(host, "is an IPv6 address; peers dial by IPv4")
-    if address and (address.is_loopback or address.is_unspecified or address.is_multicast):
-        raise ENDPOINT.refuse(host, "cannot be dialled from elsewhere")
-    return host
+        return "is an IPv6 address; peers dial by IPv4"
+    if address is None:
+        own = host.rstrip(".").lower().rpartition(".")[2] == "localhost"
+    else:
+        own = (
+            address in _NOWHERE
+            or address.is_loopback
+            or address.is_link_local
+            or address.is_multicast
+            or address.is_reserved
+        )
+    return "cannot be dialled from elsewhere" if own else None
 
 
 def check_public_interface(name: object) -> str:

@@ -1,8 +1,10 @@
 """Hints: said where a choice was left open that may be wrong, and silent once it is made."""
 
+import pytest
+
 from settings import hints, hints_at_secrets
 
-from .samples import loaded
+from .samples import ABSENT, loaded
 
 LAN = {
     "servers.homelab.networks": ["192.168.1.0/24"],
@@ -32,6 +34,26 @@ def test_a_host_that_is_forgotten_is_told_of_with_what_comes_next() -> None:
     (hint,) = hints(loaded({"vps.forget": True}))
     assert hint.startswith("vps.forget: ")
     assert "pulumi destroy" in hint
+
+
+def test_a_private_endpoint_is_asked_for_where_it_is_not_written() -> None:
+    """As of somebody who reaches the VPS by another network of his own."""
+    (hint,) = hints(loaded({"vps.endpoint": ABSENT, "vps.ssh.host": ["10.8.0.1", "203.0.113.10"]}))
+    assert hint.startswith("vps.endpoint: is missing, so peers dial")
+    assert "10.8.0.1" in hint
+    assert hint.isprintable()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vps.endpoint": "10.8.0.1", "vps.ssh.host": "10.8.0.1"},
+        {"vps.endpoint": ABSENT, "vps.ssh.host": ["203.0.113.10", "10.8.0.1"]},
+        {"vps.endpoint": ABSENT, "vps.ssh.host": "vps.example.org"},
+    ],
+)
+def test_an_endpoint_that_is_written_or_public_is_meant(changes: dict[str, object]) -> None:
+    assert not list(hints(loaded(changes)))
 
 
 def test_servers_answer_through_the_tunnel_by_themselves() -> None:

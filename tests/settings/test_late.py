@@ -170,7 +170,7 @@ def test_the_endpoint_is_that_of_ssh_unless_it_is_given() -> None:
 
 
 INSIDE = "is inside the tunnel's network 172.16.0.0/24"
-IS_MISSING = "vps.endpoint: is missing, and ssh.host is"
+IS_MISSING = "vps.endpoint: is missing, and ssh.host,"
 UNFIT: dict[str, tuple[dict[str, object], str, list[str]]] = {
     "of its own, inside": (
         {},
@@ -185,12 +185,12 @@ UNFIT: dict[str, tuple[dict[str, object], str, list[str]]] = {
     "of ssh, IPv6": (
         {"vps.endpoint": ABSENT},
         "vps.ssh.host",
-        ["2001:db8::10", f"{IS_MISSING} 2001:db8::10, an IPv6 address"],
+        ["2001:db8::10", f"{IS_MISSING} 2001:db8::10, is an IPv6 address"],
     ),
     "of ssh, loopback": (
         {"vps.endpoint": ABSENT},
         "vps.ssh.host",
-        ["127.0.0.1", f"{IS_MISSING} 127.0.0.1, which cannot be dialled"],
+        ["127.0.0.1", f"{IS_MISSING} 127.0.0.1, cannot be dialled"],
     ),
     "of ssh, inside": (
         {"vps.endpoint": ABSENT},

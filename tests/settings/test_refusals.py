@@ -266,7 +266,7 @@ CASES = [
         "network.interface",
         "ens6",
         "wg0",
-        ('"ens6" is vps.publicInterface', "Allowed: another name", "one of its own"),
+        ('"ens6" is vps.publicInterface', "another name, such as wg0.", "one of its own"),
         beside={"vps.publicInterface": "ens6"},
     ),
     # names
@@ -380,17 +380,35 @@ CASES = [
         "vps.endpoint",
         ABSENT,
         "203.0.113.10",
-        ("is missing, and ssh.host is", *ENDPOINT),
+        ("is missing, and ssh.host, 2001:db8::1, is an IPv6 address", *ENDPOINT),
         beside={"vps.ssh.host": "2001:db8::1"},
     ),
     Case(
         "vps.endpoint",
         ABSENT,
         "203.0.113.10",
-        ("is missing, and ssh.host is 127.0.0.1, which cannot be dialled", *ENDPOINT),
+        ("is missing, and ssh.host, 127.0.0.1, cannot be dialled from elsewhere", *ENDPOINT),
         beside={"vps.ssh.host": "127.0.0.1"},
     ),
-    Case("vps.endpoint", "127.0.0.1", "10.0.0.1", ("cannot be dialled from elsewhere", *ENDPOINT)),
+    Case(
+        "vps.endpoint",
+        ABSENT,
+        "vps.example.org",
+        ("is missing, and ssh.host, localhost, cannot be dialled from elsewhere", *ENDPOINT),
+        beside={"vps.ssh.host": ["localhost", "203.0.113.10"]},
+    ),
+    *(
+        Case("vps.endpoint", wrong, right, ("cannot be dialled from elsewhere", *ENDPOINT))
+        for wrong, right in {
+            "127.0.0.1": "10.0.0.1",
+            "0.1.2.3": "1.2.3.4",
+            "169.254.9.9": "169.253.9.9",
+            "224.0.0.1": "223.0.0.1",
+            "255.255.255.255": "192.0.2.255",
+            "localhost": "local.host",
+            "vps.LOCALHOST": "localhost.example.org",
+        }.items()
+    ),
     Case("vps.endpoint", "vps.example.org:51820", "vps.example.org", ("has a port", *ENDPOINT)),
     Case("vps.endpoint", "vps.example.org;reboot", "vps", ("is not allowed", *ENDPOINT)),
     Case("vps.ssh.host", "root@203.0.113.10", "203.0.113.10", ("names a user", *HOST)),
@@ -856,7 +874,7 @@ CASES = [
         "servers.attic.networks",
         ["10.0.0.0/8", "10.1.0.0/16"],
         ["10.0.0.0/16", "10.1.0.0/16"],
-        ("overlaps 10.0.0.0/8 of servers.attic", "each address by one server"),
+        ('"10.1.0.0/16" is a part of 10.0.0.0/8, beside it', "Allowed: each address once"),
     ),
     Case(
         "servers.attic.networks",

@@ -52,6 +52,8 @@ def test_the_example_is_right_for_the_schema_and_for_us() -> None:
     [
         {},
         {"network": ABSENT},
+        {"network": None, "lookUp": None},
+        {"servers": None, "clients": None, "forwards": None},
         {"lookUp": "false"},
         {"lookUp": False},
         {"sshPrivateKey": ABSENT},
@@ -75,6 +77,11 @@ def test_the_example_is_right_for_the_schema_and_for_us() -> None:
 )
 def test_the_schema_takes_what_is_right(changes: dict[str, object]) -> None:
     VALIDATOR.validate({**file_of(changed(changes)), "encryptionsalt": "v1:abc"})
+
+
+def test_what_an_editor_may_insert_is_right() -> None:
+    network = json.loads(text())["properties"]["config"]["properties"]["reverse-tunnel:network"]
+    VALIDATOR.validate(file_of(changed({"network": network["default"]})))
 
 
 def test_the_schema_leaves_other_projects_keys_alone() -> None:
@@ -112,6 +119,9 @@ def test_the_schema_leaves_other_projects_keys_alone() -> None:
         {"forwards.http.protocol": "icmp"},
         {"forwards.http.to": "homelab;"},
         {"forwards.http": None},
+        {"forwards.http.limit": None},
+        {"servers.attic.ssh": None},
+        {"vps": None},
         {"forwards.http.enabled": "no"},
         {"forwards.http.from": []},
         {"forwards.http.from": "203.0.113.7"},
