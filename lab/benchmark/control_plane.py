@@ -20,6 +20,7 @@ _LARGE = 300
 
 Bare = Mapping[int, Mapping[str, Samples]]  # by size, what the engine alone takes
 
+_COMPARED = {"create": "s", "preview": "s", "one more": "s", "engine": "MB"}
 _WAITS = ("create", "create, no checkpoints", "preview", "one more", "one changed", "one less")
 
 
@@ -47,7 +48,13 @@ def measure(lab: Lab, *, quick: bool) -> Section:
             f"The first `up` of the example, packages installed: {first:.1f} s.",
         ),
         goals=(*goals({int(row.name): row for row in (*rows, *ansible)}, bare),),
-        tables=(_waits(rows), _costs(rows), engine_alone(rows, bare), _ansible(ansible)),
+        tables=(
+            _waits(rows),
+            _costs(rows),
+            engine_alone(rows, bare),
+            _less_to_do(rows),
+            _ansible(ansible),
+        ),
     )
 
 
@@ -72,10 +79,14 @@ def _at(stack: StackRun, size: int, runs: int) -> dict[str, Cell]:
         stack.configure(size)
         less.append(stack.time("up"))
     cells |= {"one more": (*more,), "one changed": (*changed,), "one less": (*less,)}
+    if size > _SIZES[0]:
+        cells |= _eased(stack, size, runs)
     # From a destroyed stack, so that it is seen at this size, too.
     cells["destroy"] = (stack.time("destroy"),)
     stack.configure(0)
     stack.time("up")
+    if _SIZES[0] < size < _SIZES[-1]:
+        cells |= _eased_create(stack, size)
     stack.configure(size)
     # The VPS is asked the most when nothing else takes time, and the operator's machine is large.
     with watched(stack.lab.host("vps")) as vps:
@@ -86,6 +97,29 @@ def _at(stack: StackRun, size: int, runs: int) -> dict[str, Cell]:
     stack.configure(0)
     stack.time("up")
     return cells
+
+
+def _eased(stack: StackRun, size: int, runs: int) -> dict[str, Cell]:
+    """With less for the engine to do; leaves things as they were."""
+    eased = stack.eased()
+    previews, more = [], []
+    for _ in range(runs):
+        previews.append(eased.time("preview"))
+        eased.configure(size + 1)
+        more.append(eased.time("up"))
+        eased.configure(size)
+        eased.time("up")
+    return {"eased: preview": (*previews,), "eased: one more": (*more,)}
+
+
+def _eased_create(stack: StackRun, size: int) -> dict[str, Cell]:
+    """The same of an `up` that makes them all; where there were none, and are none afterwards."""
+    eased = stack.eased()
+    eased.configure(size)
+    created = eased.watched_up()
+    eased.configure(0)
+    eased.time("up")
+    return {"eased: create": (created.seconds,), "eased: engine": (created.megabytes,)}
 
 
 def _bare(lab: Lab, size: int) -> dict[str, Samples]:
@@ -172,25 +206,41 @@ def _costs(rows: list[Row]) -> Table:
 
 def engine_alone(rows: Sequence[Row], bare: Bare) -> Table:
     """What was measured at the sizes of which it is known what the engine alone takes."""
-    units = {"create": "s", "preview": "s", "one more": "s", "engine": "MB"}
-    columns = tuple(
-        Column(name=f"{who}{name}", unit=unit, better="less")
-        for name, unit in units.items()
-        for who in ("", "alone: ")
-    )
     beside = []
     for row in rows:
         if alone := bare.get(int(row.name)):
-            ours: dict[str, Cell] = {name: row.samples(name) for name in units}
-            beside.append(_row(row.name, ours | {f"alone: {name}": alone[name] for name in units}))
+            ours: dict[str, Cell] = {name: row.samples(name) for name in _COMPARED}
+            theirs = {f"alone: {name}": alone[name] for name in _COMPARED}
+            beside.append(_row(row.name, ours | theirs))
     return Table(
         title="Beside the engine alone",
         label="forwards",
-        columns=columns,
+        columns=_side_by_side("alone: "),
         rows=(*beside,),
         about="`alone`: a program that is nothing but as many components with one command each,"
         " which logs in to the VPS and does nothing, run the same way: about the least time that a"
         " program takes which has these two for each forward.",
+    )
+
+
+def _less_to_do(rows: Sequence[Row]) -> Table:
+    columns = _side_by_side("eased: ")
+    return Table(
+        title="With less for the engine to do",
+        label="forwards",
+        columns=columns,
+        rows=_only([row for row in rows if row.samples("eased: preview")], columns),
+        about="`eased`: the engine keeps no log of its own, and looks for garbage less often"
+        " ([how](../operations.md#hundreds-of-forwards)). With checkpoints.",
+    )
+
+
+def _side_by_side(other: str) -> tuple[Column, ...]:
+    """Ours, and beside each the other one's."""
+    return tuple(
+        Column(name=f"{who}{name}", unit=unit, better="less")
+        for name, unit in _COMPARED.items()
+        for who in ("", other)
     )
 
 

@@ -17,6 +17,7 @@ from components.lookup import HostProblem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from reach.failure import failed, network_words
 from settings import Packages
+from settings.ssh import HOST_KEY_TYPES
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
 from tests.support import resolve
@@ -62,19 +63,23 @@ def test_another_host_key_is_refused_and_both_are_shown(sshd: Sshd) -> None:
     assert sshd.probed == 0
 
 
-def test_another_kind_of_host_key_is_refused(sshd: Sshd) -> None:
-    """The command plugin asks for that kind alone, so the look-up does, too."""
-    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
-    found = problem(sshd.login(host_key=other.export_public_key().decode()))
-    assert "offers no ecdsa-sha2-nistp256 key" in found.text
-    assert not found.unreachable
+@pytest.mark.parametrize("kind", HOST_KEY_TYPES)
+def test_every_kind_of_host_key_that_may_be_written_is_asked_for(kind: str) -> None:
+    with running(Sshd(key=asyncssh.generate_private_key(kind))) as sshd:
+        assert seen(sshd.login()) == Seen([], way=0, equipped=False)
 
 
-def test_so_is_a_kind_that_is_seldom_used() -> None:
-    with running(Sshd(key=asyncssh.generate_private_key("ecdsa-sha2-nistp384"))) as sshd:
-        found = problem(sshd.login(host_key=host_key(1)))
-    assert "offers no ssh-ed25519 key" in found.text
-    assert "Put its ecdsa-sha2-nistp384 key there: SHA256:" in found.text
+@pytest.mark.parametrize(
+    ("has", "wanted"),
+    [("ssh-ed25519", "ecdsa-sha2-nistp256"), ("ecdsa-sha2-nistp384", "ssh-ed25519")],
+)
+def test_another_kind_of_host_key_is_refused(has: str, wanted: str) -> None:
+    """The command plugin asks for the pinned kind alone, so the look-up does, too."""
+    pinned = asyncssh.generate_private_key(wanted).export_public_key().decode()
+    with running(Sshd(key=asyncssh.generate_private_key(has))) as sshd:
+        found = problem(sshd.login(host_key=pinned))
+    assert f"offers no {wanted} key" in found.text
+    assert f"Put its {has} key there: {sshd.key.get_fingerprint()}" in found.text
     assert not found.unreachable
 
 
