@@ -5,6 +5,7 @@ demo and bench have theirs in tour.py and benchmark/bench.py.
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,13 +36,17 @@ def main(
         alone: what the program is called, if it takes no arguments; with any, it does nothing.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     lab = Lab(os.environ.get("REVERSE_TUNNEL_LAB") or DEFAULT_NAME)
     try:
         words = sys.argv[1:]
         status = _usage(alone) if alone and words else command(lab, words)
     except (HostError, LabError, SandboxError, StepError) as error:
         say(str(error))
+        status = failed
+    except (OSError, subprocess.CalledProcessError) as error:  # a full disk, a cache of root's
+        say(f"{error}")
         status = failed
     except KeyboardInterrupt:
         status = _INTERRUPTED
@@ -64,8 +69,9 @@ def prepare(_lab: Lab, _words: Sequence[str]) -> int:
 
 def down(lab: Lab, _words: Sequence[str]) -> int:
     """End the lab; with PURGE=1 in the environment remove the cache, too."""
-    lab.down()
+    require_machine()
     remove_stack_file(lab)
+    lab.down()
     if os.environ.get("PURGE") == "1":
         purge()
     return 0
@@ -99,12 +105,15 @@ def run(lab: Lab, words: Sequence[str]) -> int:
 
 
 def _become(line: list[str], environment: dict[str, str]) -> NoReturn:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the command
     os.execvpe(line[0], line, environment)  # noqa: S606  # a shell would change the words
 
 
 def _require_up(lab: Lab) -> None:
+    require_machine()
     if not lab.is_up:
         raise LabError("the lab is not up; start it with lab/up, or with make demo")
+    lab.require_ours()
 
 
 def _usage(text: str) -> int:

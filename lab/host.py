@@ -297,7 +297,10 @@ class Host:
         return state in {"running", "degraded"}  # a host is up although one of its units failed
 
     def _is_populated(self) -> bool:
-        return "populated 1" in (self._cgroup / "cgroup.events").read_text()
+        try:
+            return "populated 1" in (self._cgroup / "cgroup.events").read_text()
+        except FileNotFoundError:  # a reboot was interrupted
+            return False
 
     def _leader(self) -> int:
         leader = self._find_leader()

@@ -90,21 +90,22 @@ def release_tree(suite: str, packages: tuple[str, ...]) -> Path:
 def wireguard_go() -> Path | None:
     """A current wireguard-go, from the cache; built first if need be.
 
-    None where Go is missing: the hosts then use Debian's own, which is slower. Where the kernel
-    knows WireGuard neither is used.
+    None where Go is missing, or too old for it: the hosts then use Debian's own, which is slower.
+    Where the kernel knows WireGuard neither is used.
     """
-    go = shutil.which("go")
-    if go is None:
-        say("Go is not installed: the hosts use Debian's own, slower wireguard-go")
-        return None
 
     def build(folder: Path) -> None:
+        go = shutil.which("go")
+        if go is None:
+            raise StepError("Go is not installed")
         cache = folder / "go"
         environment = os.environ | {
             "CGO_ENABLED": "0",  # it must run on the tree's C library, or none
             "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
             "GOMODCACHE": str(cache / "mod"),
             "GOCACHE": str(cache / "build"),
+            "GOWORK": "off",
+            "XDG_CONFIG_HOME": str(cache),  # for the counters of its use
         }
         program = str(folder / "wireguard-go")
         command = [go, "build", "-v", "-ldflags=-s -w", "-o", program, _WIREGUARD_GO]
@@ -112,7 +113,11 @@ def wireguard_go() -> Path | None:
         shutil.rmtree(cache)
 
     sums = (_WIREGUARD_MODULE / "go.sum").read_text()
-    return made_once("wireguard-go", (sums, platform.machine()), build) / "wireguard-go"
+    try:
+        return made_once("wireguard-go", (sums, platform.machine()), build) / "wireguard-go"
+    except StepError as error:
+        say(f"{error}: the hosts use Debian's own, slower wireguard-go")
+        return None
 
 
 def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
@@ -141,7 +146,7 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
     # In namespaces of its own: whatever it mounts or starts ends with it, also when interrupted.
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", f"--include={','.join(packages)}"]
-    mirror = debian_source()["URIs"].split()[0]
+    mirror = _first_mirror(debian_source()["URIs"])
     run_step(
         f"installing Debian {suite} into the cache, once",
         [*apart, "/bin/sh", str(program), *options, suite, str(tree), mirror],
@@ -197,15 +202,37 @@ def debian_source(folder: Path = Path("/etc/apt")) -> dict[str, str]:
     archives = [
         fields
         for fields in found
-        if "main" in fields["Components"].split() and _SUITES & {*fields["Suites"].split()}
+        if "main" in fields["Components"].split()
+        and _SUITES & {*fields["Suites"].split()}
+        and _strangeness(fields) < _SOMEBODY_ELSE
     ]
     if not archives:
         raise StepError(
             f"no source of Debian's main archive is set up in {folder}/sources.list[.d]"
         )
-    # Other vendors call a suite `stable`, too.
-    archives.sort(key=lambda fields: "debian" not in fields["URIs"] + fields.get("Signed-By", ""))
-    return archives[0] | {"Suites": SUITE, "Components": "main"}
+    return min(archives, key=_strangeness) | {"Suites": SUITE, "Components": "main"}
+
+
+_SOMEBODY_ELSE = 2
+
+
+def _strangeness(source: dict[str, str]) -> int:
+    """How little speaks for Debian's archive: other vendors call a suite `stable`, too."""
+    if signed := source.get("Signed-By"):
+        return 0 if "debian-archive" in signed else _SOMEBODY_ELSE
+    return 0 if source["URIs"].split()[0].rstrip("/").endswith("/debian") else 1
+
+
+def _first_mirror(uris: str) -> str:
+    """The first mirror, for debootstrap.
+
+    Debian's cloud images give apt a file with a list of them, which debootstrap does not know.
+    """
+    first, listed = uris.split(maxsplit=1)[0], "mirror+file:"
+    if not first.startswith(listed):
+        return first
+    lines = Path(first.removeprefix(listed)).read_text().splitlines()
+    return next(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
 
 
 def _stanzas(text: str) -> list[dict[str, str]]:

@@ -1,9 +1,11 @@
 """A lab: all its hosts, the operator's credentials, and their beginning and end."""
 
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from lab import identity, topology
@@ -16,6 +18,9 @@ from lab.sandbox import Sandbox
 from lab.switch import Switch
 
 DEFAULT_NAME = "lab"
+
+# Whatever the cache has had, by `made_once` and by lab/environment and lab/engine/ensure.
+_OURS = re.compile(r"labs|engine|apt|environment\.lock|uv-.*|\.?[a-z-]+-[0-9a-f]{12}(\..*)?")
 
 
 class Lab:
@@ -54,12 +59,13 @@ class Lab:
                 thread, however that ends; its folder then goes with the next `up` of any lab.
 
         Raises:
-            LabError: this machine lacks something, see requirements.py.
+            LabError: this machine lacks something, see requirements.py; or see `require_ours`.
             StepError, SandboxError, HostError: something failed; nothing of the lab is left.
         """
         require_machine()
         with locked(self._lock):
             if self.is_up:
+                self.require_ours()
                 return
             self._end()
             for lab in _all_labs():
@@ -76,6 +82,17 @@ class Lab:
                 self._end()
                 self._lock.unlink()
                 raise
+
+    def require_ours(self) -> None:
+        """Check that the lab, which is up, is not that of another checkout.
+
+        Raises:
+            LabError: it is; the message says whose.
+        """
+        if self._is_in_checkout and self.project != CHECKOUT:
+            raise LabError(
+                f"the lab that is up is that of {self.project}: use it there, or end it by lab/down"
+            )
 
     def down(self) -> None:
         """End the lab and remove what it wrote; nothing happens if there is none."""
@@ -107,7 +124,9 @@ class Lab:
             identity.lay_identity(facts, self._layers(facts).identity, tree, key)
         (self.state / "passphrase").write_text(secrets.token_hex(16))
         (self.state / "pulumi").mkdir()
-        if not self._is_in_checkout:
+        if self._is_in_checkout:
+            (self.state / "checkout").write_text(str(CHECKOUT))
+        else:
             lay_project(self.project, self._program)
 
     # ---- hosts ----
@@ -178,9 +197,13 @@ class Lab:
     def project(self) -> Path:
         """The project folder: the checkout, or for a lab of another name a folder of its own.
 
-        The latter shares the program with a checkout, but has other stack files.
+        The latter shares the program with a checkout, but has other stack files. The checkout is
+        the one that has started the lab.
         """
-        return CHECKOUT if self._is_in_checkout else self.state / "project"
+        if not self._is_in_checkout:
+            return self.state / "project"
+        record = self.state / "checkout"
+        return Path(record.read_text()) if record.exists() else CHECKOUT
 
     @property
     def _is_in_checkout(self) -> bool:
@@ -200,15 +223,24 @@ class Lab:
 
 
 def purge() -> None:
-    """Remove the whole cache.
+    """Remove all that set-up has ever made in the cache.
 
     Raises:
         LabError: a lab stands that was started from it.
+        OSError: something can't be removed.
     """
     standing = [lab.name for lab in _all_labs() if lab.is_up]
     if standing:
         raise LabError(f"these labs are still up: {', '.join(standing)}")
-    shutil.rmtree(cache_folder(), ignore_errors=True)
+    for entry in cache_folder().iterdir() if cache_folder().exists() else ():
+        if not _OURS.fullmatch(entry.name):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    with suppress(OSError):  # something of somebody else's is in it
+        cache_folder().rmdir()
 
 
 def _all_labs() -> list[Lab]:

@@ -65,11 +65,13 @@ class Operator(Host):
             HostError: they can't be made.
         """
         if self._environment is None:
-            # A user's own Pulumi settings and SSH agent have no place in the lab.
+            # A user's own Pulumi settings and SSH agent have no place in the lab. But where plugins
+            # are is asked by who looks for them, and he sets another place.
             inherited = {
                 name: value
                 for name, value in os.environ.items()
-                if not name.startswith("PULUMI_") and name != "SSH_AUTH_SOCK"
+                if name == "PULUMI_HOME"
+                or not (name.startswith("PULUMI_") or name == "SSH_AUTH_SOCK")
             }
             ensured = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", _ENSURE],

@@ -1,12 +1,18 @@
 """What a machine must be and have for a lab to stand on it."""
 
 import os
+import re
 import shutil
 from pathlib import Path
+
+from lab.cache import cache_folder
 
 # Five for the systemd of each of the three hosts that boot, one for each wireguard-go.
 _INOTIFY_INSTANCES = 20
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+_ODD = re.compile(r"[\s:,\\]")
 
 
 class LabError(Exception):
@@ -19,10 +25,23 @@ def require_machine() -> None:
     Raises:
         LabError: it can't, with the reason.
     """
-    if not Path("/etc/debian_version").exists() or not shutil.which("apt-get"):
+    if not _is_debian() or not shutil.which("apt-get"):
         raise LabError("the lab needs a Debian 12 machine (make test-fast runs anywhere)")
     if os.geteuid() != 0:
         raise LabError("the lab needs root, for network namespaces (make test-fast does not)")
+    if odd := _ODD.findall(str(cache_folder())):
+        raise LabError(
+            f"the lab's cache is {cache_folder()}; overlay mounts take no {odd[0]!r} in a path. Set"
+            " REVERSE_TUNNEL_CACHE to a folder without"
+        )
+
+
+def _is_debian(release: Path = Path("/etc/os-release")) -> bool:
+    """Not a relative of it, which has other packages."""
+    try:
+        return re.search(r'^ID="?debian"?$', release.read_text(), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 def require_room(limit: int | None = None) -> None:

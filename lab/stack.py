@@ -1,13 +1,14 @@
 """The lab's stack: the example of the design, with the host keys and the SSH key of this lab."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from lab import topology
+from lab.cache import locked
 from lab.lab import Lab
 from lab.operator_host import STACK
+from lab.requirements import LabError
+
+_HEAD = "# The lab's (make demo); it goes with the lab (make demo-down).\n"
 
 
 def stack_file(lab: Lab, stack: str = STACK) -> Path:
@@ -19,9 +20,26 @@ def ensure_stack(lab: Lab) -> None:
     """Make the lab's stack and its configuration unless they are there.
 
     What a person has changed in the file since stays.
+
+    Raises:
+        LabError: there is a file of that name that no lab has made.
+        CommandError: the engine refused.
     """
-    made = lab.state / "stack"
-    if not made.exists():
+    made, begun = lab.state / "stack", lab.state / "stack.begun"
+    if made.exists():
+        return
+    with locked(lab.state / "stack.lock"):
+        if made.exists():  # by another command meanwhile
+            return
+        if stack_file(lab).exists() and not _is_ours(stack_file(lab)):
+            raise LabError(
+                f"{stack_file(lab)} is not the lab's, which needs that name: rename your stack"
+                " (`pulumi stack rename`), or move the file away"
+            )
+        if begun.exists():  # and interrupted
+            remove = ["pulumi", "--non-interactive", "stack", "rm", "--yes", "--force", STACK]
+            lab.operator.run(remove, check=False)
+        begun.touch()
         write_stack(lab)
         made.touch()
 
@@ -40,23 +58,19 @@ def write_stack(lab: Lab, stack: str = STACK) -> None:
     file.unlink(missing_ok=True)
     pulumi = ["pulumi", "--non-interactive", "--stack", stack]
     lab.operator.run(["pulumi", "--non-interactive", "stack", "init", stack])
-    with file.open("a") as text:
-        text.write(_settings(lab))
+    file.write_text(_HEAD + file.read_text() + _settings(lab))
     key = lab.ssh_key.read_text()
     lab.operator.run([*pulumi, "config", "set", "--secret", "sshPrivateKey"], input=key)
 
 
-def set_forwards(lab: Lab, forwards: Mapping[str, object]) -> None:
-    """Let the lab's stack have these forwards, as its file has them, from the next `up` on."""
-    file = stack_file(lab)
-    stack = yaml.safe_load(file.read_text())
-    stack["config"]["reverse-tunnel:forwards"] = dict(forwards)
-    file.write_text(yaml.safe_dump(stack))
-
-
 def remove_stack_file(lab: Lab) -> None:
-    """Remove the configuration file from the checkout."""
-    stack_file(lab).unlink(missing_ok=True)
+    """Remove the configuration file from the checkout, if a lab has made it."""
+    if stack_file(lab).exists() and _is_ours(stack_file(lab)):
+        stack_file(lab).unlink()
+
+
+def _is_ours(file: Path) -> bool:
+    return _HEAD in file.read_text()
 
 
 def _settings(lab: Lab) -> str:

@@ -75,6 +75,8 @@ class Switch:
     def unplug(self, host: topology.Host) -> None:
         """Delete the host's network namespace and its links."""
         namespace = self.namespace(host.name)
+        if not namespace.exists():  # a reboot was interrupted
+            return
         ports = [f"link del {_port(host, port)}" for port in host.interfaces]
         self._sandbox.run(self._batch(_SWITCH, ports) + f"umount {namespace}\n")
         namespace.unlink()

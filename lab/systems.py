@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.cache import made_once
-from lab.image import OFFERED, PACKAGES, SUITE, debian_tree, machines_apt, release_tree
+from lab.image import SUITE, debian_tree, machines_apt, release_tree
 from lab.progress import run_step
 
 # Debian's releases before and after the image's.
@@ -100,7 +100,7 @@ def _with_packages(
 ) -> tuple[Path, ...]:
     """The image and a layer with these packages; the units that they enable are disabled again."""
     tree = debian_tree()
-    pins = (SUITE, platform.machine(), _REVISION, *PACKAGES, *OFFERED, *packages, *units)
+    pins = (tree.parent.name, _REVISION, *packages, *units)
 
     def build(folder: Path) -> None:
         _build(folder, tree, packages, units)

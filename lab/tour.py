@@ -1,5 +1,6 @@
 """The demo: the whole job once, from nothing to two pages on the VPS's public address."""
 
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -54,9 +55,24 @@ def demo(lab: Lab, _words: Sequence[str]) -> int:
 
 def _show(host: Host, command: list[str]) -> None:
     """Run a command with its output on the screen."""
-    line = [*host.prefix(), *command]
-    folder = host.working_folder
-    if subprocess.run(
-        line, env=host.environment(), cwd=folder, stdin=subprocess.DEVNULL, check=False
-    ).returncode:
+    # In a group of its own, so that Ctrl-C reaches it once, by us: told twice, or killed, an engine
+    # leaves the stack locked.
+    with subprocess.Popen(
+        [*host.prefix(), *command],
+        env=host.environment(),
+        cwd=host.working_folder,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    ) as shown:
+        try:
+            status = shown.wait()
+        except BaseException:
+            shown.send_signal(signal.SIGINT)
+            try:
+                shown.wait()
+            except BaseException:
+                shown.kill()
+                raise
+            raise
+    if status:
         raise HostError(f"{' '.join(command)} failed; the lines above say why")

@@ -1,5 +1,6 @@
 """Ansible doing the same by its iptables module, and the least that anything could do."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -8,7 +9,7 @@ from typing import ClassVar, Self
 
 import yaml
 
-from lab.cache import made_once
+from lab.cache import cache_folder, made_once
 from lab.lab import Lab
 from lab.operator_host import CHECKOUT
 
@@ -90,16 +91,20 @@ class Ansible:
         return ["-F", "none", "-o", f"UserKnownHostsFile={self._folder.name}/known_hosts"]
 
     def _run(self, words: list[str], given: str = "") -> None:
-        command = ["env", "-C", self._folder.name, "ANSIBLE_CONFIG=ansible.cfg", *words]
+        home = f"ANSIBLE_HOME={self._folder.name}/home"
+        command = ["env", "-C", self._folder.name, "ANSIBLE_CONFIG=ansible.cfg", home, *words]
         self._lab.operator.run(command, input=given, timeout=None)
 
 
 def _install(folder: Path) -> None:
     """Put Ansible into an environment of its own, by the uv that the checkout is set up with."""
-    uv = Path(_output([str(CHECKOUT / "lab" / "environment")])) / "uv"
-    subprocess.run([uv, "venv", "--quiet", "--relocatable", "--clear", folder], check=True)
-    python = folder / "bin" / "python"
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, _PIN], check=True)
+    uv = str(Path(_output([str(CHECKOUT / "lab" / "environment")])) / "uv")
+    environment = os.environ | {"UV_CACHE_DIR": str(cache_folder() / "uv-cache")}
+    python = str(folder / "bin" / "python")
+    venv = [uv, "venv", "--quiet", "--relocatable", "--clear", str(folder)]
+    subprocess.run(venv, env=environment, check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", python, _PIN]
+    subprocess.run(install, env=environment, check=True)
 
 
 def _output(words: list[str]) -> str:

@@ -14,6 +14,7 @@ from lab.lab import Lab
 from lab.operator_host import CHECKOUT
 from lab.preparation import prepare
 from lab.progress import say
+from lab.requirements import require_machine
 
 FOLDER = CHECKOUT / "docs" / "benchmarks"
 
@@ -57,6 +58,7 @@ def benchmark(lab: Lab, words: Sequence[str]) -> int:
             parser.error("--before takes a checkout of this project, and no section beside it")
         before = wanted.before.resolve()
         measures = {"--before CHECKOUT": partial(before_and_after.measure, before=before)}
+    require_machine()
     prepare()
     known = Figures() if wanted.quick else figures.read(FOLDER / "figures.json")
     for name, measure in measures.items():

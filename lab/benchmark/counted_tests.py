@@ -10,10 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from lab.operator_host import CHECKOUT
+from lab.progress import StepError
 
 # What Hypothesis tells of a test: its name, then its phases.
 _RANDOM = re.compile(r"^\S+::(\w+)(?:\[\S*\])?:$", re.MULTILINE)
 _EXAMPLES = re.compile(r"(\d+) passing, (\d+) failing")
+
+
+_PASSED, _SOME_FAILED = 0, 1  # pytest's exit statuses; 5: there was no test
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class CountedTests:
                 text=True,
                 check=False,
             )
+            if done.returncode not in {_PASSED, _SOME_FAILED}:
+                raise StepError(f"{self.name}: pytest did not run them:\n{done.stdout[-2000:]}")
             return count(done.stdout, report.read_text())
 
 

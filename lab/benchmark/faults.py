@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from lab.benchmark.counted_tests import CountedTests
 from lab.benchmark.figures import Column, Goal, Row, Section, Table
+from lab.benchmark.forwards import set_forwards
 from lab.benchmark.machine import machine, today
 from lab.lab import Lab
 from lab.progress import say
-from lab.stack import set_forwards, write_stack
+from lab.stack import write_stack
 
 if TYPE_CHECKING:
     from subprocess import Popen

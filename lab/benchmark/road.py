@@ -6,9 +6,10 @@ from pathlib import Path
 
 from lab import systems
 from lab.benchmark.contenders import CLIENT, TUNNEL
+from lab.benchmark.forwards import set_forwards
 from lab.benchmark.way import HOME_BULK, HOME_FLOW, HOME_WEB, Way
 from lab.lab import Lab
-from lab.stack import set_forwards, write_stack
+from lab.stack import write_stack
 
 _ENDS = ("client", "vps", "homelab")
 _REMEMBER = ("vps", "homelab", "router", "carrier")  # who was connected with whom

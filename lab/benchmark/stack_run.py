@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from lab.benchmark.forwards import set_forwards
 from lab.lab import Lab
-from lab.stack import set_forwards, write_stack
+from lab.stack import write_stack
 
 _FIRST_PORT = 10000
 _WITHOUT = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}

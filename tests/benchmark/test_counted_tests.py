@@ -1,6 +1,9 @@
 """What tests are counted as: examples if they are random, what they tell, or one case."""
 
-from lab.benchmark.counted_tests import Counted, count
+import pytest
+
+from lab.benchmark.counted_tests import Counted, CountedTests, count
+from lab.progress import StepError
 
 _SAID = """\
 ....F
@@ -45,6 +48,12 @@ def test_what_fails_is_not_right() -> None:
     report = _REPORT.format(failure=failure, random_failure=failure)
     counted = count(_SAID.format(failing=1), report)
     assert (counted.tried, counted.tried - counted.right) == (2124, 2)
+
+
+def test_tests_that_are_not_there_are_not_right() -> None:
+    gone = CountedTests("gone", ("tests/benchmark", "-k", "no_test_has_this_name"))
+    with pytest.raises(StepError, match="gone: pytest did not run them"):
+        gone.run("fast")
 
 
 def test_a_test_that_could_not_begin_is_not_right() -> None:

@@ -2,14 +2,18 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lab.lab import Lab
-from lab.stack import stack_file, write_stack
+from lab.requirements import LabError
+from lab.stack import ensure_stack, remove_stack_file, stack_file, write_stack
 from tests.lab.probes import VPS, greeting
 from tests.lab.test_labs import traces
 
@@ -93,6 +97,76 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
     assert call(demo_lab, "down").returncode == 0
     assert traces(demo_lab) == []
     assert in_git() == before
+
+
+class Here:
+    """In the place of a host: this machine."""
+
+    working_folder = Path("/")
+
+    def prefix(self) -> list[str]:
+        return []
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ}
+
+
+_SHOWN = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+from lab import tour
+from tests.lab.test_demo import Here
+words = 'trap "sleep 1; echo in order; exit 1" INT; echo begun; while :; do sleep 0.1; done'
+tour._show(Here(), ["bash", "-c", words])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_engine_ends_in_order(number: signal.Signals) -> None:
+    """Killed, it would leave the stack locked; and it takes a second Ctrl-C for a wish to be."""
+    command = ["env", "--default-signal=INT,TERM", sys.executable, "-c", _SHOWN]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        assert shown.stdout.readline() == "begun\n"
+        shown.send_signal(number)
+        assert shown.stdout.read() == "in order\n"
+
+
+def test_a_stack_that_was_half_made_is_made_anew(lab: Lab) -> None:
+    """Its making was interrupted; two who come at once make it once."""
+    ensure_stack(lab)
+    assert "# The lab's (make demo)" in stack_file(lab).read_text()
+    (lab.state / "stack").unlink()
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(ensure_stack, lab) for _ in range(2)]:
+            done.result()
+    lab.operator.run(["pulumi", "config", "set", "--path", "forwards.ssh.port", "2222"])
+    remove_stack_file(lab)
+    assert not stack_file(lab).exists()
+
+
+def test_a_stack_file_of_that_name_that_no_lab_has_made_stays(lab: Lab) -> None:
+    (lab.state / "stack").unlink(missing_ok=True)
+    file = stack_file(lab)
+    file.write_text("encryptionsalt: mine\n")
+    with pytest.raises(LabError, match=r"Pulumi\.lab\.yaml is not the lab's, .*rename your stack"):
+        ensure_stack(lab)
+    remove_stack_file(lab)
+    assert file.read_text() == "encryptionsalt: mine\n"
+    file.unlink()
+
+
+def test_a_lab_of_another_checkout_is_left_to_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path))
+    lab = Lab()
+    lab.state.mkdir(parents=True)
+    lab.require_ours()
+    (lab.state / "checkout").write_text("/home/ann/tunnel")
+    with pytest.raises(LabError, match="that of /home/ann/tunnel: use it there, or end it"):
+        lab.require_ours()
+    assert stack_file(lab) == Path("/home/ann/tunnel/stacks/Pulumi.lab.yaml")
 
 
 def test_git_ignores_the_one_file_that_the_demo_writes_into_the_checkout() -> None:

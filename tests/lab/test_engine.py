@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -214,7 +215,7 @@ def test_a_long_step_gives_signs_of_life(machine: Machine) -> None:
     started = machine.start()
     assert started.stderr
     assert "building pulumi 3.259.0" in started.stderr.readline()
-    assert re.fullmatch(r"engine: +0:0[5-9] +a/package\n", started.stderr.readline())
+    assert re.fullmatch(r"engine: +\d+:\d\d +a/package\n", started.stderr.readline())
     release(gate)
     _, err = started.communicate()
     assert started.returncode == 0, err
@@ -367,6 +368,17 @@ def archive(*programs: str) -> bytes:
     return packed.getvalue()
 
 
+class Once(bytes):
+    """A file that is another one when it is asked for again."""
+
+    then: bytes
+
+    def __new__(cls, first: bytes, then: bytes) -> Self:
+        made = super().__new__(cls, first)
+        made.then = then
+        return made
+
+
 @pytest.fixture
 def vendor(machine: Machine) -> Iterator[dict[str, bytes]]:
     """The vendor's files by name; the machine is told of it."""
@@ -375,6 +387,8 @@ def vendor(machine: Machine) -> Iterator[dict[str, bytes]]:
     class Vendor(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             content = files.get(self.path.rpartition("/")[2])
+            if isinstance(content, Once):
+                files[self.path.rpartition("/")[2]] = content.then
             self.send_response(404 if content is None else 200)
             self.end_headers()
             self.wfile.write(content or b"")
@@ -416,6 +430,51 @@ def test_half_a_download_is_not_used(machine: Machine, vendor: dict[str, bytes])
     assert "engine: failed: downloading command 1.2.1" in err
     assert err[-1].endswith("command 1.2.1 (STAND-IN)")
     assert machine.pieces == BUILT
+
+
+def test_a_download_that_fails_once_is_tried_again(
+    machine: Machine, vendor: dict[str, bytes]
+) -> None:
+    whole = archive("pulumi-resource-command")
+    for name in ("amd64", "arm64"):
+        vendor[f"pulumi-resource-command-v1.2.1-linux-{name}.tar.gz"] = Once(b"", whole)
+    _, err = machine.ensure()
+    assert err[-1].endswith("command 1.2.1 (the vendor's release)")
+
+
+def test_a_stand_in_for_what_was_to_be_had_is_said_with_the_way_out(
+    machine: Machine, vendor: dict[str, bytes]
+) -> None:
+    assert not vendor
+    _, err = machine.ensure()
+    (said,) = [line for line in err if "to have the official one, remove" in line]
+    folder = Path(said.partition("remove ")[2].partition(" and run")[0])
+    assert (folder / "pulumi-resource-command").exists()
+    shutil.rmtree(folder)
+    for name in ("amd64", "arm64"):
+        file = f"pulumi-resource-command-v1.2.1-linux-{name}.tar.gz"
+        vendor[file] = archive("pulumi-resource-command")
+    _, err = machine.ensure()
+    assert err[-1].endswith("command 1.2.1 (the vendor's release)")
+
+
+def test_logins_and_selected_stacks_stay_when_another_plugin_is_used(machine: Machine) -> None:
+    out, _ = machine.ensure()
+    home = home_of(out)
+    (home / "credentials.json").write_text("a token")
+    (home / "workspaces").mkdir()
+    (home / "workspaces" / "mine").write_text("home")
+    given = program(machine.folder / "given/pulumi-resource-command")
+    machine.variables["REVERSE_TUNNEL_COMMAND_PLUGIN"] = str(given)
+    out, _ = machine.ensure()
+    assert home_of(out) != home
+    assert (home_of(out) / "credentials.json").read_text() == "a token"
+    assert (home_of(out) / "workspaces" / "mine").read_text() == "home"
+
+
+def home_of(said: str) -> Path:
+    """The engine's own folder in what is said to a shell."""
+    return Path(said.partition("export PULUMI_HOME=")[2].splitlines()[0])
 
 
 def test_a_vendor_that_does_not_answer_is_no_obstacle(machine: Machine) -> None:

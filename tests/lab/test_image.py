@@ -1,6 +1,7 @@
 """The image comes from the mirror that the machine's own apt is set up for."""
 
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import image
 from lab.cache import locked, locked_if_free, made_once
 from lab.image import debian_source
 from lab.progress import StepError, run_step
@@ -57,6 +59,48 @@ def test_a_source_in_the_old_style_is_found_behind_a_vendors(tmp_path: Path) -> 
     source = debian_source(apt(tmp_path, sources_list=ONE_LINE))
     assert source["URIs"] == "https://mirror.example.org/debian/"
     assert "Signed-By" not in source
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "https://x.example.com/linux/debian/amd64 stable main",
+        "[signed-by=/usr/share/keyrings/vendor.gpg] https://x.example.com/debian stable main",
+    ],
+)
+def test_a_vendors_own_folder_of_that_name_is_not_taken_for_it(tmp_path: Path, theirs: str) -> None:
+    """Its file may come first."""
+    folder = apt(tmp_path, debian=DEB822)
+    (folder / "sources.list.d" / "a-vendor.list").write_text(f"deb {theirs}\n")
+    assert debian_source(folder)["URIs"] == "https://mirror.example.org/debian"
+
+
+def test_a_vendors_alone_is_none(tmp_path: Path) -> None:
+    theirs = "deb [signed-by=/usr/share/keyrings/x.gpg] https://x.example.com/repos stable main\n"
+    with pytest.raises(StepError, match="no source of Debian's main archive"):
+        debian_source(apt(tmp_path, sources_list=theirs))
+
+
+def test_a_list_of_mirrors_is_read_as_on_debians_cloud_images(tmp_path: Path) -> None:
+    mirrors = tmp_path / "mirrors" / "debian.list"
+    mirrors.parent.mkdir()
+    mirrors.write_text("# by priority\n\nhttps://mirror.example.org/debian priority:1\n")
+    assert image._first_mirror(f"mirror+file:{mirrors}") == "https://mirror.example.org/debian"
+    assert image._first_mirror("http://a.example.org/debian http://b") == (
+        "http://a.example.org/debian"
+    )
+
+
+def test_a_wireguard_go_that_is_in_the_cache_needs_no_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path))
+    assert image.wireguard_go() is None
+    assert "Go is not installed: the hosts use Debian's own" in capsys.readouterr().err
+    (lock,) = tmp_path.glob(".wireguard-go-*.lock")
+    (tmp_path / lock.name.removeprefix(".").removesuffix(".lock")).mkdir()
+    assert image.wireguard_go() is not None
 
 
 @pytest.mark.parametrize(

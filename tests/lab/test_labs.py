@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import requirements
 from lab.lab import Lab
 from lab.requirements import LabError, require_room
 from tests.lab.probes import page
@@ -228,13 +229,78 @@ def test_who_asks_a_program_for_help_gets_its_usage_and_nothing_else(
 
 
 def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    """And what is somebody else's stays: any folder may be named as the cache."""
     cache = tmp_path / "cache"
-    (cache / "image-1").mkdir(parents=True)
+    ours = [
+        "image-0123456789ab/tree",
+        "uv-0.1/bin",
+        "engine/go",
+        "labs",
+        ".image-0123456789ab.lock",
+    ]
+    theirs = ["pictures/trip", "image-of-the-garden"]
+    for name in ours + theirs:
+        (cache / name).mkdir(parents=True)
     environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(cache), "REVERSE_TUNNEL_LAB": "other"}
     for purge, stays in (("", True), ("1", False)):
         down = [CHECKOUT / "lab/down"]
         subprocess.run(down, env=environment | {"PURGE": purge}, check=True)
-        assert (cache / "image-1").exists() is stays
+        assert [(cache / name).exists() for name in ours] == [stays] * len(ours)
+        assert all((cache / name).exists() for name in theirs)
+
+
+def test_the_labs_programs_need_nothing_but_python() -> None:
+    """They are what makes the environment with all the rest."""
+    words = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import lab.cli, lab.tour"
+    without = [sys.executable, "-S", "-c"]  # no packages
+    subprocess.run([*without, words], check=True)
+    asked = subprocess.run([*without, "import yaml"], capture_output=True, check=False)
+    assert b"No module named 'yaml'" in asked.stderr
+
+
+def test_a_command_on_a_host_ends_with_whoever_reads_it(lab: Lab) -> None:
+    words = f"{CHECKOUT / 'lab/run'} --on homelab yes | head -n 1"
+    environment = os.environ | {"REVERSE_TUNNEL_LAB": lab.name}
+    done = subprocess.run(
+        ["bash", "-c", words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("y\n", "")
+
+
+def test_a_cache_where_nothing_can_be_mounted_is_told_with_the_way_out(tmp_path: Path) -> None:
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "my cache")}
+    done = subprocess.run(
+        [CHECKOUT / "lab/up"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "overlay mounts take no ' ' in a path. Set REVERSE_TUNNEL_CACHE" in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [CHECKOUT / "lab/up"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("lab: [Errno 20] Not a directory")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("release", "is_one"),
+    [
+        ('NAME="Debian"\nID=debian\n', True),
+        ('ID="debian"\n', True),
+        ("ID=ubuntu\nID_LIKE=debian\n", False),
+        ("", False),
+    ],
+)
+def test_a_relative_of_debian_is_none(tmp_path: Path, release: str, *, is_one: bool) -> None:
+    (tmp_path / "os-release").write_text(release)
+    assert requirements._is_debian(tmp_path / "os-release") == is_one
+    assert not requirements._is_debian(tmp_path / "nowhere")
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"]

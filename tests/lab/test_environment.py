@@ -1,0 +1,76 @@
+"""The Python environment: made once, for its checkout alone, whatever else the machine has."""
+
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What is needed of one, in a place of its own; packages come from the cache."""
+    folder = tmp_path / "a checkout"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    for name in listed.strip("\0").split("\0"):
+        if name.startswith("tests/") or not (CHECKOUT / name).exists():
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, folder / name)
+    return folder
+
+
+def make(checkout: Path, **variables: str) -> str:
+    """What making it says."""
+    done = subprocess.run(
+        [checkout / "lab/environment"],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def place_of(checkout: Path) -> str:
+    """Where its command line finds the program."""
+    words = "import operate; print(operate.__file__)"
+    python = checkout / ".venv/bin/python"
+    done = subprocess.run(
+        [python, "-c", words], cwd="/", env={}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_it_is_made_for_its_checkout_whatever_python_others_are_made_for(checkout: Path) -> None:
+    other = checkout.with_name("other")
+    venv.create(other)
+    before = sorted(other.rglob("site-packages/*"))
+    assert "making .venv" in make(checkout, UV_PYTHON=str(other / "bin/python"))
+    assert sorted(other.rglob("site-packages/*")) == before
+    assert place_of(checkout) == str(checkout / "operate/__init__.py")
+    assert make(checkout) == ""
+
+    # What says nothing of packages is no reason.
+    project = checkout / "pyproject.toml"
+    project.write_text(project.read_text().replace("line-length = 100", "line-length = 99"))
+    assert make(checkout) == ""
+    marker = checkout / ".venv" / "kept"
+    marker.touch()
+    lock = checkout / "requirements.lock"
+    lock.write_text(f"{lock.read_text()}# another\n")
+    assert "making .venv" in make(checkout)
+    assert marker.exists()
+
+    moved = checkout.with_name("moved")
+    checkout.rename(moved)
+    assert "making .venv" in make(moved)
+    assert place_of(moved) == str(moved / "operate/__init__.py")
+    assert not (moved / ".venv" / "kept").exists()
