@@ -26,11 +26,9 @@ from tests.host.dual import (
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
-from tests.host.world import CLIENT, SERVER, VPS, Call, call, serve
+from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, call, serve
 from tests.support import eventually
 
-GONE = {"-", "closed"}  # of a connection that was open
-SHUT = {"-", "closed", "refused"}  # of one that never was
 WITH_IPV6 = f"ipv6 {INSIDE6}/64\n"
 ALL = "/proc/sys/net/ipv6/conf/all/forwarding"
 ACCEPT_RA = "/proc/sys/net/ipv6/conf/ens6/accept_ra"

@@ -11,13 +11,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.host.machine import Machine
-from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, serve, world
+from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, World, call, serve, world
 
 ANOTHER = "203.0.113.1"
 NAS = "192.168.1.30"
 LAN = "192.168.1.0/24"
-GONE = {"-", "closed"}  # of a connection that was open
-SHUT = {"-", "closed", "refused"}  # of one that never was
 BEHIND = f"network {LAN}\n"
 
 
@@ -434,12 +432,8 @@ def peer_of(ends: World, more: str = "") -> str:
 def way_out(ends: World) -> Iterator[None]:
     """The server's own traffic leaves by the VPS, for a while."""
     settings = ends.server.machine.read(f"{ends.server.files}/settings")
-    keepalive, *behind = settings.partition("keepalive 25\n")[1:]
     ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
-    ends.server.call(
-        "interface",
-        stdin=settings.replace(keepalive, f"{keepalive}egress tunnel\n") if behind else settings,
-    )
+    ends.server.call("interface", stdin=f"{settings}egress tunnel\n")
     try:
         yield
     finally:
@@ -469,6 +463,22 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) 
     assert call(server, "tcp", CLIENT, 1009) == "192.0.2.20"
     # Another one would cut everybody off until the next keepalive.
     assert server.run("wg show wg0 listen-port").stdout == port
+
+
+def test_what_the_home_sends_by_the_server_does_not_take_its_way_out(
+    ends: World, nas: Machine
+) -> None:
+    """As containers do: somebody else passes that on, by the server's own line."""
+    serve(ends.client, 1014)
+    server, masquerade = ends.server.machine, "-s 192.168.1.0/24 -o eth0 -j MASQUERADE"
+    server.run(f"sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A POSTROUTING {masquerade}")
+    nas.run("ip route replace default via 192.168.1.20")
+    ends.server.call("restore")
+    with way_out(ends):
+        assert call(nas, "tcp", CLIENT, 1014) == "192.0.2.20"
+        assert call(server, "tcp", CLIENT, 1014) == VPS
+    nas.run("ip route replace default via 192.0.3.1")
+    server.run(f"sysctl -qw net.ipv4.ip_forward=0; iptables -t nat -D POSTROUTING {masquerade}")
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -81,6 +81,13 @@ for line in sys.stdin:
 """
 
 
+GONE = {"-", "closed"}
+"""What a connection that was open says, once it is over."""
+
+SHUT = {"-", "closed", "refused"}
+"""What one that never came about says."""
+
+
 class Call:
     """A connection that stays open, from a machine to an address; `by` an address and a port."""
 
