@@ -213,8 +213,16 @@ def _deploy(
     logger.addHandler(_Log(recording))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    of_threads: list[asyncio.AbstractEventLoop] = []
+
+    def begin() -> None:
+        """Gives a thread the loop that the mocks want there, which nobody else would close."""
+        of_threads.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(of_threads[-1])
+
     # As the language host with a large `--parallel`.
-    loop.set_default_executor(ThreadPoolExecutor(max_workers=64))
+    executor = ThreadPoolExecutor(max_workers=64, initializer=begin)
+    loop.set_default_executor(executor)
 
     async def collect(returned: Mapping[str, pulumi.Output[Any]]) -> None:
         for name, output in returned.items():
@@ -243,6 +251,8 @@ def _deploy(
     finally:
         # What a failed program left waiting would else be waited for by the next one.
         SETTINGS.outputs.clear()
-        loop.close()
+        executor.shutdown()
+        for each in (*of_threads, loop):
+            each.close()
         asyncio.set_event_loop(None)
     return recording

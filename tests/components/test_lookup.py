@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Self
 
 import asyncssh
@@ -43,6 +44,16 @@ def test_a_healthy_host_has_no_problem(sshd: Sshd) -> None:
 def test_what_a_logins_own_files_print_is_passed_over(sshd: Sshd, chatter: str) -> None:
     """Also a byte that is no text."""
     sshd.answers, sshd.complains = chatter + sshd.answers, chatter
+    assert seen(sshd.login()) == Seen([], way=0, equipped=False)
+
+
+def test_how_its_user_reaches_hosts_is_not_read(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command plugin does not, either, and would fail where the look succeeds."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  User nobody\n  Port 1\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert seen(sshd.login()) == Seen([], way=0, equipped=False)
 
 

@@ -185,6 +185,19 @@ def test_outputs_say_what_leads_where_and_keep_files_secret(home: Recording) -> 
     assert home.secret_outputs == {"client_configs", "server_configs"}
 
 
+def test_a_servers_own_private_key_never_leaves_it() -> None:
+    """Who gives its public key gets a file with a place for the other, and no keys are made."""
+    made_ = made(example({"servers.cabin.publicKey": public_key(7)}))
+    assert made_.outputs["public_keys"]["cabin"] == public_key(7)
+    assert not {"cabin", "cabin-seed"} & {
+        *made_.of_type("reverse-tunnel:index:KeyPair"),
+        *made_.of_type(PASSWORD),
+    }
+    assert f"public-key {public_key(7)}\n" in made_.command("cabin", "cabin").inputs["stdin"]
+    file = made_.outputs["server_configs"]["cabin"]
+    assert "PUT-THE-PRIVATE-KEY-OF-cabin-HERE" in file
+
+
 def test_where_nobody_needs_a_file_both_are_empty_and_still_say_files_by_name() -> None:
     alone = made(example({"clients": ABSENT, "servers.cabin": ABSENT}))
     for kind in ("client_configs", "server_configs"):

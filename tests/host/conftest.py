@@ -1,12 +1,19 @@
 """Fixtures: machines, and a VPS with a tunnel that has neither peers nor forwards yet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
+
+# In the place of the program, before it on the helper's path: each call is noted.
+_COUNTING = """#!/bin/sh
+case " $* " in *" --test "*) ;; *) echo exchange >>{calls} ;; esac
+exec {program} "$@"
+"""
+_CALLS = "/var/log/exchanges"
 
 
 @contextmanager
@@ -40,3 +47,14 @@ def standing_vps() -> Iterator[Tunnel]:
         tunnel = Tunnel(host)
         tunnel.set_up_vps()
         yield tunnel
+
+
+@pytest.fixture
+def exchanges(vps: Tunnel) -> Callable[[], int]:
+    """How often rules were given to the kernel since."""
+    machine = vps.machine
+    program = machine.run("command -v iptables-restore").stdout.strip()
+    wrapper = _COUNTING.format(calls=_CALLS, program=program)
+    machine.write("/usr/local/sbin/iptables-restore", wrapper)
+    machine.run("chmod 755 /usr/local/sbin/iptables-restore")
+    return lambda: machine.read(_CALLS).count("exchange")

@@ -4,6 +4,7 @@ Real iptables; no traffic (test_traffic.py), no crashes (test_crashes.py).
 """
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -306,15 +307,29 @@ def test_a_damaged_file_of_one_forward_keeps_no_other_down(vps: Tunnel) -> None:
     assert vps.forwards() == [("https", HTTPS)]
 
 
-def test_a_thousand_forwards_are_one_commit_at_boot(vps: Tunnel) -> None:
+def test_a_thousand_forwards_are_one_commit_at_boot(
+    vps: Tunnel, exchanges: Callable[[], int]
+) -> None:
     """And a change among them is still that of one rule."""
+    start = "wg-quick down wg0; wg-quick up wg0"
+    vps.put("f0", "tcp 80 -> 172.16.0.4:80")
+    before = exchanges()
+    vps.machine.run(start)
+    of_one = exchanges() - before
+    assert of_one
+    vps.remove("f0")
     vps.machine.run(
         f"cd {vps.files}/forwards.d && for n in $(seq 1000); do"
         " echo tcp $((10000 + n)) '->' 172.16.0.4:$n >f$n; done"
     )
-    vps.machine.run("wg-quick down wg0; wg-quick up wg0")
+    before = exchanges()
+    vps.machine.run(start)
+    assert exchanges() - before == of_one
     assert len(vps.forwards()) == 1000
+    rules = vps.machine.run("iptables -t nat -S RT-wg0-DNAT").stdout.splitlines()
     vps.put("f500", "tcp 9 -> 172.16.0.4:9")
+    after = vps.machine.run("iptables -t nat -S RT-wg0-DNAT").stdout.splitlines()
+    assert len({*rules} - {*after}) == len({*after} - {*rules}) == 1
     found = dict(vps.forwards())
     assert len(found) == 1000
     assert found["f500"] == "tcp 9 -> 172.16.0.4:9"

@@ -120,6 +120,7 @@ class Sequence(RuleBasedStateMachine):
 
     vps: Tunnel
     visitor: Machine
+    seen: int = 0  # flows before changes
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,6 +173,7 @@ class Sequence(RuleBasedStateMachine):
         if forward is not None:
             self.forwards[name] = forward
         if not self.interrupted:
+            type(self).seen += len(flows)
             alive = {
                 flow for flow in flows if any(each.has(*flow) for each in self.forwards.values())
             }
@@ -223,3 +225,4 @@ def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(
         vps, visitor = machines
 
     record_property("tried", run_sequences(Here, steps=12))
+    assert Here.seen, "there were no flows to lose"

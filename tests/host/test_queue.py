@@ -13,24 +13,6 @@ WAITING = 5
 FIVE = {f"f{n}": f"tcp {8000 + n} -> 172.16.0.4:80" for n in range(WAITING)}
 QUEUE = "/run/reverse-tunnel/wg0.queue"
 
-# In the place of the program, before it on the helper's path: each call is noted.
-COUNTING = """#!/bin/sh
-case " $* " in *" --test "*) ;; *) echo exchange >>{calls} ;; esac
-exec {program} "$@"
-"""
-CALLS = "/var/log/exchanges"
-
-
-@pytest.fixture
-def exchanges(vps: Tunnel) -> Callable[[], int]:
-    """How often rules were given to the kernel since."""
-    machine = vps.machine
-    program = machine.run("command -v iptables-restore").stdout.strip()
-    wrapper = COUNTING.format(calls=CALLS, program=program)
-    machine.write("/usr/local/sbin/iptables-restore", wrapper)
-    machine.run("chmod 755 /usr/local/sbin/iptables-restore")
-    return lambda: machine.read(CALLS).count("exchange")
-
 
 def test_who_waits_has_not_read_the_helper_and_then_does_its_work(vps: Tunnel) -> None:
     """A small VPS has little memory, and Pulumi calls for many forwards at once."""
@@ -192,6 +174,8 @@ def test_what_is_paused_is_taken_away_alone(vps: Tunnel, exchanges: Callable[[],
 
 def test_a_caller_that_does_not_go_on_holds_up_nobody(vps: Tunnel) -> None:
     silent = vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward slow")
+    find = "pgrep -f '[r]everse-tunnel 1 put-forward slow'"
+    eventually(lambda: vps.machine.run(find, check=False).stdout, LONG, "it does not run")
     vps.put("web", "tcp 80 -> 172.16.0.4:8080")
     assert silent.poll() is None
     silent.communicate("tcp 81 -> 172.16.0.4:8081\n")

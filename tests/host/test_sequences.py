@@ -140,6 +140,7 @@ class Sequence(RuleBasedStateMachine):
     """Operations on one VPS, and what must be true after each."""
 
     stage: Stage
+    seen: int = 0  # flows before changes
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,6 +178,7 @@ class Sequence(RuleBasedStateMachine):
         if line is not None:
             self.forwards[name] = line
         if not self.interrupted:
+            type(self).seen += len(before.flows)
             claimed = {mapping(forward) for forward in self.forwards.values()}
             assert self.now.flows == {flow for flow in before.flows if flow[:3] in claimed}
 
@@ -231,3 +233,4 @@ def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(
 
     Here.stage = stage
     record_property("tried", run_sequences(Here, steps=15))
+    assert Here.seen, "there were no flows to lose"

@@ -430,8 +430,7 @@ def first_packet(machine: Machine, interface: str, expression: str) -> subproces
     words = f"exec timeout 60 tcpdump -c 1 -nni {interface} '{expression}' 2>&1"
     listener = machine.start(words)
     assert listener.stdout is not None
-    while "listening on" not in listener.stdout.readline():
-        pass
+    assert any("listening on" in line for line in iter(listener.stdout.readline, ""))
     return listener
 
 

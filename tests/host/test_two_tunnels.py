@@ -1,10 +1,13 @@
 """Two stacks on one host: neither sees the other, and the last to leave closes the door."""
 
+from functools import partial
+
 import pytest
 
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel, rules_of
+from tests.support import eventually
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 GAME = "udp 27015 -> 10.8.0.2:27015"
@@ -95,6 +98,8 @@ def test_a_second_stack_that_would_collide_is_refused_by_the_others_name(
 ) -> None:
     first = of_one(vps)
     listener = vps.machine.start("exec nc -lu 53")
+    listens = partial(vps.machine.run, "ss -Hlnu sport = 53")
+    eventually(lambda: listens().stdout, 20, "nobody listens")
     other.install()
     other.set_key()
     other_files = vps.machine.run(f"grep -r '' {other.files}").stdout

@@ -106,7 +106,7 @@ class Deployment:
         said = json.loads(self.pulumi("preview", "--json").stdout)
         steps = [
             Step(step["op"], *_type_and_name(step["urn"]))
-            for step in said.get("steps", [])
+            for step in said["steps"]
             if step["op"] != "same"
         ]
         return sorted(steps)

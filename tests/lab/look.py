@@ -78,6 +78,8 @@ def _hash(path: Path) -> str:
 
 def _said(*command: str) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout:  # else two looks that both failed would be the same
+        sys.exit(f"{' '.join(command)} says nothing: {done.stderr}")
     return done.stdout.splitlines()
 
 

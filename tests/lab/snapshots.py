@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ _LOOK = (Path(__file__).parent / "look.py").read_text()
 
 # For a moment, whenever a tunnel or its watcher finds out what the kernel can.
 _ON_TRIAL = re.compile(r"^:RT-\S+-TRY |^\S+ -A RT-\S+-TRY ")
+_CHAIN = re.compile(r"(ipv6 )?\S+ (-A )?\S+")
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] (.*)")
 # Whatever its conditions are, and in whatever order a version has them.
 _FORWARD = re.compile(
@@ -37,6 +39,14 @@ class ForwardRule(NamedTuple):
     protocol: str
     port: str
     to: str
+
+
+class WireGuardPeer(NamedTuple):
+    """A peer as a running interface has it."""
+
+    endpoint: str
+    networks: str
+    handshake: int
 
 
 @dataclass(frozen=True)
@@ -79,17 +89,29 @@ def _has_ipv6(host: Host) -> bool:
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
-    """What is not the same, a line each; empty if nothing."""
+    """What is not the same, a line each; empty if nothing. Rules have an order in their chain."""
     was, now = _lines(before), _lines(after)
-    return [f"- {line}" for line in sorted(was - now)] + [f"+ {line}" for line in sorted(now - was)]
+    gone, come = [*was - now], [*now - was]
+    first, second = _by_chain(before.rules), _by_chain(after.rules)
+    for what, i, j, k, n in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        if what != "equal":
+            gone += (f"rules: {line}" for line in first[i:j])
+            come += (f"rules: {line}" for line in second[k:n])
+    return [f"- {line}" for line in sorted(gone)] + [f"+ {line}" for line in sorted(come)]
 
 
 def _lines(one: Snapshot) -> set[str]:
     return {
         f"{part}: {line}"
         for part, seen in asdict(one).items()
+        if part != "rules"
         for line in (seen if isinstance(seen, list) else (f"{k} = {v}" for k, v in seen.items()))
     }
+
+
+def _by_chain(rules: list[str]) -> list[str]:
+    """In their order; but which table or chain comes first is nobody's choice."""
+    return sorted(rules, key=lambda line: _CHAIN.match(line)[0])  # type: ignore[index] # always
 
 
 def logins(host: Host) -> int:
@@ -118,6 +140,22 @@ def forward_rules(host: Host) -> list[ForwardRule]:
         for match in found
         if match
     )
+
+
+def wireguard_peers(host: Host) -> dict[str, WireGuardPeer]:
+    """By public key."""
+    peers = (line.split() for line in host.run("wg show wg0 dump").stdout.splitlines()[1:])
+    return {key: WireGuardPeer(words[1], words[2], int(words[3])) for key, *words in peers}
+
+
+def assert_no_handshake_lost(
+    before: dict[str, WireGuardPeer], after: dict[str, WireGuardPeer]
+) -> None:
+    """And no peer, endpoint or network."""
+    assert after.keys() == before.keys()
+    for key, peer in before.items():
+        assert after[key][:2] == peer[:2]
+        assert after[key].handshake >= peer.handshake
 
 
 def _read_rules(host: Host, program: str = "iptables-save") -> Iterator[tuple[str, Counter | None]]:

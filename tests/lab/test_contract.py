@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lab.image import debian_tree
 from tests.support import eventually
@@ -62,7 +62,8 @@ exec chroot "$1/root" /usr/sbin/sshd -D -e -f /contract/config
 """
 
 Resource = dict[str, Any]
-Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+CURVES = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
 
 
 def key_pair(key: Key | None = None) -> tuple[str, str]:
@@ -86,7 +87,12 @@ class SshServer:
         self._upper = folder / "upper"
         self._private_key, public_key = key_pair()
         host_private_key, self._host_key = key_pair()
-        rsa_private_key, self.rsa_host_key = key_pair(rsa.generate_private_key(65537, 3072))
+        others: dict[str, Key] = {
+            "rsa": rsa.generate_private_key(65537, 3072),
+            **{f"ecdsa-{curve.key_size}": ec.generate_private_key(curve) for curve in CURVES},
+        }
+        pairs = {kind: key_pair(key) for kind, key in others.items()}
+        self.other_host_keys = {kind: public for kind, (_, public) in pairs.items()}
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port: int = probe.getsockname()[1]
         contract = self._upper / "contract"
@@ -95,10 +101,12 @@ class SshServer:
         (contract / "config").write_text(
             f"ListenAddress 127.0.0.1:{self._port}\nUsePAM no\n"
             "AuthorizedKeysFile /contract/authorized_keys\n"
-            "HostKey /contract/host_key\nHostKey /contract/rsa_key\n"
+            "HostKey /contract/host_key\n"
+            + "".join(f"HostKey /contract/{kind}\n" for kind in pairs)
         )
         (contract / "authorized_keys").write_text(public_key)
-        for name, key in (("host_key", host_private_key), ("rsa_key", rsa_private_key)):
+        privates = {kind: private for kind, (private, _) in pairs.items()}
+        for name, key in {"host_key": host_private_key, **privates}.items():
             (contract / name).touch(mode=0o600)
             (contract / name).write_text(key)
         with (folder / "log").open("w") as log:
@@ -436,7 +444,10 @@ def failures(
             "good": here("cat >/journals/good") | {"stdin": "snake-oil"},
             "bad": here(BAD_COMMAND) | {"stdin": "snake-oil"},
             "impostor": here(note("ran", "impostor"), host_key=other_public_key),
-            "rsa": here(note("ran", "rsa"), host_key=server.rsa_host_key),
+            **{
+                kind: here(note("ran", kind), host_key=key)
+                for kind, key in server.other_host_keys.items()
+            },
             "stranger": here(note("ran", "stranger"), private_key=other_private_key),
             "unparsable": at("unparsable", host_key="ssh-ed25519", dial_error_limit=5),
             "agent": at("agent", agent_socket_path="/nowhere", dial_error_limit=5),
@@ -469,13 +480,17 @@ def test_stdin_reaches_the_command_and_is_never_shown(failures: Failures) -> Non
 
 def test_what_failed_to_be_created_is_not_recorded(failures: Failures) -> None:
     """What it did before it failed is nobody's to delete."""
-    assert failures.recorded == {"good"}
+    assert failures.recorded == {"good", "ecdsa-256", "ecdsa-384", "ecdsa-521"}
 
 
 def test_another_host_key_or_login_is_refused_before_anything_runs(failures: Failures) -> None:
     assert "ssh: host key mismatch" in failures.errors["impostor"]
     assert "ssh: unable to authenticate" in failures.errors["stranger"]
     assert not {"impostor", "stranger"} & set(failures.journals)
+
+
+def test_an_ecdsa_host_key_of_each_curve_can_be_pinned(failures: Failures) -> None:
+    assert {"ecdsa-256", "ecdsa-384", "ecdsa-521"} <= failures.journals.keys()
 
 
 def test_an_rsa_host_key_cannot_be_pinned(failures: Failures) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -12,7 +12,14 @@ from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import Connection, connection, download, echo_service, stream
 from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
-from tests.lab.snapshots import ForwardRule, counters, forward_rules, rules
+from tests.lab.snapshots import (
+    ForwardRule,
+    assert_no_handshake_lost,
+    counters,
+    forward_rules,
+    rules,
+    wireguard_peers,
+)
 from tests.support import eventually
 
 FORWARD = "reverse-tunnel:index:PortForward"
@@ -267,26 +274,3 @@ def test_a_new_client_waits_while_an_up_is_for_a_forward_alone(house: Deployment
     assert house.preview_steps() == TABLET_STEPS
     house.up()
     assert house.output("clientConfigs").keys() == {"laptop", "tablet"}
-
-
-class WireGuardPeer(NamedTuple):
-    """A peer as the running interface of the VPS has it."""
-
-    endpoint: str
-    networks: str
-    handshake: int
-
-
-def wireguard_peers(vps: Host) -> dict[str, WireGuardPeer]:
-    """By public key."""
-    peers = (line.split() for line in vps.run("wg show wg0 dump").stdout.splitlines()[1:])
-    return {key: WireGuardPeer(words[1], words[2], int(words[3])) for key, *words in peers}
-
-
-def assert_no_handshake_lost(
-    before: dict[str, WireGuardPeer], after: dict[str, WireGuardPeer]
-) -> None:
-    assert after.keys() == before.keys()
-    for key, peer in before.items():
-        assert after[key][:2] == peer[:2]
-        assert after[key].handshake >= peer.handshake

@@ -8,7 +8,12 @@ from tests.lab import recorded_stack
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
 from tests.lab.probes import VPS, page
-from tests.lab.snapshots import forward_rules, rules
+from tests.lab.snapshots import (
+    assert_no_handshake_lost,
+    forward_rules,
+    rules,
+    wireguard_peers,
+)
 from tests.support import eventually
 
 
@@ -36,7 +41,7 @@ def changed(deployment: Deployment) -> set[tuple[str, str]]:
 def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, vps: Host) -> None:
     """Commands may run again, rules be written in another way: none is missing, no flow ends."""
     client = old.lab.host("client")
-    forwards = forward_rules(vps)
+    forwards, peers = forward_rules(vps), wireguard_peers(vps)
     assert {op for op, _ in changed(old)} == {"update"}
     with download(client, VPS, 80) as one, download(client, VPS, 443) as other:
         old.up()
@@ -44,6 +49,8 @@ def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, 
         assert other.end().alive
     assert len(forwards) == 2
     assert forward_rules(vps) == forwards
+    assert len(peers) >= 2
+    assert_no_handshake_lost(peers, wireguard_peers(vps))
     assert page(client, f"{VPS}:443")
     assert changed(old) == set()
 

@@ -93,8 +93,9 @@ def test_servers_are_looked_after_from_home_and_from_elsewhere(lab: Lab, fresh: 
         assert rules_of_all(lab) == before
         assert flow.end().alive
         assert "PRIVATE KEY" not in said + json.dumps(stack.export())
-        status = lab.operator.run(["reverse-tunnel", "status", "--passive"], check=False)
-        assert "can't be asked" not in status.stdout
+        status = lab.operator.run(["reverse-tunnel", "status", "--passive", "--json"], check=False)
+        hosts = json.loads(status.stdout)["hosts"]
+        assert {name for name, host in hosts.items() if host["tunnel"] == "up"} == {*MANAGED}
 
         stack.configure(network={"mtu": 1400}, forwards={"new": {"port": 81, "to": "attic:8080"}})
         stack.up()

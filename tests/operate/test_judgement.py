@@ -116,6 +116,14 @@ def test_what_follows_from_a_silent_server_is_not_said_again() -> None:
     assert finding.startswith("homelab: has not been heard by the VPS for 15 min")
 
 
+def test_a_server_that_is_off_is_named_by_its_silence_and_by_that_nobody_can_ask_it() -> None:
+    quiet = vps(peers={"homelab": replace(PEER, handshake=900)})
+    unasked, silent = findings(seen(quiet, homelab="can't be asked: no answer."))
+    assert silent.startswith("homelab: has not been heard by the VPS for 15 min")
+    assert "See what is said of that server itself" in silent
+    assert unasked.startswith("homelab: can't be asked")
+
+
 def test_what_follows_from_a_tunnel_that_is_down_is_not_said_again() -> None:
     down = vps(wireguard=None, peers={}, forwards={}, targets={})
     (finding,) = findings(seen(down, ports={"http": "silent", "https": "silent"}))

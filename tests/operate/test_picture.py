@@ -106,6 +106,8 @@ def test_it_says_who_comes_in_where_and_what_that_leads_to() -> None:
         "forwards.http.from": ["198.51.100.0/24"],
         "forwards.http.comment": "the blog",
         "forwards.https.enabled": False,
+        "forwards.game.limit": {"newPerSecond": 10},
+        "servers.homelab.networks": ["192.168.1.0/24"],
         "clients.phone.egress": "tunnel",
     }
     said = texts(draw(loaded(changes)).svg())
@@ -119,7 +121,9 @@ def test_it_says_who_comes_in_where_and_what_that_leads_to() -> None:
         "the blog",
         "tcp 443 (paused)",
         "udp 27000-27037",
+        "everybody, at most 10 new connections a second each",
         "homelab 172.16.0.4",
+        "server, before 192.168.1.0/24",
         "server, set up by its owner",
         "client device, goes out as the VPS",
         "Inside the tunnel: all peers reach each other, and the VPS.",
@@ -135,6 +139,8 @@ def test_addresses_of_ipv6_are_shown_where_there_are_any() -> None:
 
 def test_it_says_who_may_reach_what_behind_a_firewall() -> None:
     said = texts(draw(loaded(DENY)).svg())
+    assert "firewall: the rest is denied" in said
+    assert "firewall: the rest is denied" not in texts(draw(loaded()).svg())
     assert "Inside the tunnel, peers reach nothing but:" in said
     assert "laptop, phone \N{RIGHTWARDS ARROW} homelab tcp 445" in said
     nothing = texts(draw(loaded({"vps.firewall": "defaultDeny"})).svg())

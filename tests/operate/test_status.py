@@ -80,9 +80,22 @@ def test_json_has_all_of_it(looks: list[Look]) -> None:
 
 def test_a_host_that_tells_nothing_is_unknown(looks: list[Look]) -> None:
     looks.append(seen("can't be asked: no answer.", homelab="can't be asked: no answer."))
+    look = looks[0]
     told = json.loads(run("status", "--json").stdout)
     assert told["hosts"]["vps"] == told["hosts"]["homelab"] == {"tunnel": "unknown"}
     assert "connections" not in told["forwards"]["http"]
+    looks.append(look)
+    done = run("status")
+    assert done.exit_code == 1
+    assert "vps: can't be asked: no answer." in done.stdout
+    assert "homelab: can't be asked: no answer." in done.stdout
+
+
+def test_a_tunnel_that_is_down_is_told_apart_from_one_of_which_nothing_is_known() -> None:
+    look = seen(vps(wireguard=None), homelab="can't be asked: no answer.")
+    hosts = as_json(settings(), look, [])["hosts"]
+    tunnels = {name: host["tunnel"] for name, host in hosts.items()}
+    assert tunnels == {"vps": "down", "homelab": "unknown", "attic": "up"}
 
 
 def test_watching_looks_again_until_it_is_ended_and_exits_by_the_last(looks: list[Look]) -> None:
