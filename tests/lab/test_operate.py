@@ -212,6 +212,16 @@ def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> No
     eventually(lambda: visitors_of(joined, "https") == 0, 30, "somebody stays connected")
 
 
+def test_what_its_owner_tells_the_tunnels_unit_counts(joined: Deployment) -> None:
+    """As docs/operations.md has it for one who wants more processors for WireGuard's program."""
+    vps = joined.lab.host("vps")
+    own = "/etc/systemd/system/wg-quick@wg0.service.d/zz-own.conf"
+    vps.write(own, "[Service]\nEnvironment=GOMAXPROCS=7\n")
+    shown = "systemctl daemon-reload; systemctl show --value --property=Environment wg-quick@wg0"
+    assert "GOMAXPROCS=7" in vps.run(shown).stdout.split()
+    assert "GOMAXPROCS=7" not in vps.run(f"rm {own}; {shown}").stdout.split()
+
+
 def visitors_of(deployment: Deployment, forward: str) -> int:
     """How many are connected, told by a look that connects to nobody."""
     done = reverse_tunnel(deployment, "status", "--json", "--passive", check=False)
