@@ -18,6 +18,8 @@ _LAST = 33024  # one behind all other rules
 # Else systemd-networkd, whenever it is restarted, takes rules away that are not its own.
 _KEPT = "protocol kernel"
 _SET_CONNMARK = f"-j CONNMARK --set-xmark {_MARK}"
+# Not what a router says to a container about a packet of its own.
+_ANSWERS = f"-m conntrack --ctdir REPLY -m connmark --mark {_MARK}"
 
 # What a visitor's connection needs to find its way back: it came in by the tunnel, so its replies
 # leave by the tunnel, while the server's own traffic stays on its own line.
@@ -55,8 +57,8 @@ _FULL_TUNNEL_DOWN = (f"{{ip}} rule del {_ASKS_FOR_TIME}",)
 # Each line is made up of how to add it (-A) and, turned round, how to take it away (-D).
 _SPLIT_TUNNEL_RULES = (
     f"mangle PREROUTING -i %i ! -s {{network}} -m conntrack --ctstate NEW {_SET_CONNMARK}",
-    f"mangle PREROUTING ! -i %i -m connmark --mark {_MARK} -j MARK --set-xmark {_MARK}",
-    f"mangle OUTPUT -m connmark --mark {_MARK} -j MARK --set-xmark {_MARK}",
+    f"mangle PREROUTING ! -i %i {_ANSWERS} -j MARK --set-xmark {_MARK}",
+    f"mangle OUTPUT {_ANSWERS} -j MARK --set-xmark {_MARK}",
 )
 _SERVER_RULES = (
     # Clamping to the path's MTU cures black holes that a smaller MTU alone does not.
@@ -116,6 +118,10 @@ _REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpo
 _UNWATCH = f"systemctl stop {_WATCHER} {_IF_THERE}"
 
 
+# Private (RFC 4193), so that of a name's addresses those of IPv4 are taken first (RFC 6724).
+_NOWHERE = IPv6Address("fd00::")
+
+
 @dataclass(frozen=True, eq=False)
 class _Family:
     """What differs between IPv4 and IPv6 in a server's file."""
@@ -126,6 +132,7 @@ class _Family:
     up: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
 
 
 _IPV4 = _Family(
@@ -138,6 +145,9 @@ _IPV4 = _Family(
     headers=40,
     anywhere="0.0.0.0/0",
     up=("sysctl -q -w net.ipv4.conf.%i.rp_filter=2",),
+    # What Docker publishes to the server alone is translated before the kernel could see that
+    # nobody outside may call there.
+    guards=("mangle PREROUTING -i %i -d 127.0.0.0/8 -j DROP",),
 )
 _IPV6 = _Family(
     words={
@@ -207,13 +217,16 @@ def client_config(machine: Machine, gateway: Gateway) -> str:
     """The file of a client: what it routes into the tunnel is the tunnel's network, or all.
 
     All is IPv6, too, where the tunnel has none: it then ends there, and programs take IPv4. Else
-    most of what a device does would leave beside the tunnel wherever a network has IPv6. Below
+    most of what a device does would leave beside the tunnel wherever a network has IPv6. For
+    that it has a private address there: with one of a network's it would take IPv6 first. Below
     1,280 bytes an interface can't have any, and `wg-quick` would not start.
     """
     if machine.egress is Egress.TUNNEL:
         both = gateway.ipv6 is not None or machine.mtu >= LEAST_OF_IPV6
         anywhere = ", ".join([_IPV4.anywhere, *([_IPV6.anywhere] if both else [])])
-        return _file(machine, gateway, extra=[], allowed_ips=anywhere)
+        ends = both and gateway.ipv6 is None
+        also = [f"{IPv6Address(int(_NOWHERE) + int(machine.address))}/128"] if ends else []
+        return _file(machine, gateway, extra=[], allowed_ips=anywhere, also=also)
     networks = ", ".join(map(str, gateway.networks.values()))
     return _file(machine, gateway, extra=[], allowed_ips=networks)
 
@@ -267,8 +280,8 @@ def _watch(gateway: Gateway, rules: str, in_order: str) -> str:
 def _rules(family: _Family, *, split: bool) -> Sequence[str]:
     """Those in chains that are built in, from the first to the last."""
     if not split:
-        return _SERVER_RULES
-    return (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.rules, _UDP)
+        return (*_SERVER_RULES, *family.guards)
+    return (*_SPLIT_TUNNEL_RULES, *_SERVER_RULES, *family.guards, *family.rules, _UDP)
 
 
 def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
@@ -294,9 +307,16 @@ def _anywhere(gateway: Gateway) -> str:
     return ", ".join(family.anywhere for family in gateway.networks)
 
 
-def _file(machine: Machine, gateway: Gateway, *, extra: list[str], allowed_ips: str) -> str:
+def _file(
+    machine: Machine,
+    gateway: Gateway,
+    *,
+    extra: list[str],
+    allowed_ips: str,
+    also: Sequence[str] = (),
+) -> str:
     key = machine.private_key or f"PUT-THE-PRIVATE-KEY-OF-{machine.name}-HERE"
-    addresses = [f"{machine.address}/{gateway.network.prefixlen}"]
+    addresses = [f"{machine.address}/{gateway.network.prefixlen}", *also]
     if machine.ipv6 is not None and gateway.ipv6 is not None:
         addresses.append(f"{machine.ipv6}/{gateway.ipv6.prefixlen}")
     lines = [

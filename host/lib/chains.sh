@@ -19,6 +19,9 @@ want_chains() {
   # Nobody outside has one of its addresses, as whom a forward, too, would lead him to a server; nor this
   # host's own one there, which of IPv6 the kernel itself does not ask.
   local -a strangers=("-s $NETWORK ! -i $IFACE -j DROP")
+  # What is published to this host alone (Docker's 127.0.0.1:5432) is translated before the kernel could
+  # see that nobody outside may call there. Of IPv6 it looks at once.
+  ((FAMILY == 6)) || strangers+=("-d 127.0.0.0/8 -i $IFACE -j DROP")
   WANTED=()
   if [[ ${SETTING[role]} == vps ]]; then want_vps_chains; else want_server_chains; fi
 }
@@ -47,10 +50,10 @@ want_vps_chains() {
   # tunnel addresses through this host; out of it only answers, so that no tunnel address ever
   # leaves untranslated. A container of this host that is published to the tunnel is its own.
   # A peer's way out is masqueraded; so is what comes back to it by a forward, which would else
-  # reach it from its own address.
+  # reach it from its own address. What counts for no connection is translated by nobody.
   for ips in "${!WAYS_OUT[@]}"; do
     pick "$ips"
-    [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -j ACCEPT")
+    [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -m conntrack --ctstate NEW -j ACCEPT")
   done
   want "filter $fwd" \
     "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
@@ -99,7 +102,9 @@ want_vps_chains() {
 # want_server_chains: by what want_chains has set
 want_server_chains() {
   local out=RT-$IFACE-OUT udp=RT-$IFACE-UDP open=RT-$IFACE-OPEN own=RT-$IFACE-OWN
-  local marked="-m connmark --mark $MARK/$MARK"
+  # Answers alone: what a router says to a container about one of its own packets (too large, for one)
+  # belongs to the connection as well, and must stay here.
+  local marked="-m conntrack --ctdir REPLY -m connmark --mark $MARK/$MARK"
   local restore="-j CONNMARK --restore-mark --nfmask $MARK --ctmask $MARK"
   local visitors="! -s $NETWORK -i $IFACE -p udp"
   local name network

@@ -37,6 +37,9 @@ verb_interface() {
   step wrote-conf
   if tunnel_is_up; then
     [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]] || drop_vps
+    # Before WireGuard's packets lose their mark: the tunnel would be led into itself, and the VPS be told
+    # to answer there, until the next keepalive.
+    [[ ${SETTING[role]} == vps || ${SETTING[egress]-} == tunnel ]] || by_family remove_way_out
     sync_wireguard
     sync_link
     bring_up

@@ -27,17 +27,19 @@ sync_way_out() {
 
 # want_way_out: the rules of this family for that, into WAY; none if it stays on its own line
 #
-# Its own alone (iif lo), not what it passes on for containers and others. Not to where it has a route of its own, and not the
-# tunnel's own packets, which WireGuard marks with the number of the table; nor what is bound to the
-# address of its own line, which is how it answers those who come by that. Nor what asks for the time:
-# with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for repeated ones. A
-# time server's answers go to that port as well, but come from a low one.
+# Its own alone (iif lo), not what it passes on for containers and others. Not to where it has a route of
+# its own, and not the tunnel's own packets, which WireGuard marks with the number of the table; nor what
+# is bound to the address of its own line, which is how it answers those who come by that. Nor what asks
+# for the time: with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for
+# repeated ones. A time server's answers go to that port as well, but come from a low one.
 want_way_out() {
   local own
   WAY=()
   [[ ${SETTING[egress]-} == tunnel ]] || return 0
   printf -v own 'from all fwmark 0x%x lookup main' "$TABLE"
   WAY+=("from all lookup main suppress_prefixlength 0" "$own")
+  # To all of a network: a call for a device at home. Of IPv6 the kernel sees to that itself.
+  ((FAMILY == 6)) || WAY+=("from all to 224.0.0.0/4 lookup main" "from all to 255.255.255.255 lookup main")
   WAY+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
   [[ -z ${LINE[FAMILY]-} ]] || WAY+=("from ${LINE[FAMILY]} lookup main")
   # What leads away comes last, and goes first.

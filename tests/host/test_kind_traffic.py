@@ -12,6 +12,7 @@ import pytest
 
 from tests.host.machine import Machine
 from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, World, call, serve, world
+from tests.support import eventually
 
 ANOTHER = "203.0.113.1"
 NAS = "192.168.1.30"
@@ -246,6 +247,93 @@ def test_a_host_whose_default_route_is_the_server_sees_the_visitor(
     nas.run("ip route replace default via 192.0.3.1")
 
 
+# Answers each question with a datagram that is too large for the tunnel, and asks for it thrice.
+_LARGE = """
+import socket
+large = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+large.bind(("", 1016))
+print("ready", flush=True)
+while True:
+    asker = large.recvfrom(9)[1]
+    large.sendto(b"x" * 1450, asker)
+"""
+_ASK = f"""
+import socket
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asker.connect(("{VPS}", 1016))
+asker.settimeout(2)
+for _ in range(3):
+    asker.send(b"?")
+    try:
+        print(len(asker.recv(2000)))
+    except TimeoutError:
+        print("-")
+"""
+_MARK = "0x1000000"
+
+
+def test_a_host_behind_the_server_hears_that_its_packets_are_too_large(
+    ends: World, nas: Machine
+) -> None:
+    """From the server; what that says belongs to the visitor's connection, and is not for him."""
+    server = ends.server.machine
+    nas.run("ip route replace default via 192.168.1.20")
+    service = nas.start(f"exec python3 -c '{_LARGE}'")
+    assert service.stdout is not None
+    assert service.stdout.readline() == "ready\n"
+    with forward(ends, f"udp 1016 -> {NAS}:1016"), opening(ends, f"udp {NAS}:1016"):
+        assert ends.client.run(f"python3 -c '{_ASK}'").stdout.split()[1:] == ["1450", "1450"]
+        nas.run("ip route flush cache")
+        whatever = f"-m connmark --mark {_MARK}/{_MARK} -j CONNMARK --restore-mark"
+        server.run(f"iptables -t mangle -I RT-wg0-OUT {whatever}")
+        assert ends.client.run(f"python3 -c '{_ASK}'").stdout.split() == ["-"] * 3
+    service.kill()
+    service.communicate()
+    ends.server.call("up")
+    nas.run("ip route replace default via 192.0.3.1")
+
+
+# One packet to 127.0.0.1, put onto the tunnel as no honest host would.
+_TO_ITSELF = """
+import socket, struct
+def checksum(header):
+    total = sum(struct.unpack("!10H", header))
+    return ~((total >> 16) + total & 0xFFFF) & 0xFFFF
+udp = struct.pack("!4H", 5432, 5432, 8, 0)
+words = (0x45, 0, 28, 0, 0, 64, 17, 0, bytes((172, 16, 0, 1)), bytes((127, 0, 0, 1)))
+header = struct.pack("!BBHHHBBH4s4s", *words)
+header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+wire.sendto(header + udp, ("wg0", 0x0800))
+"""
+
+
+@pytest.mark.usefixtures("nas")
+def test_what_is_published_to_the_server_alone_is_not_reached_by_the_tunnel(ends: World) -> None:
+    """Docker translates it before the kernel sees who calls; a broken-into VPS is no way in."""
+    server, vps = ends.server.machine, ends.vps.machine
+    published = "PREROUTING -d 127.0.0.1 -p udp --dport 5432 -j DNAT --to-destination"
+    server.run(f"iptables -t nat -A {published} {NAS}:22")
+    peer = vps.run("wg show wg0 peers").stdout.strip()
+    vps.run(f"wg set wg0 peer {peer} allowed-ips {SERVER}/32,{LAN},127.0.0.1/32")
+    count = "iptables -t nat -nvxL PREROUTING | awk '/dpt:5432/ {print $1}'"
+
+    look = "cat /sys/class/net/wg0/statistics/rx_packets"
+
+    def arrived() -> int:
+        before = server.run(look).stdout
+        vps.run(f"python3 -c '{_TO_ITSELF}'")
+        eventually(lambda: server.run(look).stdout != before, 20, "nothing came")
+        return int(server.run(count).stdout)
+
+    assert arrived() == 0
+    server.run("iptables -t mangle -D RT-wg0-PRE -d 127.0.0.0/8 -i wg0 -j DROP")
+    assert arrived() == 1
+    ends.server.call("up")
+    server.run(f"iptables -t nat -D {published} {NAS}:22")
+    ends.vps.call("restore")
+
+
 def test_what_is_behind_the_server_is_open_as_far_as_was_said(ends: World, nas: Machine) -> None:
     """A broken-into VPS reaches the opened port, and nothing else of the home network."""
     nas.run("ip route replace default via 192.168.1.20")
@@ -465,20 +553,76 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) 
     assert server.run("wg show wg0 listen-port").stdout == port
 
 
-def test_what_the_home_sends_by_the_server_does_not_take_its_way_out(
-    ends: World, nas: Machine
-) -> None:
-    """As containers do: somebody else passes that on, by the server's own line."""
-    serve(ends.client, 1014)
+@pytest.fixture
+def routed(ends: World, nas: Machine) -> Iterator[Machine]:
+    """A host that the server passes on by its own line since somebody else, as Docker, wants it."""
     server, masquerade = ends.server.machine, "-s 192.168.1.0/24 -o eth0 -j MASQUERADE"
     server.run(f"sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A POSTROUTING {masquerade}")
     nas.run("ip route replace default via 192.168.1.20")
     ends.server.call("restore")
-    with way_out(ends):
-        assert call(nas, "tcp", CLIENT, 1014) == "192.0.2.20"
-        assert call(server, "tcp", CLIENT, 1014) == VPS
+    yield nas
     nas.run("ip route replace default via 192.0.3.1")
     server.run(f"sysctl -qw net.ipv4.ip_forward=0; iptables -t nat -D POSTROUTING {masquerade}")
+
+
+def test_what_the_home_sends_by_the_server_does_not_take_its_way_out(
+    ends: World, routed: Machine
+) -> None:
+    serve(ends.client, 1014)
+    with way_out(ends):
+        assert call(routed, "tcp", CLIENT, 1014) == "192.0.2.20"
+        assert call(ends.server.machine, "tcp", CLIENT, 1014) == VPS
+
+
+def test_a_connection_that_the_vps_has_forgotten_ends_inside(ends: World) -> None:
+    """It counts for none, so nobody translates it: outside, a tunnel address would be seen."""
+    serve(ends.client, 1015)
+    vps, internet = ends.vps.machine, ends.internet
+    internet.run("iptables -t raw -A PREROUTING -i vps -s 172.16.0.0/24")
+    count = "iptables -t raw -nvxL PREROUTING | awk '/172.16/ {print $1}'"
+
+    def leaked() -> bool:
+        flow = Call(ends.server.machine, "tcp", CLIENT, 1015)
+        assert flow.ask() == VPS
+        vps.run("conntrack -D -p tcp --orig-port-dst 1015")
+        sent = "iptables -t mangle -nvxL FORWARD | awk '/dpt:1015/ {print $1}'"
+        vps.run("iptables -t mangle -I FORWARD -i wg0 -p tcp --dport 1015 --tcp-flags FIN FIN")
+        flow.end()
+        eventually(lambda: int(vps.run(sent).stdout) > 0, 20, "it does not end")
+        vps.run("iptables -t mangle -D FORWARD -i wg0 -p tcp --dport 1015 --tcp-flags FIN FIN")
+        return internet.run(count).stdout != "0\n"
+
+    with way_out(ends):
+        assert not leaked()
+        vps.run(f"iptables -I RT-wg0-FWD -s {SERVER} -i wg0 -o ens6 -j ACCEPT")
+        assert leaked()
+    ends.vps.call("up")
+    internet.run("iptables -t raw -F PREROUTING")
+
+
+def test_a_way_out_that_is_given_up_does_not_lead_the_tunnel_into_itself(ends: World) -> None:
+    """The VPS would answer the server there, until its next keepalive."""
+    server = ends.server.machine
+    busy = server.start("exec ping -qi 0.01 -w 60 172.16.0.1")
+    for _ in range(3):
+        with way_out(ends):
+            pass
+        endpoint = ends.vps.machine.run("wg show wg0 endpoints").stdout.split()[1]
+        assert endpoint.startswith("192.0.2.20:")
+    busy.kill()
+    busy.communicate()
+
+
+def test_calls_to_all_of_a_network_stay_at_home(ends: World) -> None:
+    """As that which wakes a device; also where all else goes through the tunnel."""
+    server = ends.server.machine
+    with way_out(ends):
+        for address, leads in {
+            "255.255.255.255": "eth0",
+            "239.255.255.250": "eth0",
+            CLIENT: "wg0",
+        }.items():
+            assert f" dev {leads} " in server.run(f"ip route get {address}").stdout
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
