@@ -45,7 +45,7 @@ def main(
     except (HostError, LabError, SandboxError, StepError) as error:
         say(str(error))
         status = failed
-    except (OSError, subprocess.CalledProcessError) as error:  # a full disk, a cache of root's
+    except (OSError, subprocess.SubprocessError) as error:  # a full disk, a cache of root's
         say(f"{error}")
         status = failed
     except KeyboardInterrupt:
@@ -69,7 +69,8 @@ def prepare(_lab: Lab, _words: Sequence[str]) -> int:
 
 def down(lab: Lab, _words: Sequence[str]) -> int:
     """End the lab; with PURGE=1 in the environment remove the cache, too."""
-    require_machine()
+    if lab.state.exists():
+        require_machine()
     remove_stack_file(lab)
     lab.down()
     if os.environ.get("PURGE") == "1":

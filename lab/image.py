@@ -19,6 +19,8 @@ from lab.progress import StepError, run_step, say
 
 SUITE = "bookworm"
 
+_SOMEBODY_ELSE = 2  # where everything speaks against it, see _strangeness
+
 # Suites of Debian's main archive, by which its mirror is known among the machine's sources.
 _SUITES = {"bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid"}
 
@@ -99,13 +101,16 @@ def wireguard_go() -> Path | None:
         if go is None:
             raise StepError("Go is not installed")
         cache = folder / "go"
+        settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         environment = os.environ | {
             "CGO_ENABLED": "0",  # it must run on the tree's C library, or none
             "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
             "GOMODCACHE": str(cache / "mod"),
             "GOCACHE": str(cache / "build"),
             "GOWORK": "off",
-            "XDG_CONFIG_HOME": str(cache),  # for the counters of its use
+            # Its user's settings, such as a proxy, count; the counters of its use go elsewhere.
+            "GOENV": os.environ.get("GOENV") or str(settings / "go/env"),
+            "XDG_CONFIG_HOME": str(cache),
         }
         program = str(folder / "wireguard-go")
         command = [go, "build", "-v", "-ldflags=-s -w", "-o", program, _WIREGUARD_GO]
@@ -213,14 +218,13 @@ def debian_source(folder: Path = Path("/etc/apt")) -> dict[str, str]:
     return min(archives, key=_strangeness) | {"Suites": SUITE, "Components": "main"}
 
 
-_SOMEBODY_ELSE = 2
-
-
 def _strangeness(source: dict[str, str]) -> int:
-    """How little speaks for Debian's archive: other vendors call a suite `stable`, too."""
-    if signed := source.get("Signed-By"):
-        return 0 if "debian-archive" in signed else _SOMEBODY_ELSE
-    return 0 if source["URIs"].split()[0].rstrip("/").endswith("/debian") else 1
+    """How much speaks against Debian's archive: other vendors call a suite `stable`, too."""
+    signed = source.get("Signed-By", "")
+    if "debian-archive" in signed:
+        return 0
+    is_called_so = source["URIs"].split()[0].rstrip("/").endswith("/debian")
+    return bool(signed) + (not is_called_so)
 
 
 def _first_mirror(uris: str) -> str:
@@ -232,7 +236,10 @@ def _first_mirror(uris: str) -> str:
     if not first.startswith(listed):
         return first
     lines = Path(first.removeprefix(listed)).read_text().splitlines()
-    return next(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
+    mirrors = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    if not mirrors:
+        raise StepError(f"no mirror of Debian stands in {first.removeprefix(listed)}")
+    return mirrors[0]
 
 
 def _stanzas(text: str) -> list[dict[str, str]]:

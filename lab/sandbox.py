@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lab.cache import key_of
@@ -128,11 +129,7 @@ class Sandbox:
         """End everything inside; no error when there is nothing."""
         pid = self.pid
         if pid is not None:
-            # With the first process of a process namespace all others are killed; its parent,
-            # which is the one on record, ends when all are gone.
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
-            _wait_for_end(pid)
+            _end(pid)
         subprocess.run(
             [*_PRIVATE_MOUNTS, "sh", "-eu", "-c", _REMOVE_CGROUP, "sh", self._cgroup], check=True
         )
@@ -149,9 +146,16 @@ def _born(pid: int) -> str | None:
     return None if state in "ZX" else born
 
 
-def _wait_for_end(pid: int) -> None:
-    try:
-        os.waitpid(pid, 0)
-    except ChildProcessError:  # another program started it
-        while _born(pid) is not None:
-            time.sleep(0.005)
+def _end(pid: int) -> None:
+    """End the process on record, with all that it has started.
+
+    With the first process of a process namespace all others are killed; its parent, which is the
+    one on record, ends when all are gone. Just after the start there may be no first one yet.
+    """
+    while _born(pid) is not None:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        with suppress(ChildProcessError):  # another program started it
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.005)

@@ -31,7 +31,7 @@ def ensure_stack(lab: Lab) -> None:
     with locked(lab.state / "stack.lock"):
         if made.exists():  # by another command meanwhile
             return
-        if stack_file(lab).exists() and not _is_ours(stack_file(lab)):
+        if stack_file(lab).exists() and not _is_ours(lab):
             raise LabError(
                 f"{stack_file(lab)} is not the lab's, which needs that name: rename your stack"
                 " (`pulumi stack rename`), or move the file away"
@@ -65,12 +65,13 @@ def write_stack(lab: Lab, stack: str = STACK) -> None:
 
 def remove_stack_file(lab: Lab) -> None:
     """Remove the configuration file from the checkout, if a lab has made it."""
-    if stack_file(lab).exists() and _is_ours(stack_file(lab)):
+    if stack_file(lab).exists() and _is_ours(lab):
         stack_file(lab).unlink()
 
 
-def _is_ours(file: Path) -> bool:
-    return _HEAD in file.read_text()
+def _is_ours(lab: Lab) -> bool:
+    """Whether a lab has made the file, or this one had begun to."""
+    return (lab.state / "stack.begun").exists() or _HEAD in stack_file(lab).read_text()
 
 
 def _settings(lab: Lab) -> str:

@@ -160,6 +160,8 @@ async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SS
         try:
             jump = await stack.enter_async_context(_connected(login.through, seconds))
         except ReachError as error:
+            if error.here:
+                raise
             text = f"it is reached through {login.through}, and there {error}"
             # Of the host itself nothing is known, so nobody else is in its place.
             astray = ReachError(text, unreachable=error.unreachable, astray=True)
@@ -219,7 +221,8 @@ async def _connect(
             error = failed(cause, login, keys, others)
         except OSError as cause:
             error = silent(login, network_words(cause))
-        error.alive = taken is not None and taken.get_server_host_key() is not None
+        if taken is not None and not error.somebody_else:
+            error.alive = taken.get_server_host_key() is not None
         raise error from None
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 _TOO_MANY = "too many authentication failures"  # as OpenSSH says; there is no code for it
+_UNPROVED = "hash mismatch"  # as the library says
 
 
 class ReachError(Exception):
@@ -26,6 +27,7 @@ class ReachError(Exception):
         unreachable: nobody answered, which may be over soon.
         somebody_else: who answered has another host key.
         astray: the way did not lead to the host at all; another one may.
+        here: it is this side that lacks something, whatever host is asked.
         alive: who answered has shown the host key of the machine that was asked for, or of the one
             that passes on to it, whatever came then.
     """
@@ -37,12 +39,14 @@ class ReachError(Exception):
         unreachable: bool = False,
         somebody_else: bool = False,
         astray: bool = False,
+        here: bool = False,
     ) -> None:
         super().__init__(text)
         self.login: Login | None = None
         self.unreachable = unreachable
         self.somebody_else = somebody_else
         self.astray = astray or unreachable or somebody_else
+        self.here = here
         self.alive = False
 
 
@@ -94,12 +98,7 @@ def failed(
         case asyncssh.HostKeyNotVerifiable():
             return _wrong_host_key(login, shown_keys)
         case asyncssh.KeyExchangeFailed():
-            return ReachError(
-                f"sshd there and this side find nothing that both can do: {shown(error.reason)}."
-                " See HostKey, HostKeyAlgorithms, KexAlgorithms, Ciphers and MACs in its"
-                " sshd_config.",
-                astray=True,
-            )
+            return _not_agreed(error)
         case asyncssh.PermissionDenied():
             return _refused(login, keys)
     if _TOO_MANY in error.reason.lower() and login.private_key is None:
@@ -144,6 +143,20 @@ def _not_passed_on(login: Login, error: "asyncssh.ChannelOpenError") -> ReachErr
             astray=True,
         )
     return silent(login, "can't be reached")
+
+
+def _not_agreed(error: "asyncssh.KeyExchangeFailed") -> ReachError:
+    if _UNPROVED in error.reason:
+        return ReachError(
+            "the host shows the key that ssh.hostKey has, and can't prove that it is its own:"
+            " somebody else is answering in its place.",
+            somebody_else=True,
+        )
+    return ReachError(
+        f"sshd there and this side find nothing that both can do: {shown(error.reason)}. See"
+        " HostKey, HostKeyAlgorithms, KexAlgorithms, Ciphers and MACs in its sshd_config.",
+        astray=True,
+    )
 
 
 def _wrong_host_key(login: Login, shown_keys: "Sequence[asyncssh.SSHKey]") -> ReachError:

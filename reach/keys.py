@@ -37,9 +37,10 @@ async def keys_for(login: Login) -> "AsyncIterator[Sequence[asyncssh.SSHKeyPair]
         except (OSError, ValueError, asyncssh.Error):  # ValueError: it answered something else
             raise ReachError(
                 "no SSH agent answers (SSH_AUTH_SOCK), and there is no sshPrivateKey. Start one"
-                " (`ssh-agent`, `ssh-add`), or set sshPrivateKey as a secret."
+                " (`ssh-agent`, `ssh-add`), or set sshPrivateKey as a secret.",
+                here=True,
             ) from None
         if not keys:
             # The library would take the keys in ~/.ssh then, which the command plugin never does.
-            raise ReachError("the SSH agent holds no key. Add yours: `ssh-add`.")
+            raise ReachError("the SSH agent holds no key. Add yours: `ssh-add`.", here=True)
         yield keys

@@ -8,8 +8,7 @@ from .network import CARRIER, PRIVATE
 from .ssh import as_ip
 from .stack import Settings
 
-LINES = (*PRIVATE, CARRIER)
-"""Addresses that lead nowhere on the internet."""
+_OF_NO_INTERNET = (*PRIVATE, CARRIER)  # addresses that lead somewhere only within a network
 
 
 def hints(settings: Settings) -> Iterator[str]:
@@ -38,7 +37,11 @@ def _private_endpoint(settings: Settings) -> Iterator[str]:
     """Whoever reaches the VPS by another network may not mean that peers dial it there."""
     host = settings.vps.ssh.host[0]
     address = as_ip(host)
-    if settings.vps.endpoint is None and address and any(address in each for each in LINES):
+    if (
+        settings.vps.endpoint is None
+        and address
+        and any(address in each for each in _OF_NO_INTERNET)
+    ):
         yield (
             f"vps.endpoint: is missing, so peers dial the first of vps.ssh.host, {host}, which is a"
             " private address: who is elsewhere never gets there. Write the VPS's public address or"

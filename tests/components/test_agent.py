@@ -96,6 +96,18 @@ def test_without_a_key_and_without_an_agent_both_are_named(
     assert "sshPrivateKey" in found.text
 
 
+def test_an_absent_agent_is_not_looked_for_at_a_host_on_the_way(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is another way tried: none can succeed."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    far = sshd.login(private_key=None, through=sshd.login(private_key=None))
+    found = problem(far, sshd.login())
+    assert found.text.startswith(f"homelab ({far}): no SSH agent answers")
+    assert "there no SSH agent" not in found.text
+    assert sshd.probed == 0
+
+
 @pytest.mark.parametrize("answer", [fails, hangs_up, waits])
 def test_an_ill_agent_is_not_blamed_on_the_host(
     sshd: Sshd, sock: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer

@@ -102,6 +102,13 @@ def test_a_host_with_no_kind_of_host_key_that_can_be_asked_for_is_said() -> None
     assert not found.unreachable
 
 
+def test_who_shows_the_host_key_without_having_it_is_somebody_else() -> None:
+    login = Login("192.0.2.1", 22, "root", host_key(1), None)
+    said = failed(asyncssh.KeyExchangeFailed("Key exchange hash mismatch"), login, [], [])
+    assert "can't prove that it is its own" in str(said)
+    assert said.somebody_else
+
+
 def test_a_host_key_that_cannot_be_read_is_said() -> None:
     error = asyncssh.HostKeyNotVerifiable("Invalid host key")
     login = Login("192.0.2.1", 22, "root", host_key(1), None)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import ClassVar, Self
 
 import pytest
 from hypothesis import strategies as st
@@ -49,7 +49,7 @@ OWN = "-p udp --sport 3000 --timeout 3600"
 
 FLOW = re.compile(
     r"(tcp|udp) .* src=203\.0\.113\.1 dst=203\.0\.113\.10 sport=(\d+) dport=(\d+) "
-    r"(?:\[UNREPLIED\] )?src=(172\.\S+) dst=\S+ sport=(\d+)"
+    r"(?:packets=\d+ bytes=\d+ )?(?:\[UNREPLIED\] )?src=(172\.\S+) dst=\S+ sport=(\d+)"
 )
 
 
@@ -140,7 +140,7 @@ class Sequence(RuleBasedStateMachine):
     """Operations on one VPS, and what must be true after each."""
 
     stage: Stage
-    seen: int = 0  # flows before changes
+    seen: ClassVar[list[int]]  # how many flows there were before changes
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class Sequence(RuleBasedStateMachine):
         if line is not None:
             self.forwards[name] = line
         if not self.interrupted:
-            type(self).seen += len(before.flows)
+            self.seen.append(len(before.flows))
             claimed = {mapping(forward) for forward in self.forwards.values()}
             assert self.now.flows == {flow for flow in before.flows if flow[:3] in claimed}
 
@@ -229,8 +229,8 @@ def test_any_sequence_ends_in_exactly_the_final_rules_and_flows(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     class Here(Sequence):
-        pass
+        seen: ClassVar = []
 
     Here.stage = stage
     record_property("tried", run_sequences(Here, steps=15))
-    assert Here.seen, "there were no flows to lose"
+    assert any(Here.seen), "there were no flows to lose"

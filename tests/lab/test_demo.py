@@ -132,26 +132,48 @@ def test_an_interrupted_engine_ends_in_order(number: signal.Signals) -> None:
         assert shown.stdout.read() == "in order\n"
 
 
-def test_a_stack_that_was_half_made_is_made_anew(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def own() -> Iterator[Lab]:
+    """A lab without a stack, which no other tests share."""
+    lab = Lab(f"test-{os.getpid()}-own")
+    lab.up(survives=False)
+    yield lab
+    lab.down()
+
+
+def test_a_stack_that_was_half_made_is_made_anew(own: Lab) -> None:
     """Its making was interrupted; two who come at once make it once."""
-    ensure_stack(lab)
-    assert "# The lab's (make demo)" in stack_file(lab).read_text()
-    (lab.state / "stack").unlink()
+    ensure_stack(own)
+    assert "# The lab's (make demo)" in stack_file(own).read_text()
+    (own.state / "stack").unlink()
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(ensure_stack, lab) for _ in range(2)]:
+        for done in [pool.submit(ensure_stack, own) for _ in range(2)]:
             done.result()
-    lab.operator.run(["pulumi", "config", "set", "--path", "forwards.ssh.port", "2222"])
-    remove_stack_file(lab)
-    assert not stack_file(lab).exists()
+    own.operator.run(["pulumi", "config", "set", "--path", "forwards.ssh.port", "2222"])
+    remove_stack_file(own)
+    assert not stack_file(own).exists()
 
 
-def test_a_stack_file_of_that_name_that_no_lab_has_made_stays(lab: Lab) -> None:
-    (lab.state / "stack").unlink(missing_ok=True)
-    file = stack_file(lab)
+@pytest.mark.parametrize("again", [True, False])
+def test_a_stack_whose_making_was_interrupted_is_the_labs(own: Lab, *, again: bool) -> None:
+    ensure_stack(own)
+    (own.state / "stack").unlink()
+    stack_file(own).write_text("encryptionsalt: by pulumi stack init\n")
+    if again:
+        ensure_stack(own)
+        assert "# The lab's (make demo)" in stack_file(own).read_text()
+    remove_stack_file(own)
+    assert not stack_file(own).exists()
+
+
+def test_a_stack_file_of_that_name_that_no_lab_has_made_stays(own: Lab) -> None:
+    for record in ("stack", "stack.begun"):
+        (own.state / record).unlink(missing_ok=True)
+    file = stack_file(own)
     file.write_text("encryptionsalt: mine\n")
     with pytest.raises(LabError, match=r"Pulumi\.lab\.yaml is not the lab's, .*rename your stack"):
-        ensure_stack(lab)
-    remove_stack_file(lab)
+        ensure_stack(own)
+    remove_stack_file(own)
     assert file.read_text() == "encryptionsalt: mine\n"
     file.unlink()
 

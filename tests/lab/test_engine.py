@@ -464,12 +464,14 @@ def test_logins_and_selected_stacks_stay_when_another_plugin_is_used(machine: Ma
     (home / "credentials.json").write_text("a token")
     (home / "workspaces").mkdir()
     (home / "workspaces" / "mine").write_text("home")
+    (home / "logs").touch()  # none is wanted
     given = program(machine.folder / "given/pulumi-resource-command")
     machine.variables["REVERSE_TUNNEL_COMMAND_PLUGIN"] = str(given)
     out, _ = machine.ensure()
     assert home_of(out) != home
     assert (home_of(out) / "credentials.json").read_text() == "a token"
     assert (home_of(out) / "workspaces" / "mine").read_text() == "home"
+    assert (home_of(out) / "logs").is_file()
 
 
 def home_of(said: str) -> Path:

@@ -66,6 +66,7 @@ def test_a_source_in_the_old_style_is_found_behind_a_vendors(tmp_path: Path) -> 
     [
         "https://x.example.com/linux/debian/amd64 stable main",
         "[signed-by=/usr/share/keyrings/vendor.gpg] https://x.example.com/debian stable main",
+        "[signed-by=/usr/share/keyrings/vendor.gpg] https://x.example.com/repos stable main",
     ],
 )
 def test_a_vendors_own_folder_of_that_name_is_not_taken_for_it(tmp_path: Path, theirs: str) -> None:
@@ -73,6 +74,11 @@ def test_a_vendors_own_folder_of_that_name_is_not_taken_for_it(tmp_path: Path, t
     folder = apt(tmp_path, debian=DEB822)
     (folder / "sources.list.d" / "a-vendor.list").write_text(f"deb {theirs}\n")
     assert debian_source(folder)["URIs"] == "https://mirror.example.org/debian"
+
+
+def test_debians_signed_by_a_key_of_ones_own_is_debians(tmp_path: Path) -> None:
+    own = DEB822.replace("/usr/share/keyrings/debian-archive-keyring.gpg", "/etc/apt/own.gpg")
+    assert debian_source(apt(tmp_path, debian=own))["URIs"] == "https://mirror.example.org/debian"
 
 
 def test_a_vendors_alone_is_none(tmp_path: Path) -> None:
@@ -86,6 +92,9 @@ def test_a_list_of_mirrors_is_read_as_on_debians_cloud_images(tmp_path: Path) ->
     mirrors.parent.mkdir()
     mirrors.write_text("# by priority\n\nhttps://mirror.example.org/debian priority:1\n")
     assert image._first_mirror(f"mirror+file:{mirrors}") == "https://mirror.example.org/debian"
+    mirrors.write_text("# none\n")
+    with pytest.raises(StepError, match=r"no mirror of Debian stands in .*debian\.list"):
+        image._first_mirror(f"mirror+file:{mirrors}")
     assert image._first_mirror("http://a.example.org/debian http://b") == (
         "http://a.example.org/debian"
     )

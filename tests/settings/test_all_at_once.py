@@ -166,11 +166,12 @@ def test_ten_times_as_many_forwards_are_not_compared_each_with_each() -> None:
             run += event == "line"
             return trace
 
+        before = sys.gettrace()
         sys.settrace(trace)
         try:
             assert len(loaded({"forwards": forwards}).forwards) == count
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
         return run
 
     assert lines(1000) < 15 * lines(100)
