@@ -70,8 +70,9 @@ def remove_stack_file(lab: Lab) -> None:
 
 
 def _is_ours(lab: Lab) -> bool:
-    """Whether a lab has made the file, or this one had begun to."""
-    return (lab.state / "stack.begun").exists() or _HEAD in stack_file(lab).read_text()
+    """Whether a lab has made the file, or this one had begun to; older ones wrote no head."""
+    records = (lab.state / name for name in ("stack", "stack.begun"))
+    return any(record.exists() for record in records) or _HEAD in stack_file(lab).read_text()
 
 
 def _settings(lab: Lab) -> str:

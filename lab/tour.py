@@ -2,7 +2,8 @@
 
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from lab.host import Host, HostError
 from lab.lab import Lab
@@ -55,24 +56,58 @@ def demo(lab: Lab, _words: Sequence[str]) -> int:
 
 def _show(host: Host, command: list[str]) -> None:
     """Run a command with its output on the screen."""
-    # In a group of its own, so that Ctrl-C reaches it once, by us: told twice, or killed, an engine
-    # leaves the stack locked.
-    with subprocess.Popen(
-        [*host.prefix(), *command],
-        env=host.environment(),
-        cwd=host.working_folder,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-    ) as shown:
-        try:
-            status = shown.wait()
-        except BaseException:
-            shown.send_signal(signal.SIGINT)
-            try:
-                shown.wait()
-            except BaseException:
-                shown.kill()
-                raise
-            raise
+    # In a group of its own, so that Ctrl-C reaches it once, by us.
+    with (
+        _told_once() as started,
+        subprocess.Popen(
+            [*host.prefix(), *command],
+            env=host.environment(),
+            cwd=host.working_folder,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        ) as shown,
+    ):
+        started(shown)
+        status = shown.wait()
     if status:
         raise HostError(f"{' '.join(command)} failed; the lines above say why")
+
+
+@contextmanager
+def _told_once() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """What would end this program tells a process that it has started to end, and ends it then.
+
+    Told twice, or killed, an engine leaves the stack locked; so only a second wish kills it.
+    """
+    heard: list[int] = []
+    untold: list[subprocess.Popen[bytes]] = []
+    told: list[subprocess.Popen[bytes]] = []
+
+    def tell() -> None:
+        while untold:
+            told.append(untold.pop())
+            told[-1].send_signal(signal.SIGINT)
+
+    def hear(number: int, _frame: object) -> None:
+        heard.append(number)
+        for each in told:
+            each.kill()
+        tell()
+
+    def started(process: subprocess.Popen[bytes]) -> None:
+        untold.append(process)
+        if heard:  # meanwhile
+            tell()
+
+    before = {
+        number: signal.signal(number, hear)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield started
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])

@@ -75,7 +75,7 @@ def test_a_preview_names_those_who_get_new_keys(sshd: Sshd, path: str, is_told: 
         ("network.mtu", 1300, "MTU"),
         ("network.keepalive", 20, "PersistentKeepalive"),
         ("clients.laptop.address", "172.16.0.11", "Address"),
-        ("clients.laptop.egress", "tunnel", "AllowedIPs"),
+        ("clients.laptop.egress", "tunnel", "Address, AllowedIPs"),
         ("clients.laptop.presharedKey", False, "PresharedKey"),
     ],
 )
