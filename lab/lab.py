@@ -3,10 +3,11 @@
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from lab import identity, topology
 from lab.cache import cache_folder, locked, locked_if_free
@@ -82,6 +83,15 @@ class Lab:
                 self._end()
                 self._lock.unlink()
                 raise
+
+    @contextmanager
+    def standing(self) -> Iterator[Self]:
+        """The lab for the length of a block, with which it ends, however that ends."""
+        self.up(survives=False)
+        try:
+            yield self
+        finally:
+            self.down()
 
     def require_ours(self) -> None:
         """Check that the lab, which is up, is not that of another checkout.

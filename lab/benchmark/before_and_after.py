@@ -36,9 +36,7 @@ def measure(lab: Lab, before: Path, *, quick: bool) -> Section:
         quick: as fast as it goes.
     """
     on, taken = machine(), today()
-    older = Lab(f"{lab.name}-before", program=before)
-    older.up(survives=False)
-    try:
+    with Lab(f"{lab.name}-before", program=before).standing() as older:
         programs = {
             f"before ({_commit(before)})": StackRun(older),
             f"after ({_commit(CHECKOUT)})": StackRun(lab),
@@ -48,8 +46,6 @@ def measure(lab: Lab, before: Path, *, quick: bool) -> Section:
         tables = [
             _at(size, rounds, programs) for size, rounds in (_QUICK if quick else _SIZES).items()
         ]
-    finally:
-        older.down()
     return Section(
         title="Before and after",
         taken=taken,

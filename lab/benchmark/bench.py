@@ -79,9 +79,5 @@ def publish(known: Figures, folder: Path) -> None:
 
 
 def _measured(measure: Measure, lab: Lab, *, quick: bool) -> Section:
-    own = Lab(f"{lab.name}-bench")
-    own.up(survives=False)
-    try:
+    with Lab(f"{lab.name}-bench").standing() as own:
         return measure(own, quick=quick)
-    finally:
-        own.down()

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -26,6 +27,11 @@ status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)
 """
+
+
+def _with(environment: Mapping[str, str]) -> list[str]:
+    """The words before a command that has this beside what its environment has anyway."""
+    return ["env", *(f"{name}={value}" for name, value in environment.items())]
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,14 @@ class Run(ABC):
         """An `up`, with its memory; without checkpoints it writes its state once, at the end."""
         without = {} if checkpoints else _WITHOUT
         weighed = [sys.executable, "-c", _WEIGHED, *self._words("up"), *options]
-        words = ["env", *(f"{name}={value}" for name, value in without.items()), *weighed]
+        words = [*_with(without), *weighed]
         began = time.monotonic()
         done = self.lab.operator.run(words, timeout=None)
         return Up(time.monotonic() - began, int(done.stdout) * 1024 / 1e6)
 
     def _words(self, verb: str) -> list[str]:
         options = {"preview": [], "up": ["--yes", "--skip-preview"]}.get(verb, ["--yes"])
-        switches = (f"{name}={value}" for name, value in self.switches.items())
-        return ["env", *switches, *self._pulumi(), "--non-interactive", verb, *options]
+        return [*_with(self.switches), *self._pulumi(), "--non-interactive", verb, *options]
 
 
 class StackRun(Run):
@@ -151,5 +156,4 @@ class BareRun(Run):
         shutil.rmtree(self._folder)
 
     def _pulumi(self) -> list[str]:
-        given = (f"{name}={value}" for name, value in self._given.items())
-        return ["env", *given, "pulumi", "-C", str(self._folder)]
+        return [*_with(self._given), "pulumi", "-C", str(self._folder)]

@@ -20,10 +20,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab that ends with this run, however the run ends."""
-    lab = Lab(f"test-{os.getpid()}")
-    lab.up(survives=False)
-    yield lab
-    lab.down()
+    with Lab(f"test-{os.getpid()}").standing() as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")

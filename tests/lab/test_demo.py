@@ -136,10 +136,8 @@ def test_an_interrupted_engine_ends_in_order(number: signal.Signals) -> None:
 @pytest.fixture(scope="module")
 def own() -> Iterator[Lab]:
     """A lab without a stack, which no other tests share."""
-    lab = Lab(f"test-{os.getpid()}-own")
-    lab.up(survives=False)
-    yield lab
-    lab.down()
+    with Lab(f"test-{os.getpid()}-own").standing() as lab:
+        yield lab
 
 
 def test_a_stack_that_was_half_made_is_made_anew(own: Lab) -> None:
