@@ -13,7 +13,7 @@ from settings.network import LEAST_OF_IPV6
 # 30, and 7024 to 7030), of which the same server may have one.
 _MARK = "0x80000000/0x80000000"
 _TABLE = 7031
-_FIRST = 7031  # a priority before those of main's table and of any VPN of `wg-quick`
+_PLACE = 7031  # a priority before that of main's table
 _LAST = 33024  # one behind all other rules
 # Else systemd-networkd, whenever it is restarted, takes rules away that are not its own.
 _KEPT = "protocol kernel"
@@ -23,11 +23,16 @@ _ANSWERS = f"-m conntrack --ctdir REPLY -m connmark --mark {_MARK}"
 
 # What a visitor's connection needs to find its way back: it came in by the tunnel, so its replies
 # leave by the tunnel, while the server's own traffic stays on its own line.
+#
+# What comes in may bear the mark as well, that of its connection: rules of a VPN's give it that.
+_COMES_IN = f"fwmark {_MARK} iif %i lookup main"
+_REPLY = f"fwmark {_MARK} lookup {_TABLE}"
 _SPLIT_TUNNEL_UP = (
     f"{{ip}} route replace default dev %i table {_TABLE}",
-    f"{{ip}} rule add fwmark {_MARK} lookup {_TABLE} priority {_FIRST} {_KEPT}",
+    f"{{ip}} rule add {_COMES_IN} priority {_PLACE} {_KEPT}",
+    f"{{ip}} rule add {_REPLY} priority {_PLACE} {_KEPT}",
 )
-_SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del fwmark {_MARK} lookup {_TABLE}",)
+_SPLIT_TUNNEL_DOWN = (f"{{ip}} rule del {_COMES_IN}", f"{{ip}} rule del {_REPLY}")
 
 # Nothing is in its table before its own interface is: else it is another tunnel's, which keeps it.
 _SPLIT_TUNNEL_FREE = (
@@ -80,7 +85,7 @@ def _iptables(action: str, rule: str) -> str:
 # A UDP service that listens on all addresses answers by that of the server's own line, so the
 # answer would not be known as one to the visitor. Sent on to that very address, it is. A socket of
 # the tunnel's own address (`-m socket`) needs none of this, and not every kernel can tell.
-_LINE_ADDRESS = r"$({ip_get} | sed -n 's/.* src \([{digits}]*\).*/\1/p')"
+_LINE_ADDRESS = r'$({ip_get} | sed -n "s/.* src \([{digits}]*\).*/\1/p")'
 _TO_LINE_ADDRESS = f"-m addrtype --dst-type LOCAL -j DNAT --to-destination {_LINE_ADDRESS}"
 _UDP = "nat PREROUTING -i %i ! -s {network} -p udp -j RT-%i-UDP"
 _UDP_CHAIN = (
@@ -103,7 +108,7 @@ _WATCH = (
     f"systemd-run --quiet --no-block --collect --unit={_WATCHER}"
     " sh -c 'ask() {{ test -e /sys/class/net/%i || {anew}; {ask} || {ask_again} || {redial}; }};"
     " rules() {{ {rules}; }} >/dev/null 2>&1; until rules; do sleep 10; ask; done;"
-    " while sleep 10; do rules || {anew}; {in_order}ask; done' 2>/dev/null || true"
+    " while sleep 10; do rules || {anew}; {put_right}ask; done' 2>/dev/null || true"
 )
 # The interface is lost where WireGuard is a program that was killed, and rules are where somebody
 # flushes a table; the unit counts as running all the same. Where iptables does not know its own
@@ -114,6 +119,18 @@ _IN_ORDER = (
     '{iptables} -w -t nat -S PREROUTING | sed "1,/ RT-%i-UDP/d" | grep -qv " -j RT-"'
     f" && {_iptables('-D', _UDP)} && {_iptables('-A', _UDP)}; "
 )
+# The line may have another address by now.
+_TO_LINE = (
+    f'{{iptables}} -w -t nat -S RT-%i-UDP | grep -qwFe "--to-destination {_LINE_ADDRESS}"'
+    f" || ({'; '.join((_UDP_CHAIN_DOWN[0], *_UDP_CHAIN[1:]))}) 2>/dev/null; "
+)
+# A VPN of the server's own, come later, is asked first: without a place, ours come before.
+_IN_FRONT = (
+    f'{{ip_get}} mark {_MARK.partition("/")[0]} | grep -q " dev %i "'
+    f" || ({'; '.join(_SPLIT_TUNNEL_DOWN)};"
+    f" {{ip}} rule add {_REPLY} {_KEPT}; {{ip}} rule add {_COMES_IN} {_KEPT}) 2>/dev/null; "
+)
+_PUT_RIGHT = _IN_ORDER + _TO_LINE + _IN_FRONT
 _REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpoint}"
 _UNWATCH = f"systemctl stop {_WATCHER} {_IF_THERE}"
 
@@ -244,7 +261,7 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
     if gateway.keepalive:
         # First of all: what finds no rules begins the tunnel anew.
         extra += [f"PreUp = {_UNWATCH}", f"PreDown = {_UNWATCH}"]
-    checks, in_order = list[str](), ""
+    checks, put_right = list[str](), ""
     for family, network in gateway.networks.items():
         words = {
             **family.words,
@@ -253,23 +270,23 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
         }
         extra += [line.format(**words) for line in _family_lines(family, split=split)]
         checks += [_iptables("-C", rule).format(**words) for rule in _rules(family, split=split)]
-        in_order += _IN_ORDER.format(**words) if split else ""
+        put_right += _PUT_RIGHT.format(**words) if split else ""
     if gateway.keepalive:
-        extra.append(f"PostUp = {_watch(gateway, ' && '.join(checks), in_order)}")
+        extra.append(f"PostUp = {_watch(gateway, ' && '.join(checks), put_right)}")
     return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
 
 
-def _watch(gateway: Gateway, rules: str, in_order: str) -> str:
+def _watch(gateway: Gateway, rules: str, put_right: str) -> str:
     """A line of sh that starts to ask the VPS; it must have no sign that wg-quick reads, as #.
 
     Args:
         gateway: which is asked.
         rules: asks whether the rules of the tunnel are there.
-        in_order: puts its rules in order.
+        put_right: what others have moved.
     """
     return _WATCH.format(
         anew=_ANEW,
-        in_order=in_order,
+        put_right=put_right,
         rules=rules,
         ask=_ASK.format(seconds=2, vps=gateway.address),
         ask_again=_ASK.format(seconds=8, vps=gateway.address),

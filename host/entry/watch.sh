@@ -8,7 +8,7 @@
 #   another network of IPv6 every day.
 # - Another port of sshd's, which the VPS's firewall must let in.
 # - The rules by which a server's answers find back to the tunnel: systemd-networkd takes those of others
-#   away whenever it is restarted, as by an upgrade of systemd's.
+#   away whenever it is restarted, as by an upgrade of systemd's; a VPN puts its own before them.
 # - The switches by which packets are passed on, which others set for the whole host: a VPN that goes, a
 #   hardening file.
 # - An interface that is gone: where WireGuard is a program, that may have been killed, for want of memory.
@@ -89,7 +89,7 @@ events() {
 }
 
 # concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
-# server has other addresses than before or a rule less, a switch of ours is off, there is another way to
+# server has other addresses or rules than before, a switch of ours is off, there is another way to
 # somewhere, or events were dropped
 concerns_us() {
   case ${1#Deleted } in
@@ -97,8 +97,11 @@ concerns_us() {
       [[ $1 =~ \ -D\ [A-Z]+\ -j\ RT-$IFACE-([A-Z]+|in|through)$ ]] ||
         [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]]
       ;;
-    [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark && $1 == "Deleted "* ]] ;;
+    [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark ]] ;;
     "netlink receive error"*) return 0 ;;
+    # For the whole host, by others: from then on it is a router for them, too.
+    "inet all forwarding on"*) return 0 ;;
+    "inet6 default forwarding on"*) [[ $(</proc/sys/net/ipv6/conf/default/forwarding) == 1 ]] ;;
     # IPv6 has one for the host; those of its interfaces are put back by ourselves.
     "inet6 "*) [[ $1 == "inet6 all forwarding off"* && -e $RUN/$IFACE.up6 ]] ;;
     "inet $IFACE rp_filter "*) [[ -e $OWN/mark && $1 != *" loose"* ]] ;;

@@ -13,6 +13,8 @@ holds_forwards() { [[ $1 =~ ^RT-$IFACE-(GATE|DNAT|SRC|OPEN)$ ]]; }
 want_chains() {
   local fwd=RT-$IFACE-FWD pre=RT-$IFACE-PRE mss=RT-$IFACE-MSS src=RT-$IFACE-SRC
   local syn="-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS"
+  # What somebody has translated goes on, as for another tunnel of ours.
+  local elsewhere="-m conntrack --ctstate NEW -m conntrack ! --ctstate DNAT -j DROP"
   local known="-m conntrack --ctstate RELATED,ESTABLISHED"
   # What this host says to itself is not concerned.
   local itself="-i lo -j RETURN"
@@ -34,7 +36,7 @@ want_vps_chains() {
   # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
   local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
   local ips name network
-  local -a rules=() stray=()
+  local -a rules=() stray=() router=()
   # What keeps others out comes into force first, what lets them in last.
   CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
     "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
@@ -55,6 +57,8 @@ want_vps_chains() {
     pick "$ips"
     [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -m conntrack --ctstate NEW -j ACCEPT")
   done
+  # Nor is this host a router into other networks that it is in, where it passes on for nobody but us.
+  ! forwards_for_nobody_else "$PUBLIC" || router=("-i $PUBLIC ! -o $PUBLIC $elsewhere")
   want "filter $fwd" \
     "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
     "-o $IFACE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT" \
@@ -62,7 +66,8 @@ want_vps_chains() {
     "-i $IFACE $known -j ACCEPT" \
     "${rules[@]}" \
     "-i $IFACE ! -o $PUBLIC -m conntrack --ctstate DNAT -j RETURN" \
-    "-i $IFACE -j DROP"
+    "-i $IFACE -j DROP" \
+    "${router[@]}"
   # What comes so late or so far ahead that it counts for no connection is translated by nobody, and
   # this host would answer it with a reset, of a visitor's connection that is well.
   if [[ $SOCKET_MATCH == yes ]]; then
@@ -118,10 +123,8 @@ want_server_chains() {
     for name in "${INTERFACES_BEHIND[@]}"; do
       forwards_by_us "$name" || continue
       rules+=("-i $name -o $IFACE -j DROP")
-      # Nor is this server their way to other networks, where it passes on for nobody but us: what
-      # another tunnel of ours has translated goes on.
-      [[ $(<"$SYSCTL/ip_forward") != 0 ]] ||
-        rules+=("-i $name ! -o $name -m conntrack --ctstate NEW -m conntrack ! --ctstate DNAT -j DROP")
+      # Nor is this server their way to other networks.
+      ! forwards_for_nobody_else "$name" || rules+=("-i $name ! -o $name $elsewhere")
     done
   else
     # Where the line has no IPv6, answers find their way by the tunnel (add_last_way). What this

@@ -41,13 +41,24 @@ keep_forwarding() {
 
 # forwards_by_us INTERFACE: whether nobody else wants it to
 forwards_by_us() {
-  local before
+  local before=0 # it may come later than the tunnel
   if [[ -e $RUN/$1.forwarding ]]; then
     before=$(<"$RUN/$1.forwarding")
   else
-    before=$(<"$SYSCTL/conf/$1/forwarding")
+    [[ ! -e $SYSCTL/conf/$1 ]] || before=$(<"$SYSCTL/conf/$1/forwarding")
   fi
   [[ $before == 0 ]]
+}
+
+# forwards_for_nobody_else INTERFACE: whether what comes in there is passed on for us alone, of the family in
+# use: whoever switches it on for the whole host does so for interfaces to come, too
+forwards_for_nobody_else() {
+  if ((FAMILY == 4)); then
+    forwards_by_us "$1" && [[ $(<"$SYSCTL/ip_forward") == 0 ]]
+  else
+    [[ $(<"$SYSCTL6/conf/all/forwarding") == 0 ]] ||
+      [[ -e $NOTE6 && $(<"$SYSCTL6/conf/default/forwarding") == 0 ]]
+  fi
 }
 
 # restore_forwarding: as it was, where no other tunnel needs it

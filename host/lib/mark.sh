@@ -6,7 +6,7 @@ MARK=0 TABLE=0
 
 readonly FIRST_BIT=24 BITS=7 # of 32; lower ones are taken by Docker's, Tailscale's and Kubernetes' kind
 readonly TABLES=7000         # 7024-7030: free of names in every distribution; also the priorities,
-#                              which must come before main's (32766) and any VPN's of wg-quick
+#                              which must come before main's (32766); see find_front (routes.sh)
 
 # load_mark: 0 if none was chosen, as on a VPS
 load_mark() {

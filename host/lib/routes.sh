@@ -11,6 +11,63 @@ OWN_NETWORKS=()      # the private ones that it is in by other interfaces, or th
 # has_rule PRIORITY
 has_rule() { [[ -n $(ip "-$FAMILY" rule show priority "$1") ]]; }
 
+# sync_way_back: answers to visitors go by the tunnel, wherever others lead
+sync_way_back() {
+  ! has_way_back || return 0
+  put_way_back "$TABLE"
+  if leads_back; then return; fi
+  # A VPN of this host's own is asked before: that of wg-quick comes before all that is there.
+  find_front
+  ((FRONT == 0)) || put_way_back "$FRONT"
+}
+
+# put_way_back PRIORITY: there, and nowhere else
+put_way_back() {
+  remove_way_back
+  step removed-way-back
+  # What comes in may bear the mark as well: that of its connection, given it by the rules of such a VPN.
+  ip "-$FAMILY" rule add fwmark "$MARK/$MARK" iif "$IFACE" lookup main priority "$1"
+  ip "-$FAMILY" rule add fwmark "$MARK/$MARK" lookup "$TABLE" priority "$1"
+}
+
+remove_way_back() {
+  while ip "-$FAMILY" rule del fwmark "$MARK/$MARK" iif "$IFACE" 2>/dev/null; do :; done
+  while ip "-$FAMILY" rule del fwmark "$MARK/$MARK" lookup "$TABLE" 2>/dev/null; do :; done
+}
+
+# has_way_back: whether the rules are those of put_way_back, and lead there as far as they can
+has_way_back() {
+  has_back_rules || return 1
+  ! leads_back || return 0
+  find_front
+  ((FRONT == 0 || BACK <= FRONT))
+}
+
+# has_back_rules: whether they are, at whatever priority; that is into BACK
+has_back_rules() {
+  local rules rule="from all fwmark $MARK/$MARK"
+  rules=$(ip "-$FAMILY" rule show | sed -n "s/\t/ /; s/ *$//; \\,fwmark $MARK/$MARK ,p")
+  BACK=${rules%%:*}
+  [[ $rules == "$BACK: $rule iif $IFACE lookup main"$'\n'"$BACK: $rule lookup $TABLE" ]]
+}
+
+# leads_back: whether answers leave by the tunnel, whatever rules there are
+leads_back() {
+  local route
+  route=$(ip "-$FAMILY" route get "$SOMEWHERE" mark "$MARK" 2>/dev/null) || return 1
+  [[ "$route " == *" dev $IFACE "* ]] || return 1
+  # Rules of others may ask where from; the line may have lost its address.
+  [[ -n ${LINE[FAMILY]-} ]] || return 0
+  route=$(ip "-$FAMILY" route get "$SOMEWHERE" from "${LINE[FAMILY]}" mark "$MARK" 2>/dev/null) || return 0
+  [[ "$route " == *" dev $IFACE "* ]]
+}
+
+# find_front: the priority before the rules of all others but the first, of what is this host's own, into
+# FRONT; 0 if there is none
+find_front() {
+  FRONT=$(ip "-$FAMILY" rule show | grep -v "fwmark $MARK/$MARK " | awk -F : '$1 > 0 { print $1 - 1; exit }')
+}
+
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
 sync_way_out() {
   local rule
@@ -105,7 +162,7 @@ add_routes() { by_family add_family_routes; }
 add_family_routes() {
   ip "-$FAMILY" route replace default dev "$IFACE" table "$TABLE"
   step added-route
-  has_rule "$TABLE" || ip "-$FAMILY" rule add fwmark "$MARK/$MARK" lookup "$TABLE" priority "$TABLE"
+  sync_way_back
   sync_way_out
   if ((FAMILY == 4)); then
     # A visitor's address comes in by the tunnel, but the main table leads back by another line.
@@ -124,14 +181,13 @@ add_last_way() {
 
 # remove_routes 4|6...
 remove_routes() {
-  local family priority
+  local family
   ((TABLE)) || return 0
   for family in "$@"; do
     use_family "$family"
     remove_way_out
-    for priority in "$TABLE" $((TABLE + LAST_WAY)); do
-      while ip "-$FAMILY" rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
-    done
+    remove_way_back
+    while ip "-$FAMILY" rule del lookup "$TABLE" 2>/dev/null; do :; done
     ip "-$FAMILY" route flush table "$TABLE" 2>/dev/null || true
   done
   use_family 4

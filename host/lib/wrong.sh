@@ -55,7 +55,7 @@ check_addresses() {
 # goes where it shall; what is wrong into WRONG
 check_ways() {
   [[ $(ip "-$FAMILY" route show table "$TABLE" 2>/dev/null) == "default dev $IFACE "* ]] || WRONG=routes
-  has_rule "$TABLE" || WRONG=routes
+  has_back_rules && leads_back || WRONG=routes
   if ((FAMILY == 4)); then
     [[ $(<"$SYSCTL/conf/$IFACE/rp_filter") == 2 ]] || WRONG=routes
   else

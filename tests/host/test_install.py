@@ -32,7 +32,7 @@ def test_a_server_leaves_no_trace(machine: Machine) -> None:
     key = tunnel.set_key()
     lines = tunnel.server_settings("172.16.0.4/24", key, "203.0.113.1:51820")
     tunnel.call("interface", stdin=lines)
-    assert machine.run("ip rule show | grep -c fwmark").stdout == "1\n"
+    assert machine.run("ip rule show | grep -c fwmark").stdout == "2\n"
     tunnel.call("uninstall reverse-tunnel/home")
     assert snapshot(machine) == before
 

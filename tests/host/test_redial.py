@@ -234,6 +234,42 @@ def test_its_rule_for_udp_comes_last_again(unmanaged: World) -> None:
     assert server.run(f"test -e {CALLS}", check=False).status != 0
 
 
+def test_its_udp_follows_another_address_of_its_line(unmanaged: World) -> None:
+    """The old one is somebody else's by then. Nothing is begun anew for that."""
+    server = unmanaged.server.machine
+    server.write("/usr/bin/systemctl", NOTING.format(calls=CALLS))
+    chain = "iptables -t nat -S RT-wg0-UDP"
+    before = server.run(chain).stdout
+    assert "--to-destination 192.0.2.20\n" in before
+    server.run(
+        "ip addr flush dev eth0; ip addr add 192.0.2.2/24 dev eth0;"
+        " ip route add default via 192.0.2.1"
+    )
+    after = before.replace("192.0.2.20", "192.0.2.2")
+    eventually(lambda: server.run(chain).stdout == after, LONG, "it does not follow")
+    assert server.run(f"test -e {CALLS}", check=False).status != 0
+
+
+def test_its_answers_leave_by_the_tunnel_beside_a_vpn_that_comes_later(unmanaged: World) -> None:
+    """Whose rules come before all that are there, as those of wg-quick do."""
+    server, way = unmanaged.server.machine, "ip route get 198.51.100.10"
+    server.write("/usr/bin/systemctl", NOTING.format(calls=CALLS))
+    rules = "ip rule | sed 's/^[0-9]*:.//' | grep 0x80000000"
+    before = server.run(rules).stdout
+    server.run(
+        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up;"
+        f" ip route add default dev vpn0 table 51820; ip route add {VPS} via 192.0.2.1"
+    )
+    server.run("ip rule add not fwmark 51820 table 51820")
+    server.run("ip rule add table main suppress_prefixlength 0")
+    marked = f"{way} mark 0x80000000"
+    eventually(lambda: " dev wg0 " in server.run(marked).stdout, LONG, "it is led into the VPN")
+    assert " dev vpn0 " in server.run(way).stdout
+    assert server.run(rules).stdout == before
+    server.run("wg-quick down wg0")
+    assert server.run(rules, check=False).stdout == ""
+
+
 def test_of_several_addresses_the_next_one_is_dialled(ends: World) -> None:
     server = ends.server.machine
     name_leads_to(server, MOVED, VPS, "203.0.113.12")

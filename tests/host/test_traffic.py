@@ -292,6 +292,32 @@ def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(ends
     neighbour.run(f"ip route del 172.16.0.0/24 via {VPS}")
 
 
+def test_the_vps_is_no_router_into_its_own_private_network(ends: World) -> None:
+    """It passes on what comes in from outside, but that is for forwards alone."""
+    neighbour, vps = ends.internet, ends.vps.machine
+    with Machine() as private:
+        vps.join(private, "eth1 10.20.0.2/24", "eth0 10.20.0.3/24")
+        private.run("ip route add default via 10.20.0.2")
+        vps.run("sysctl -qw net.ipv4.conf.eth1.forwarding=1")
+        serve(private, 22)
+        neighbour.run(f"ip route add 10.20.0.0/24 via {VPS}")
+        for protocol in ("tcp", "udp"):
+            assert call(neighbour, protocol, "10.20.0.3", 22) == "-"
+        # What somebody has translated, and where somebody wants a router, it is.
+        published = "PREROUTING -i ens6 -p tcp --dport 2224 -j DNAT --to-destination 10.20.0.3:22"
+        vps.run(f"iptables -t nat -A {published}")
+        assert call(neighbour, "tcp", VPS, 2224) == "203.0.113.1"
+        vps.run(f"iptables -t nat -D {published}; sysctl -qw net.ipv4.ip_forward=1")
+        assert ends.vps.told("chain RT-wg0-FWD") == ["differs"]
+        ends.vps.call("restore")
+        assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
+        assert call(neighbour, "tcp", "10.20.0.3", 22) == "203.0.113.1"
+        vps.run("sysctl -qw net.ipv4.ip_forward=0")
+        ends.vps.call("restore")
+        assert call(neighbour, "tcp", "10.20.0.3", 22) == "-"
+        neighbour.run(f"ip route del 10.20.0.0/24 via {VPS}")
+
+
 def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: World) -> None:
     """Whatever the server sends into the tunnel; with the rules gone it is seen outside."""
     server, internet = ends.server.machine, ends.internet
