@@ -71,13 +71,15 @@ _HOST_WORDS = {
     "routes": "routes missing or changed",
     "forwarding": "forwarding switched off",
 }
+TAKEN_BACK = "taken back"
+"""Of a firewall that the last `up` put into force, and that nobody kept."""
+
 _RESOURCE_WORDS = {
     "key": (Part.KEYS, "not the ones that it was given"),
     "firewall": (Part.FIREWALL, "rules missing or changed"),
+    "taken-back": (Part.FIREWALL, TAKEN_BACK),
     "metrics": (Part.METRICS, "not renewed"),
 }
-TAKEN_BACK = "taken back"
-"""Of a firewall that the last `up` put into force, and that nobody kept."""
 
 LOST = "missing"
 """Of what the last `up` has given a host, and it has no more, as after a restored backup."""

@@ -10,7 +10,8 @@
 
 readonly KEPT=$OWN/firewall
 readonly TRIAL=$RUN/$IFACE.firewall
-TRIAL_TIME=${RT_FIREWALL_WAIT-60} # seconds; other than 60 in tests
+readonly GIVEN_FIREWALL=$OWN/firewall.given # what tells the one that the stack gave from others, and no more
+TRIAL_TIME=${RT_FIREWALL_WAIT-60}           # seconds; other than 60 in tests
 readonly TRIAL_TIME
 readonly PATIENCE=10 # seconds that taking back waits for the lock, before it opens the way without
 
@@ -103,6 +104,22 @@ find_firewall() {
   ! load_trial || VALUE=pending
 }
 
+firewall_digest() { sha256sum <<<"$1" | head -c 64; }
+
+# note_firewall TEXT: that it was given. A full disk is no reason not to put it on trial.
+note_firewall() {
+  local digest
+  digest=$(firewall_digest "$1")
+  (renew_file "$GIVEN_FIREWALL" "$digest"$'\n') 2>/dev/null || true
+}
+
+# is_taken_back: whether the kept firewall is not the one that was given last, and that is on trial no more. A
+# host of before has no note of what it was given.
+is_taken_back() {
+  [[ -s $GIVEN_FIREWALL ]] && ! load_trial && read_firewall "$KEPT" || return 1
+  [[ $(<"$GIVEN_FIREWALL") != "$(firewall_digest "$FIREWALL")" ]]
+}
+
 bring_firewall() {
   sync_firewall || fail "the firewall could not be put into force: ${SAID//$'\n'/; }"
   [[ $WAS_OPEN == yes ]] || return 0
@@ -137,6 +154,7 @@ verb_put_firewall() {
   read_firewall "$KEPT" || true
   find_login
   if [[ $FIREWALL == "$text" ]]; then
+    note_firewall "$text"
     end_trial
     # Rules that somebody has changed are put right without a trial: it would end with the same.
     bring_firewall
@@ -150,6 +168,8 @@ verb_put_firewall() {
   FIREWALL=$text
   login_stays_allowed
   check_guards
+  note_firewall "$text"
+  step noted-firewall
   UNDO=end_trial
   before=$(read_firewall "$TRIAL" && echo "$TIMER") || before=
   now
@@ -304,7 +324,7 @@ verb_remove_firewall() {
 }
 
 remove_firewall() {
-  rm -f "$KEPT"
+  rm -f "$KEPT" "$GIVEN_FIREWALL"
   step unlisted-firewall
   end_trial
 }

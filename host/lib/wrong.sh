@@ -10,6 +10,7 @@ tell_wrong() {
   ! load_metrics || are_renewed || echo "wrong metrics"
   # It stays when the tunnel goes down.
   are_guarded || echo "wrong firewall"
+  ! is_taken_back || echo "wrong taken-back"
   has_given_keys || echo "wrong key"
   tunnel_is_up || return 0
   (($(<"/sys/class/net/$IFACE/flags") & 1)) || echo "wrong link"

@@ -297,6 +297,11 @@ def test_what_cuts_off_a_server_behind_the_tunnel_is_refused_there_alone(
             "vps-firewall vps-firewall-kept",
             "vps: its firewall: rules missing or changed",
         ),
+        (
+            {"wrong": "taken-back"},
+            "vps-firewall vps-firewall-kept",
+            "vps: its firewall: taken back",
+        ),
         ({"wrong": "key"}, "vps-key", "vps: its keys: not the ones that it was given"),
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),

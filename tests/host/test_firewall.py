@@ -508,13 +508,29 @@ def test_a_lock_out_heals_by_itself(open_vps: Guarded) -> None:
 
 
 def test_a_lock_out_by_a_change_brings_back_the_one_before(guarded_vps: Guarded) -> None:
-    before = guards(guarded_vps.vps.machine)
+    """And it is told: the next `up` would else keep none that is on trial no more."""
+    before, vps = guards(guarded_vps.vps.machine), guarded_vps.vps
     guarded_vps.login(guarded_vps.verb("put-firewall", wait=ENOUGH), stdin=OTHER)
-    assert guards(guarded_vps.vps.machine) != before
+    assert guards(vps.machine) != before
+    assert vps.wrong() == []
     eventually(lambda: guarded_vps.state() == "kept", LONG, "the trial went on")
-    eventually(
-        lambda: guards(guarded_vps.vps.machine) == before, LONG, "the old one did not come back"
-    )
+    eventually(lambda: guards(vps.machine) == before, LONG, "the old one did not come back")
+    assert vps.wrong() == ["taken-back"]
+    guarded_vps.guard(OTHER)
+    assert vps.wrong() == []
+    assert guards(vps.machine) != before
+
+
+def test_what_was_taken_back_and_is_wanted_no_more_is_told_no_more(guarded_vps: Guarded) -> None:
+    vps = guarded_vps.vps
+    guarded_vps.login(guarded_vps.verb("put-firewall"), stdin=OTHER)
+    reboot(vps.machine)
+    assert vps.wrong() == ["taken-back"]
+    guarded_vps.login(guarded_vps.verb("put-firewall"), stdin=ALLOW)
+    assert vps.wrong() == []
+    vps.call("remove-firewall")
+    assert vps.wrong() == []
+    guarded_vps.guard(ALLOW)
 
 
 def test_ports_of_ssh_are_those_of_the_running_server_and_of_the_login(open_vps: Guarded) -> None:
