@@ -31,7 +31,7 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     """
     settings = stack.settings()
     with looking(settings):
-        look = run_in_loop(look_at(settings, connect=False))
+        look = run_in_loop(look_at(settings, stack.owner(), connect=False))
     without = {name: text for name, report in look.hosts.items() if (text := _without(report))}
     lost = without.keys() & stack.set_up() if without else set[str]()
     untold = {

@@ -191,7 +191,7 @@ def _target(settings: Settings, name: str, report: HostReport) -> str | None:
     if len(forward.port) > 1 or forward.protocol is Protocol.UDP or not forward.enabled:
         return None
     target = f"{to.address}:{to.ports} ({'behind ' if to.behind else ''}{to.server})"
-    match report.targets.get((str(to.address), to.ports.first)):
+    match _asked(settings, name, report):
         case "refuses":
             return (
                 f"leads to {target}, which refuses connections. Is the service running there, and"
@@ -207,7 +207,16 @@ def _target(settings: Settings, name: str, report: HostReport) -> str | None:
                 f"leads to {target}, which does not answer. Is the machine on, and does its own"
                 f" firewall let the tunnel in?{behind}"
             )
+        # Others were asked, so it would have been, were it the one.
+        case None if report.targets and report.forwards[name].rules == "ok":
+            return f"leads to another target than {target} still: run `pulumi up`."
     return None
+
+
+def _asked(settings: Settings, forward: str, report: HostReport) -> str | None:
+    """What the VPS heard from a forward's target; None where it has asked for none like that."""
+    to = settings.destination(forward)
+    return report.targets.get((str(to.address), to.ports.first))
 
 
 def _public_port(settings: Settings, name: str, look: Look) -> str | None:
@@ -221,6 +230,8 @@ def _public_port(settings: Settings, name: str, look: Look) -> str | None:
         return f"{verb} at {public}. See what is said of the VPS."
     if not (_lets_in(settings, name, report) and _answers(settings, name, look)):
         return None  # what is said of the VPS, or of the server, explains it
+    if _asked(settings, name, report) != "answers":
+        return None  # nobody knows whether the VPS would get an answer
     return (
         f"{verb} at {public} when asked from here, although its target answers the VPS. The"
         f" provider's firewall, in its panel, must let in tcp {forward.port}."

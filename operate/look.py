@@ -50,20 +50,21 @@ def looking(settings: Settings) -> AbstractContextManager[None]:
     return waiting(f"looking at {', '.join(settings.managed_hosts)}")
 
 
-async def look_at(settings: Settings, *, connect: bool) -> Look:
+async def look_at(settings: Settings, owner: str, *, connect: bool) -> Look:
     """Look at everything once, by one SSH connection for each host.
 
     Args:
         settings: of the stack, with the SSH key.
+        owner: the stack, `project/stack`; of another one's tunnel nothing is told.
         connect: whether targets and public ports are tried by connections that end at once.
     """
     asked = [name for name in settings.managed_hosts if not settings.is_forgotten(name)]
-    interface = settings.network.interface
+    tunnel = (settings.network.interface, owner)
     ports = ports_to_try(settings) if connect else {}
     reports, answers = await asyncio.gather(
         asyncio.gather(
             *(
-                _ask(logins_to(settings, name), interface, connect=connect and name == VPS)
+                _ask(logins_to(settings, name), *tunnel, connect=connect and name == VPS)
                 for name in asked
             )
         ),
@@ -87,7 +88,9 @@ def script(interface: str, *words: str) -> str:
     return f"echo {_BEGIN}exec {helper_call(interface, 'status', *words)}\n"
 
 
-async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -> HostReport | str:
+async def _ask(
+    ways: Sequence[Login] | None, interface: str, owner: str, *, connect: bool
+) -> HostReport | str:
     assert ways is not None, "a stack file has no values of other resources"  # noqa: S101
     words = ["connect"] if connect else []
     try:
@@ -100,9 +103,15 @@ async def _ask(ways: Sequence[Login] | None, interface: str, *, connect: bool) -
     if ran.status == _REFUSED and "is not known to this helper" in ran.complained:
         return "has a helper that is older than this program: run `pulumi up`."
     try:
-        return parse_report(ran.said.partition(_BEGIN)[2])
+        report = parse_report(ran.said.partition(_BEGIN)[2])
     except ValueError as error:
         return f"did not tell how its tunnel is: {error}. Run `pulumi up`, which mends the helper."
+    if report.owner not in {None, owner}:
+        return (
+            f"has a tunnel {interface} of another stack, {report.owner}, and none of {owner}."
+            " `pulumi preview` says what to do."
+        )
+    return report
 
 
 async def _answers(host: str, ports: Mapping[str, int]) -> Mapping[str, str]:

@@ -109,19 +109,24 @@ class Stack:
         )
         return {entry[0] for entry in entries if entry is not None and entry[1] is Part.INTERFACE}
 
+    def owner(self) -> str:
+        """Return the stack as its hosts note whose tunnel they have: `project/stack`.
+
+        Raises:
+            CommandError: there is no project here, or nobody knows which stack is selected.
+        """
+        _, project = _project()
+        return f"{project.get('name')}/{self._own_name()}"
+
     def _file(self) -> Path:
-        project = _project_file()
-        content = read_file(project)
-        if not isinstance(content, dict):
-            raise CommandError(
-                f"{project} can't be read: it has no keys with values, such as a project's `name`"
-            )
-        folder = project.parent / str(content.get("stackConfigDir", "."))
+        file, project = _project()
+        folder = file.parent / str(project.get("stackConfigDir", "."))
+        return folder / f"Pulumi.{self._own_name()}.yaml"
+
+    def _own_name(self) -> str:
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
-        name = (self.name or ask("the name", ["stack", "--show-name"], None).strip()).rpartition(
-            "/"
-        )[2]
-        return folder / f"Pulumi.{name}.yaml"
+        name = self.name or ask("the name", ["stack", "--show-name"], None).strip()
+        return name.rpartition("/")[2]
 
 
 def _own(configuration: Mapping[str, T]) -> dict[str, T]:
@@ -143,6 +148,17 @@ def _has_encrypted(value: object) -> bool:
     if isinstance(value, dict):
         return "secure" in value or any(map(_has_encrypted, value.values()))
     return isinstance(value, list) and any(map(_has_encrypted, value))
+
+
+def _project() -> tuple[Path, Mapping[str, Any]]:
+    """The project's file, and what is in it."""
+    file = _project_file()
+    content = read_file(file)
+    if not isinstance(content, dict):
+        raise CommandError(
+            f"{file} can't be read: it has no keys with values, such as a project's `name`"
+        )
+    return file, content
 
 
 def _project_file() -> Path:

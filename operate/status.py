@@ -35,10 +35,10 @@ def status(*, in_json: bool, watch: bool, passive: bool, stack: Stack) -> None:
 
     Exit status: 0, all is well; 1, something is wrong.
     """
-    settings = stack.settings()
+    settings, owner = stack.settings(), stack.owner()
 
     def look() -> Seen:
-        seen = run_in_loop(look_at(settings, connect=not passive))
+        seen = run_in_loop(look_at(settings, owner, connect=not passive))
         return seen, judge(settings, seen)
 
     console = Console(width=None if on_terminal() else UNFOLDED)

@@ -12,7 +12,7 @@ from rich.text import Text
 from operate.judgement import Finding, is_silent
 from operate.look import Look
 from operate.words import age_words, size_words
-from reach.host_report import HostReport, PeerReport
+from reach.host_report import NOT_TESTED, HostReport, PeerReport
 from settings import VPS, Protocol, Settings, forward_words
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
@@ -164,8 +164,8 @@ def answers(settings: Settings, look: Look, name: str) -> tuple[str, str]:
         target = public = "can't be told"
     else:
         asked = report.targets if isinstance(report, HostReport) else {}
-        target = asked.get((str(to.address), to.ports.first), "not tested")
-        public = "restricted" if forward.from_ is not None else look.ports.get(name, "not tested")
+        target = asked.get((str(to.address), to.ports.first), NOT_TESTED)
+        public = "restricted" if forward.from_ is not None else look.ports.get(name, NOT_TESTED)
     if isinstance(report, HostReport) and report.wireguard is not None:
         found = report.forwards.get(name)
         if found is None or found.rules == "missing":

@@ -58,13 +58,14 @@ class HostReport:
         peers: by name; `vps` on a server.
         forwards: on the VPS, by name.
         openings: on a server, the state of the rules that forwards have there, by name.
-        targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`.
+        targets: whether the TCP targets that were asked `answers`, `refuses` or are `silent`; of
+            very many that are silent, the rest is `not tested`.
         chains: those whose rules are not as they shall be, with what is wrong.
         metrics: whether it writes any, on the VPS.
         shares: whom it has preshared keys of, on the VPS; None where it does not tell.
         unguarded: whether there is no firewall, neither a kept one nor one on trial.
         wrong: what else of it is not as it was made: `modes`, `link`, `mtu`, `addresses`,
-            `routes`, `forwarding`, `metrics`, `firewall`, `key`.
+            `routes`, `forwarding`, `metrics`, `firewall`, `taken-back`, `key`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.
     """
@@ -89,6 +90,9 @@ class HostReport:
     wrong_peers: frozenset[str] = frozenset()
     wrong_keys: frozenset[str] = frozenset()
 
+
+NOT_TESTED = "not tested"
+"""Of what nobody asked whether it answers."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@\[\]%+-]+")
 
@@ -131,7 +135,10 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
             for name, rules, *numbers in of.get("forward", ())
         },
         openings=_pairs(of.get("opening", [])),
-        targets={(address, int(port)): answer for address, port, answer in of.get("target", ())},
+        targets={
+            (address, int(port)): NOT_TESTED if answer == "untested" else answer
+            for address, port, answer in of.get("target", ())
+        },
         chains={
             chain: state for chain, state in _pairs(of.get("chain", [])).items() if state != "ok"
         },

@@ -3,6 +3,8 @@
 
 readonly ANSWER_WAIT=3 # seconds until a target that says nothing counts as silent
 readonly ASKED_AT_ONCE=20
+ASK_FOR=${RT_ASK_FOR-15} # seconds; then the rest is left out, lest nothing at all is told in time. Not 15 in tests
+readonly ASK_FOR
 
 # verb_status [connect|uncounted]: with the first, the targets of forwards are asked whether they answer;
 # with the other, nothing is told of connections, of which a host may have a hundred thousand
@@ -86,7 +88,7 @@ running_wireguard_go() {
 
 # tell_forwards [connect|uncounted]
 tell_forwards() {
-  local name numbers unknown='' none='0 0 0 0 0'
+  local name numbers until unknown='' none='0 0 0 0 0'
   local -A targets=()
   if [[ ${SETTING[role]} == server ]]; then
     for name in "${!FORWARD_STATES[@]}"; do echo "opening $name ${FORWARD_STATES[$name]}"; done
@@ -104,9 +106,12 @@ tell_forwards() {
     parse_text "${FORWARD[$name]}"
     [[ $PAUSED == yes || " $PROTOS " != *" tcp "* ]] || targets["${TARGETS%%,*} $TPORT"]=
   done
+  find_uptime
+  until=$((UPTIME + ASK_FOR))
   for name in "${!targets[@]}"; do
     while (($(jobs -rp | wc -l) >= ASKED_AT_ONCE)); do wait -n; done
-    ask_target "$name" &
+    find_uptime
+    if ((UPTIME < until)); then ask_target "$name" & else echo "target $name untested"; fi
   done
   wait
 }

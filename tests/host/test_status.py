@@ -140,6 +140,23 @@ def test_a_target_answers_refuses_or_is_silent(ends: World) -> None:
     ends.server.machine.run("iptables -D INPUT -p tcp --dport 8083 -j DROP")
 
 
+def test_very_many_that_are_silent_are_not_asked_to_the_end(ends: World) -> None:
+    """Nothing at all would be told in time, when a server is off. Each is named all the same."""
+    ends.server.machine.run("iptables -I INPUT -p tcp --dport 8100:8130 -j DROP")
+
+    def answers(seconds: int) -> list[str]:
+        told = ends.vps.call("status connect", env={"RT_ASK_FOR": str(seconds)}).stdout
+        return [line.split()[-1] for line in told.splitlines() if line.startswith("target")]
+
+    with forwards(ends, **{f"f{n}": f"tcp {n} -> {SERVER}:{n}" for n in range(8100, 8130)}):
+        few = answers(1)
+        assert len(few) == 30
+        assert 0 < few.count("silent") <= 20  # who are asked at once
+        assert few.count("untested") == 30 - few.count("silent")
+        assert answers(120) == ["silent"] * 30
+    ends.server.machine.run("iptables -D INPUT -p tcp --dport 8100:8130 -j DROP")
+
+
 def test_nobody_is_asked_unless_that_is_wanted(ends: World) -> None:
     with forwards(ends, web=f"tcp 80 -> {SERVER}:8081"):
         assert not [line for line in ends.vps.status() if line.startswith("target")]

@@ -21,8 +21,8 @@ def look(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     project.configure({"servers.cabin": ABSENT})
     to_come: list[Look] = []
 
-    async def look_at(_of: Settings, *, connect: bool) -> Look:
-        assert not connect
+    async def look_at(_of: Settings, owner: str, *, connect: bool) -> Look:
+        assert (owner, connect) == ("reverse-tunnel/home", False)
         return to_come.pop()
 
     monkeypatch.setattr(drift, "look_at", look_at)

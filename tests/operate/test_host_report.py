@@ -17,6 +17,7 @@ chain RT-wg0-DNAT unhung
 forward https ok 2 10 1000 20 2000
 opening nas differs
 target 172.16.0.4 8081 answers
+target 172.16.0.4 8082 untested
 weather fine
 end 1000
 """
@@ -35,7 +36,10 @@ def test_a_whole_report() -> None:
     assert report.forwards["https"].connections == 2
     assert report.forwards["https"].answered_bytes == 2000
     assert report.openings == {"nas": "differs"}
-    assert report.targets == {("172.16.0.4", 8081): "answers"}
+    assert report.targets == {
+        ("172.16.0.4", 8081): "answers",
+        ("172.16.0.4", 8082): "not tested",
+    }
     assert report.shares is None  # an older helper's
 
 

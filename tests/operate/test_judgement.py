@@ -106,6 +106,24 @@ def test_one_thing_that_is_wrong_is_one_finding(look: Look, where: str, words: s
     assert words in finding
 
 
+def test_another_target_than_the_one_that_was_asked_is_said() -> None:
+    """It was edited, with no `up` since; the provider's firewall has nothing to do with it."""
+    look = seen(ports={"https": "silent"})
+    (finding,) = findings(look, {"forwards.https.to": "homelab:9999"})
+    assert finding == (
+        "forward https: leads to another target than 172.16.0.4:9999 (homelab) still:"
+        " run `pulumi up`."
+    )
+    # Where nobody was asked, or not all were, nothing is known of it.
+    for targets in ({}, {(TARGET, 8080): "answers", (TARGET, 8081): "not tested"}):
+        host = replace(VPS, targets=targets)
+        assert findings(seen(host, ports={"https": "silent"})) == []
+    # Its own rules are drift, of which the VPS is named.
+    stray = vps(forwards={"https": replace(FORWARD, rules="stray")}, targets={(TARGET, 8081): None})
+    (drift,) = findings(seen(stray))
+    assert drift.startswith("vps: ")
+
+
 def test_what_follows_from_a_silent_server_is_not_said_again() -> None:
     quiet = vps(
         peers={"homelab": replace(PEER, handshake=900)},
@@ -282,7 +300,7 @@ def test_an_opening_that_has_drifted_is_its_servers() -> None:
         "forwards.nas": {"port": 2222, "to": "192.168.1.30:22"},
     }
     look = seen(
-        vps(forwards={"nas": FORWARD}),
+        vps(forwards={"nas": FORWARD}, targets={("192.168.1.30", 22): "answers"}),
         homelab=replace(SERVER, openings={"nas": "differs"}),
         ports={"nas": "silent"},
     )

@@ -14,7 +14,8 @@ from tests.settings.samples import ABSENT, loaded
 
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel"
 BEGIN = "begin=status\n"
-TOLD = "helper 1\nowner reverse-tunnel/home\nrole vps\nend 1\n"
+OWNER = "reverse-tunnel/home"
+TOLD = f"helper 1\nowner {OWNER}\nrole vps\nend 1\n"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def settings(sshd: Sshd, *hosts: str, **changes: object) -> Settings:
 
 
 def told(sshd: Sshd, *hosts: str, connect: bool = False) -> HostReport | str:
-    return asyncio.run(look_at(settings(sshd, *hosts), connect=connect)).hosts["vps"]
+    return asyncio.run(look_at(settings(sshd, *hosts), OWNER, connect=connect)).hosts["vps"]
 
 
 def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
@@ -45,6 +46,18 @@ def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
     assert isinstance(report, HostReport)
     assert report.role == "vps"
     assert sshd.probed == 1
+
+
+def test_of_another_stacks_tunnel_nothing_is_told(sshd: Sshd) -> None:
+    """As by a copied stack file; one that is half made is nobody's yet."""
+    sshd.answers = BEGIN + TOLD.replace(OWNER, "reverse-tunnel/office")
+    said = told(sshd)
+    assert isinstance(said, str)
+    assert (
+        "tunnel wg0 of another stack, reverse-tunnel/office, and none of reverse-tunnel/h" in said
+    )
+    sshd.answers = BEGIN + TOLD.replace(OWNER, "-")
+    assert isinstance(told(sshd), HostReport)
 
 
 def test_the_script_says_where_the_helpers_words_begin() -> None:
@@ -87,7 +100,7 @@ def test_the_vps_tries_targets_only_if_that_is_wanted(sshd: Sshd) -> None:
 
 def test_a_forgotten_host_is_not_asked(sshd: Sshd) -> None:
     stack = settings(sshd, **{"vps.forget": True})
-    assert "is forgotten" in str(asyncio.run(look_at(stack, connect=False)).hosts["vps"])
+    assert "is forgotten" in str(asyncio.run(look_at(stack, OWNER, connect=False)).hosts["vps"])
     assert sshd.probed == 0
 
 

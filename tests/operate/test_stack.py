@@ -38,8 +38,18 @@ def test_a_plan_of_the_selected_stack_asks_for_its_name_alone(project: Project) 
 
 
 def test_on_pulumi_cloud_a_stack_may_be_named_in_full(project: Project) -> None:
-    assert Stack("someone/reverse-tunnel/home").plan().forwards
+    stack = Stack("someone/reverse-tunnel/home")
+    assert stack.plan().forwards
+    assert stack.owner() == "reverse-tunnel/home"
     assert project.calls == []
+
+
+def test_it_says_by_which_name_hosts_know_it(project: Project) -> None:
+    """By the project's, whatever that is, and the stack's."""
+    assert Stack(None).owner() == "reverse-tunnel/home"
+    (project.folder / "Pulumi.yaml").write_text("name: house\n")
+    assert Stack("away").owner() == "house/away"
+    assert project.calls == ["stack --show-name --non-interactive"]
 
 
 def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> None:

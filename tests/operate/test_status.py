@@ -24,9 +24,9 @@ def looks(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     project.configure({"servers.cabin": ABSENT})
     to_come: list[Look] = []
 
-    async def look_at(of: Settings, *, connect: bool) -> Look:
+    async def look_at(of: Settings, owner: str, *, connect: bool) -> Look:
         assert of.forwards
-        assert connect
+        assert (owner, connect) == ("reverse-tunnel/home", True)
         return to_come.pop(0)
 
     def sleep(_seconds: float) -> None:
