@@ -613,6 +613,46 @@ def test_a_way_out_that_is_given_up_does_not_lead_the_tunnel_into_itself(ends: W
     busy.communicate()
 
 
+# Says of every name that it leads to the VPS.
+_NAME_SERVER = f"""
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("{CLIENT}", 53))
+print("ready", flush=True)
+while True:
+    question, asker = server.recvfrom(512)
+    head = question[:2] + b"\\x81\\x80" + question[4:6]
+    is_ipv4 = question[12:].split(b"\\0", 1)[1][:2] == b"\\0\\1"
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\1\\0\\4" + socket.inet_aton("{VPS}")
+    counts = b"\\0\\1\\0\\0\\0\\0" if is_ipv4 else bytes(6)
+    server.sendto(head + counts + question[12:] + (answer if is_ipv4 else b""), asker)
+"""
+
+
+def test_a_way_out_to_the_name_server_can_be_given_up(ends: World) -> None:
+    """The VPS ends it first; the name by which it is dialled is the one that it was."""
+    server, name = ends.server.machine, "vps.example.org"
+    names = ends.client.start(f"exec python3 -c '{_NAME_SERVER}'")
+    assert names.stdout is not None
+    assert names.stdout.readline() == "ready\n"
+    server.run("cp /etc/resolv.conf /run/resolv.conf")
+    server.write("/etc/resolv.conf", f"nameserver {CLIENT}\noptions timeout:1 attempts:1\n")
+    own = server.read(f"{ends.server.files}/settings")
+    named = own.replace(f"peer-endpoint {VPS}", f"peer-endpoint {name}")
+    assert named != own
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
+    ends.server.call("interface", stdin=f"{named}egress tunnel\n")
+    assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
+    ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+    assert server.run(f"getent ahostsv4 {name}", check=False).stdout == ""
+    ends.server.call("interface", stdin=named)
+    assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
+    ends.server.call("interface", stdin=own)
+    server.run("cp /run/resolv.conf /etc/resolv.conf")
+    names.kill()
+    names.communicate()
+
+
 def test_calls_to_all_of_a_network_stay_at_home(ends: World) -> None:
     """As that which wakes a device; also where all else goes through the tunnel."""
     server = ends.server.machine
