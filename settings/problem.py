@@ -11,6 +11,7 @@ Path = tuple[object, ...]
 """The keys that lead to a field, as the user wrote them: `("forwards", "https", "port")`."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_WIREGUARD_KEY = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{43}=")
 _LONGEST_SHOWN = 60  # characters of a value: enough to find it, short enough for one line
 _LARGEST_SHOWN = 10**20  # longer numbers are a slip; Python refuses to print the really long ones
 
@@ -19,7 +20,7 @@ def shown(value: object) -> str:
     """Return `value` as it may stand in a message: one printable line, and nothing secret.
 
     Mappings and lists are named, not shown: a secret may be inside. So is whatever looks like a
-    private key, wherever it was pasted.
+    key, wherever it was pasted: of WireGuard's nobody can tell a public one from a private one.
     """
     match value:
         case None:
@@ -44,6 +45,8 @@ def shown(value: object) -> str:
 def _shown_text(text: str) -> str:
     if "PRIVATE KEY" in text.upper():
         return "a private key (hidden)"
+    if _WIREGUARD_KEY.search(text):
+        return "a WireGuard key (hidden)"
     if len(text) > _LONGEST_SHOWN:
         text = text[: _LONGEST_SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -69,6 +69,30 @@ def test_a_mistake_elsewhere_does_not_show_the_key() -> None:
     assert changed({})["sshPrivateKey"] == SSH_KEY
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "clients.phone.presharedKey",
+        "clients.phone.address",
+        "servers.homelab.forget",
+        "network.cidr",
+        "network.privateKey",
+        "vps.endpoint",
+        "vps.ssh.hostKey",
+        "forwards.http.to",
+        "lookUp",
+    ],
+)
+@pytest.mark.parametrize("line", ["{}", "PresharedKey = {}"])
+def test_a_key_of_wireguards_is_not_shown_wherever_it_is(place: str, line: str) -> None:
+    """Its own files and other tools have it where a switch is here."""
+    key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+    text = "\n".join(errors({place: line.format(key)}))
+    assert place in text
+    assert key[:8] not in text
+    assert key[:8] not in "\n".join(errors({"servers": {key: {}}}))
+
+
 def test_a_wireguard_private_key_that_lost_a_character_is_shown_by_its_start_alone() -> None:
     """It has the form of a public key, and may have been pasted as one."""
     key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="[:-1]
