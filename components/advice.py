@@ -175,14 +175,15 @@ def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 " Choose another one: network.cidr."
             )
     for route in facts.routes:
-        if route.interface == wanted.interface or route.interface in facts.tunnels:
+        tunnel = facts.tunnels.get(route.interface)
+        if route.interface == wanted.interface or (tunnel and tunnel.has(route.network)):
             continue
+        by = _other(route.interface, tunnel.owner) if tunnel else f"its interface {route.interface}"
         for mine, key in ((wanted.network, "cidr"), (wanted.ipv6, "ipv6")):
             if mine is not None and route.collides_with(mine):
                 yield (
-                    f"already reaches the network {route.network} by its interface"
-                    f" {route.interface}, and the tunnel's {mine} overlaps it. Choose another one:"
-                    f" network.{key}."
+                    f"already reaches the network {route.network} by {by}, and the tunnel's {mine}"
+                    f" overlaps it. Choose another one: network.{key}."
                 )
 
 

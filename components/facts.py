@@ -51,6 +51,14 @@ class TunnelFact:
     public: str = ""
     forwards: tuple[PublicPorts, ...] = ()
 
+    def has(self, network: IPv4Network | IPv6Network) -> bool:
+        """Whether that is its network, or a part of it."""
+        return (
+            isinstance(network, IPv4Network)
+            and self.network is not None
+            and network.subnet_of(self.network)
+        )
+
 
 @dataclass(frozen=True)
 class Route:

@@ -82,10 +82,12 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     if not settings.look_up:
         # Who asks the state dials nobody.
         record = read_record() if settings.forgotten else Record()
+        known = Known(settings, {}, {}, record)
+        _tell(never_made(known))
         return Inspection(
             Drift(),
             {name: first for name, (first, *_) in ways.items()},
-            half_made=never_finished(Known(settings, {}, {}, record)),
+            half_made=never_finished(known),
         )
     known = _look(settings, owner)
     later = arriving_later(known)

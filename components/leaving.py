@@ -91,15 +91,24 @@ def never_made(known: Known) -> list[HostProblem]:
     """Entries that are new on hosts that are forgotten: they would be made on what is gone.
 
     What a host itself is made of may be lacking, where its first `up` was broken off: that must not
-    keep it from being forgotten.
+    keep it from being forgotten. But one of which nothing at all is recorded is new itself.
     """
+    unknown = [host for host in known.settings.forgotten if host not in known.record.machines]
     return [
+        HostProblem(
+            f"{host}: nothing of it is in the state, so there is nothing to be forgotten, and"
+            f" nothing is made there ({known.settings.path_of(host)}.forget). If the machine is"
+            " there, take `forget` out of the stack file, else all of the entry."
+        )
+        for host in unknown
+    ] + [
         HostProblem(
             f"{host}: {' '.join(filter(None, [part.value, name]))} is new, and nothing is done"
             f" there any more ({known.settings.path_of(host)}.forget). Take it out of the stack"
             " file until another machine is there (its ssh, and no `forget`)."
         )
         for host in known.settings.forgotten
+        if host not in unknown
         for part, names in wanted_of(known.settings, host).items()
         for name in names
         if part not in OF_EVERY_HOST and (host, part, name) not in known.record.entries

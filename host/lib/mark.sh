@@ -26,7 +26,7 @@ choose_mark() {
     bit=$((FIRST_BIT + (sum + i) % BITS))
     printf -v MARK '0x%x' $((1 << bit))
     TABLE=$((TABLES + bit))
-    if mark_is_free; then
+    if mark_was_ours || mark_is_free; then
       write_file "$OWN/mark" "$MARK $TABLE"$'\n'
       return 0
     fi
@@ -34,6 +34,9 @@ choose_mark() {
   refuse "no firewall mark is free on this host among the bits $FIRST_BIT-$((FIRST_BIT + BITS - 1))" \
     "(see 'ip rule' and 'iptables-save'; other tunnels here: $(other_tunnels)); nothing was changed"
 }
+
+# mark_was_ours: of a tunnel that is up, and from which somebody has removed its files
+mark_was_ours() { [[ "$(ip -4 route show table "$TABLE" 2>/dev/null) " == "default dev $IFACE "* ]]; }
 
 mark_is_free() {
   local mark mask family

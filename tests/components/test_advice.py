@@ -115,6 +115,13 @@ def test_a_name_taken_by_an_interface_that_no_up_has_made_is_said() -> None:
     assert "interface wg0, which `pulumi up` has not made" in only(text)
 
 
+def test_one_of_this_stack_that_has_lost_its_files_is_taken_on() -> None:
+    """The probe knows it by the file of wg-quick; another stack's is refused by its name."""
+    files_lost = {"interfaces": "lo ens6 wg0", "udp_ports": "51820:wg0"}
+    assert said(facts_text("wg0 reverse-tunnel/home - -", **files_lost)) == []
+    assert "of the stack other/home" in only(facts_text("wg0 other/home - -", **files_lost))
+
+
 def test_on_a_server_it_may_be_by_the_script_and_what_removes_that_is_said() -> None:
     """It had no ssh until now."""
     text = facts_text(interfaces="lo ens6 wg0")
@@ -142,6 +149,22 @@ def test_a_network_taken_by_another_stack_is_said_with_its_name() -> None:
     advice = only(text)
     assert "172.16.0.0/25 for the tunnel wg1 of the stack reverse-tunnel/office" in advice
     assert "network.cidr" in advice
+
+
+def test_so_is_one_of_ipv6_and_one_behind_its_servers() -> None:
+    """Each once, and its own network not again."""
+    other = "wg1 reverse-tunnel/office 51821 10.9.0.1/24"
+    dual = replace(VPS, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
+    routes = "10.9.0.0/24@wg1 10.9.0.7/32@wg1 {}@wg1"
+    for network, key in (("fd5c:91e2:7a3b::/64", "ipv6"), ("172.16.0.0/16", "cidr")):
+        advice = only(facts_text(other, routes=routes.format(network)), dual)
+        assert f"{network} by the tunnel wg1 of the stack reverse-tunnel/office" in advice
+        assert f"network.{key}" in advice
+    assert said(facts_text(other, routes=routes.format("192.168.9.0/24")), dual) == []
+    overlapping = facts_text(
+        "wg1 reverse-tunnel/office 51821 172.16.0.1/25", routes="172.16.0.0/25@wg1"
+    )
+    assert "network.cidr" in only(overlapping)
 
 
 def test_a_network_reached_by_another_interface_is_said() -> None:

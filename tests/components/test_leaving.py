@@ -76,7 +76,8 @@ def test_a_server_that_was_forgotten_leaves_without_a_word(sshd: Sshd, other: Ss
 
 def test_a_forgotten_host_is_not_looked_at(sshd: Sshd) -> None:
     values = stack(sshd, port=1)
-    made = run({**values, "vps": {**values["vps"], "forget": True}}, preview=False)
+    state = state_of(values)
+    made = run({**values, "vps": {**values["vps"], "forget": True}}, preview=False, state=state)
     (warning,) = heard(made, "WARNING")  # what to do next
     assert "vps.forget" in warning
 
@@ -154,6 +155,23 @@ def test_what_is_new_at_a_host_that_is_forgotten_is_refused(
     run(values, preview=False, state=state)
     with pytest.raises(LookUpError, match=f"{new} is new, and nothing is done there any more"):
         run(values, state=without(without(state, name), f"{name}@{host}"))
+
+
+@pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])
+def test_a_forgotten_host_of_which_nothing_is_recorded_is_not_made(
+    sshd: Sshd, other: Sshd, *, look_up: bool
+) -> None:
+    """As after a destroy, with its entry still there: the machine that is gone would be dialled."""
+    values, state = forgetting(sshd, other, "attic")
+    values["lookUp"] = look_up
+    run(values, preview=False, state=state)
+    for name in ("claim", "helper", "key", "interface"):
+        state = without(state, f"attic-{name}")
+    for name in ("attic", "nas@attic"):
+        state = without(state, name)
+    with pytest.raises(LookUpError, match="attic: nothing of it is in the state") as refused:
+        run(values, preview=False, state=state)
+    assert str(refused.value).count("attic") == 2  # the path, too; and nothing else of it
 
 
 @pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])

@@ -10,6 +10,7 @@ from tests.host.machine import Machine, helper_text
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import VPS
+from tests.settings.samples import public_key
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 
@@ -33,6 +34,30 @@ def test_a_server_leaves_no_trace(machine: Machine) -> None:
     lines = tunnel.server_settings("172.16.0.4/24", key, "203.0.113.1:51820")
     tunnel.call("interface", stdin=lines)
     assert machine.run("ip rule show | grep -c fwmark").stdout == "2\n"
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert snapshot(machine) == before
+
+
+@pytest.mark.parametrize("lost", ["etc", "etc and helper"])
+def test_one_that_is_up_and_has_lost_its_files_is_set_up_again_and_leaves_no_trace(
+    machine: Machine, lost: str
+) -> None:
+    before = snapshot(machine)
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    lines = tunnel.server_settings("172.16.0.4/24", public_key(1), "203.0.113.1:51820")
+    tunnel.call("interface", stdin=lines)
+    private = machine.read(f"{tunnel.files}/private.key")
+    whole = snapshot(machine)
+    machine.run(f"rm -r {tunnel.files}")
+    if lost != "etc":
+        machine.run(f"rm -r {tunnel.folder}")
+    tunnel.install()
+    tunnel.call("key", stdin=private)
+    tunnel.call("interface", stdin=lines)
+    assert tunnel.wrong() == []
+    assert snapshot(machine) == whole
     tunnel.call("uninstall reverse-tunnel/home")
     assert snapshot(machine) == before
 

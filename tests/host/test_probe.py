@@ -102,6 +102,15 @@ def test_a_servers_tunnel_has_no_public_ports(machine: Machine) -> None:
     assert probe(machine)["tunnel"] == ["wg0 reverse-tunnel/home - 172.16.0.4/24"]
 
 
+def test_one_that_has_lost_its_files_is_still_its_stacks(machine: Machine) -> None:
+    """And one of somebody else's that is up is nobody's of ours."""
+    vps = Tunnel(machine)
+    vps.install()
+    vps.set_up_vps()
+    machine.run(f"rm -r {vps.files}; rm -r {vps.folder}; echo [Interface] >/etc/wireguard/wg7.conf")
+    assert probe(machine)["tunnel"] == ["wg0 reverse-tunnel/home - -"]
+
+
 def test_whether_the_folder_for_metrics_is_there_is_told_where_it_was_asked(
     machine: Machine,
 ) -> None:
