@@ -97,8 +97,9 @@ def never_made(known: Known) -> list[HostProblem]:
     return [
         HostProblem(
             f"{host}: nothing of it is in the state, so there is nothing to be forgotten, and"
-            f" nothing is made there ({known.settings.path_of(host)}.forget). If the machine is"
-            " there, take `forget` out of the stack file, else all of the entry."
+            f" nothing is made there ({known.settings.path_of(host)}.forget). Take `forget` out of"
+            " the stack file if the machine is there; else"
+            f" {'name another one (vps.ssh), too' if host == VPS else 'all of the entry'}."
         )
         for host in unknown
     ] + [

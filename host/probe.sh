@@ -140,12 +140,13 @@ tunnels() {
     [ "$public" != auto ] || public=$(head -n 1 "$folder/public-interface" 2>/dev/null)
     fact tunnel "$name ${owner:--} ${port:--} ${network:--}${public:+ $public $(public_ports "$name")}"
   done
-  # One from which somebody has removed its files is still that stack's.
+  # One that is up, and from which somebody has removed its files, is still that stack's.
   for file in /etc/wireguard/*.conf; do
     name=${file##*/}
     name=${name%.conf}
     owner=$(sed -n '1s/^# Written by reverse-tunnel for the stack \([^ ;]*\);.*/\1/p' "$file" 2>/dev/null)
-    [ -z "$owner" ] || [ -d "/etc/reverse-tunnel/$name" ] || fact tunnel "$name $owner - -"
+    [ -z "$owner" ] || [ -d "/etc/reverse-tunnel/$name" ] || [ ! -e "/sys/class/net/$name" ] ||
+      fact tunnel "$name $owner - -"
   done
 }
 

@@ -165,9 +165,9 @@ def _project_file() -> Path:
     """The nearest Pulumi.yaml, from here upwards, as `pulumi` itself looks for it."""
     here = Path.cwd()
     for folder in (here, *here.parents):
-        file = folder / "Pulumi.yaml"
-        if file.is_file():
-            return file
+        for file in (folder / "Pulumi.yaml", folder / "Pulumi.yml"):
+            if file.is_file():
+                return file
     raise CommandError(
         f"there is no Pulumi.yaml in {here} or above: run this in the project's folder"
     )

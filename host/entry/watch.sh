@@ -101,7 +101,6 @@ concerns_us() {
     "netlink receive error"*) return 0 ;;
     # For the whole host, by others: from then on it is a router for them, too.
     "inet all forwarding on"*) return 0 ;;
-    "inet6 default forwarding on"*) [[ $(</proc/sys/net/ipv6/conf/default/forwarding) == 1 ]] ;;
     # IPv6 has one for the host; those of its interfaces are put back by ourselves.
     "inet6 "*) [[ $1 == "inet6 all forwarding off"* && -e $RUN/$IFACE.up6 ]] ;;
     "inet $IFACE rp_filter "*) [[ -e $OWN/mark && $1 != *" loose"* ]] ;;

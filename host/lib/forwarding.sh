@@ -50,15 +50,10 @@ forwards_by_us() {
   [[ $before == 0 ]]
 }
 
-# forwards_for_nobody_else INTERFACE: whether what comes in there is passed on for us alone, of the family in
-# use: whoever switches it on for the whole host does so for interfaces to come, too
+# forwards_for_nobody_else INTERFACE: whether what comes in there is passed on for us alone. Of IPv6 that can't
+# be known: who wants it, and finds the host's switch on, may leave it at that.
 forwards_for_nobody_else() {
-  if ((FAMILY == 4)); then
-    forwards_by_us "$1" && [[ $(<"$SYSCTL/ip_forward") == 0 ]]
-  else
-    [[ $(<"$SYSCTL6/conf/all/forwarding") == 0 ]] ||
-      [[ -e $NOTE6 && $(<"$SYSCTL6/conf/default/forwarding") == 0 ]]
-  fi
+  ((FAMILY == 4)) && forwards_by_us "$1" && [[ $(<"$SYSCTL/ip_forward") == 0 ]]
 }
 
 # restore_forwarding: as it was, where no other tunnel needs it

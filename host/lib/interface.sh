@@ -58,11 +58,12 @@ close_files() {
   chmod -R go= "${files[@]}"
 }
 
-# check_endpoint: said here in plain words, before wg says it in its own. The one that it has is not asked for
-# again: its name server may be reached by a way out that is just being given up.
+# check_endpoint: said here in plain words, before wg says it in its own. Not where a way out is given up, which
+# the VPS has ended by now, and the name server may be behind it.
 check_endpoint() {
   local host=${SETTING[peer_endpoint]%:*}
-  ! grep -qsxF "peer-endpoint ${SETTING[peer_endpoint]}" "$OWN/settings" || return 0
+  ! { grep -qsx "egress tunnel" "$OWN/settings" && grep -qsxF "peer-endpoint ${SETTING[peer_endpoint]}" "$OWN/settings"; } ||
+    return 0
   is_address "$host" || getent ahostsv4 "$host" >/dev/null ||
     refuse "this host cannot resolve $host, the VPS's endpoint:" \
       "correct vps.endpoint or this host's name server; nothing was changed"

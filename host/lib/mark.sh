@@ -1,6 +1,6 @@
 # The mark: by it a server knows which answers go back through the tunnel.
 #
-# One bit of the mark, one table and one priority, all of this tunnel alone; chosen once and kept.
+# One bit of the mark and one table, of this tunnel alone; chosen once and kept.
 
 MARK=0 TABLE=0
 

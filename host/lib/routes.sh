@@ -18,7 +18,7 @@ sync_way_back() {
   if leads_back; then return; fi
   # A VPN of this host's own is asked before: that of wg-quick comes before all that is there.
   find_front
-  ((FRONT == 0)) || put_way_back "$FRONT"
+  ((FRONT == 0 || FRONT > TABLE)) || put_way_back "$FRONT"
 }
 
 # put_way_back PRIORITY: there, and nowhere else
@@ -40,13 +40,14 @@ has_way_back() {
   has_back_rules || return 1
   ! leads_back || return 0
   find_front
-  ((FRONT == 0 || BACK <= FRONT))
+  ((FRONT == 0 || FRONT > TABLE || BACK <= FRONT))
 }
 
 # has_back_rules: whether they are, at whatever priority; that is into BACK
 has_back_rules() {
   local rules rule="from all fwmark $MARK/$MARK"
-  rules=$(ip "-$FAMILY" rule show | sed -n "s/\t/ /; s/ *$//; \\,fwmark $MARK/$MARK ,p")
+  rules=$(ip "-$FAMILY" rule show |
+    sed -n "s/\t/ /; s/ *$//; \\,fwmark $MARK/$MARK \(iif $IFACE lookup main\|lookup $TABLE\)$,p")
   BACK=${rules%%:*}
   [[ $rules == "$BACK: $rule iif $IFACE lookup main"$'\n'"$BACK: $rule lookup $TABLE" ]]
 }
@@ -62,10 +63,11 @@ leads_back() {
   [[ "$route " == *" dev $IFACE "* ]]
 }
 
-# find_front: the priority before the rules of all others but the first, of what is this host's own, into
-# FRONT; 0 if there is none
+# find_front: the priority just before the first rule of others, into FRONT; 0 if there is none. Those at 0 are
+# the kernel's, for this host's own addresses; and tunnels of ours, each with its mark, need no order.
 find_front() {
-  FRONT=$(ip "-$FAMILY" rule show | grep -v "fwmark $MARK/$MARK " | awk -F : '$1 > 0 { print $1 - 1; exit }')
+  FRONT=$(ip "-$FAMILY" rule show | grep -vE "fwmark 0x[1248]0{6,7}/" |
+    awk -F : '$1 > 0 && !found { print $1 - 1; found = 1 }')
 }
 
 # sync_way_out: whether this server's own traffic goes into the tunnel, too

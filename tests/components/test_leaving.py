@@ -172,6 +172,13 @@ def test_a_forgotten_host_of_which_nothing_is_recorded_is_not_made(
     with pytest.raises(LookUpError, match="attic: nothing of it is in the state") as refused:
         run(values, preview=False, state=state)
     assert str(refused.value).count("attic") == 2  # the path, too; and nothing else of it
+    assert "all of the entry" in str(refused.value)
+
+
+def test_nor_is_a_forgotten_vps_whose_entry_must_stay(sshd: Sshd) -> None:
+    values = stack(sshd)
+    with pytest.raises(LookUpError, match=r"vps: nothing of it .* name another one \(vps.ssh\)"):
+        run({**values, "vps": {**values["vps"], "forget": True}}, preview=False)
 
 
 @pytest.mark.parametrize("look_up", [True, False], ids=["looked at", "not looked at"])

@@ -247,26 +247,6 @@ def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(ends
     neighbour.run(f"ip -6 route del {NETWORK6}")
 
 
-def test_the_vps_is_no_router_into_its_other_networks(ends: Dual) -> None:
-    """The kernel passes on by the host's one switch; whoever else sets it wants a router."""
-    neighbour, vps = ends.internet, ends.vps.machine
-    with Machine() as private:
-        vps.join(private, "eth1 10.20.0.2/24", "eth0 10.20.0.3/24")
-        vps.run("ip -6 address add 2001:db8:20::2/64 dev eth1 nodad")
-        private.run("ip -6 address add 2001:db8:20::3/64 dev eth0 nodad")
-        private.run("ip -6 route add default via 2001:db8:20::2")
-        serve(private, 22, "::")
-        neighbour.run(f"ip -6 route add 2001:db8:20::/64 via {ends.vps6} dev vps")
-        assert call(neighbour, "tcp", "2001:db8:20::3", 22) == "-"
-        vps.run("sysctl -qw net.ipv6.conf.all.forwarding=1")
-        ends.vps.call("restore")
-        assert call(neighbour, "tcp", "2001:db8:20::3", 22) == ANOTHER6
-        vps.run("sysctl -qw net.ipv6.conf.default.forwarding=0")
-        ends.vps.call("restore")
-        assert call(neighbour, "tcp", "2001:db8:20::3", 22) == "-"
-        neighbour.run("ip -6 route del 2001:db8:20::/64")
-
-
 def test_nobody_outside_can_speak_as_the_vps_itself(ends: Dual) -> None:
     """The kernel asks of IPv4 alone whether an address is this host's own."""
     neighbour, count = ends.internet, "ip6tables -t raw -nvxL PREROUTING | awk '/fd5c/ {print $1}'"

@@ -107,7 +107,9 @@ def test_one_that_has_lost_its_files_is_still_its_stacks(machine: Machine) -> No
     vps = Tunnel(machine)
     vps.install()
     vps.set_up_vps()
-    machine.run(f"rm -r {vps.files}; rm -r {vps.folder}; echo [Interface] >/etc/wireguard/wg7.conf")
+    machine.run(f"rm -r {vps.files} {vps.folder}; ip link add wg7 type veth peer wg8")
+    # A copy of its file is none, nor one of somebody else's.
+    machine.run("cd /etc/wireguard; cp wg0.conf 'wg0 (copy).conf'; echo [Interface] >wg7.conf")
     assert probe(machine)["tunnel"] == ["wg0 reverse-tunnel/home - -"]
 
 

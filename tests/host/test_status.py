@@ -149,7 +149,7 @@ def test_very_many_that_are_silent_are_not_asked_to_the_end(ends: World) -> None
         return [line.split()[-1] for line in told.splitlines() if line.startswith("target")]
 
     with forwards(ends, **{f"f{n}": f"tcp {n} -> {SERVER}:{n}" for n in range(8100, 8130)}):
-        few = answers(1)
+        few = answers(2)  # less than the patience with each
         assert len(few) == 30
         assert 0 < few.count("silent") <= 20  # who are asked at once
         assert few.count("untested") == 30 - few.count("silent")

@@ -47,7 +47,8 @@ def test_on_pulumi_cloud_a_stack_may_be_named_in_full(project: Project) -> None:
 def test_it_says_by_which_name_hosts_know_it(project: Project) -> None:
     """By the project's, whatever that is, and the stack's."""
     assert Stack(None).owner() == "reverse-tunnel/home"
-    (project.folder / "Pulumi.yaml").write_text("name: house\n")
+    (project.folder / "Pulumi.yaml").rename(project.folder / "Pulumi.yml")
+    (project.folder / "Pulumi.yml").write_text("name: house\n")
     assert Stack("away").owner() == "house/away"
     assert project.calls == ["stack --show-name --non-interactive"]
 
