@@ -77,6 +77,7 @@ renew_lists() {
   echo "$said"
 }
 
+# AppArmor's profile of wg-quick, as in Ubuntu since 25.04, would let it do little of what its file says.
 # A start that fails, as at boot when a home router's name server knows nothing yet, is tried again: nobody
 # could log in to do so. Before each goes what a stop that failed has left of the interface, which wg-quick
 # would refuse to make. Before version 244 systemd takes no unit like wg-quick's that shall be tried again.
@@ -84,7 +85,7 @@ write_drop_in() {
   version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   text=$(
     echo "$MARK"
-    printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\n'
+    printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nAppArmorProfile=-unconfined\n'
     echo "ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"
     [ "${version:-0}" -lt 244 ] || printf 'Restart=on-failure\nRestartSec=15\n'
   )

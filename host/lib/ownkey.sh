@@ -228,7 +228,7 @@ use_own_key() {
   load_own_keys
   ! uses_key "$NOW_KEY" || return 0
   write_conf
-  wg set "$IFACE" private-key "$OWN/private.key"
+  wg set "$IFACE" private-key <(printf '%s\n' "$NOW_KEY")
 }
 
 # exchange_own_key: on the VPS, to the key in next.key; the one of before then lies in PREVIOUS_KEY

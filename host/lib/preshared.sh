@@ -55,8 +55,11 @@ bring_preshared_key() {
 
 # share_key PUBLIC-KEY FILE: with the peer of that key, what the file has; without a file nothing
 share_key() {
-  local file=$2
-  [[ -s $file ]] || file=/dev/null
-  wg set "$IFACE" peer "$1" preshared-key "$file"
+  if [[ -s $2 ]]; then
+    # By a pipe: AppArmor may let wg read no file but those in its own folder.
+    wg set "$IFACE" peer "$1" preshared-key <(printf '%s\n' "$(<"$2")")
+  else
+    wg set "$IFACE" peer "$1" preshared-key /dev/null
+  fi
   step shared-key
 }

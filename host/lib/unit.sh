@@ -4,6 +4,9 @@
 # there is no such name. Before each it takes away what one that was killed has left of the interface, which
 # wg-quick would refuse to make.
 #
+# It is not confined by AppArmor's profile of wg-quick, as in Ubuntu since 25.04, which lets it run nothing
+# but a few programs, and so not the helper. That of wg alone remains.
+#
 # Where the kernel has no WireGuard, a program is the tunnel, and gets limits. It holds packets in
 # large buffers, by the hundred, and under load grows to hundreds of megabytes before it tidies up:
 # more than a small VPS has. So it gets a limit by the host's memory, which it keeps to by tidying up
@@ -19,7 +22,7 @@ readonly DROP_IN_MARK="# Written by reverse-tunnel; changes here are overwritten
 write_drop_in() {
   local text kib processors
   text=$DROP_IN_MARK$'\n'"[Unit]"$'\n'
-  text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'
+  text+="StartLimitIntervalSec=0"$'\n'"[Service]"$'\n'"AppArmorProfile=-unconfined"$'\n'
   text+="ExecStartPre=-/bin/sh -c '[ ! -e /sys/class/net/%i ] || ip link del dev %i'"$'\n'
   if may_start_again; then text+="Restart=on-failure"$'\n'"RestartSec=$AGAIN_AFTER"$'\n'; fi
   if ! kernel_has_wireguard; then

@@ -56,7 +56,7 @@ conf_is_ours() {
 # sync_wireguard: keys, port and peers of the running interface, without taking it down
 sync_wireguard() {
   local wanted running said key
-  wanted=$(wg pubkey <"$OWN/private.key")
+  wanted=$(public_half "$(<"$OWN/private.key")")
   running=$(wg show "$IFACE" public-key)-$(wg show "$IFACE" listen-port)
   if [[ ${SETTING[role]} == vps && $running != "$wanted-${SETTING[listen_port]}" ]]; then
     # From now on an older handshake says nothing. They are told by the second, so in a new one.

@@ -227,7 +227,7 @@ def test_a_start_that_fails_is_tried_again(cabin: Machine) -> None:
     cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
     assert install(cabin).status == 0
     told = cabin.read(drop_in)
-    assert "StartLimitIntervalSec=0\n[Service]\nExecStartPre=-" in told
+    assert "StartLimitIntervalSec=0\n[Service]\nAppArmorProfile=-unconfined\nExecStartPre=-" in told
     assert "\nRestart=on-failure\nRestartSec=15\n" in told
     # One that was set up by an older script gets it, too.
     cabin.run(f"rm {drop_in}")
