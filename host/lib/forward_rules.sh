@@ -43,8 +43,9 @@ want_gate() {
   if [[ -n $LIMIT_NEW ]]; then
     # The kernel keeps the time between two, in millionths of a second.
     rate=$((1000000 / (1000000 / LIMIT_NEW)))
-    # A table of the kernel's keeps its rate as long as any rule has its name: so the rate is in it.
-    limit="-m hashlimit --hashlimit-above $rate/sec --hashlimit-burst $LIMIT_NEW"
+    # A table of the kernel's keeps its rate as long as any rule has its name: so the rate is in it. Of what
+    # got no answer yet each packet is new; the first alone is counted, until it has got through.
+    limit="-m conntrack ! --ctstatus CONFIRMED -m hashlimit --hashlimit-above $rate/sec --hashlimit-burst $LIMIT_NEW"
     limit+=" --hashlimit-mode srcip --hashlimit-name rt-$IFACE-$name-$LIMIT_NEW"
     ((VISITOR == WHOLE)) || limit+=" --hashlimit-srcmask $VISITOR"
     want_rule GATE mangle "$name" "$match $limit -j DROP"

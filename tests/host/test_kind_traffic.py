@@ -171,6 +171,30 @@ def test_new_connections_a_second_are_limited_for_each_visitor(ends: World) -> N
     assert dropped[1000] == 0
 
 
+def test_a_flow_that_gets_no_answer_is_one_connection_all_the_same(ends: World) -> None:
+    """To the kernel each packet of it is new: of a stream that is sent in, of a first burst."""
+    server, vps = ends.server.machine, ends.vps.machine
+    server.run("iptables -I INPUT -p udp --dport 9998 -j DROP")
+    stream = "python3 -c 'import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    stream += f's.connect(("{VPS}", 1017))\nfor n in range(40): s.send(b"?")\''
+    passed = (
+        "conntrack -L -p udp --orig-port-dst 1017 2>/dev/null | grep -c 'packets=40 .*packets=0 '"
+    )
+
+    def dropped() -> int:
+        listed = vps.run("iptables -t mangle -vnxL RT-wg0-GATE").stdout
+        return int(listed.splitlines()[2].split()[0])
+
+    with forward(ends, f"udp 1017 -> {SERVER}:9998\nlimit-new 1"):
+        ends.client.run(stream)
+        eventually(lambda: vps.run(passed, check=False).stdout == "1\n", 20, "they did not come")
+        assert dropped() == 0
+        # Of several at once most do not get through, as ever.
+        ends.client.run(" & ".join([stream] * 5) + " & wait")
+        assert dropped() > 0
+    server.run("iptables -D INPUT -p udp --dport 9998 -j DROP")
+
+
 def test_as_the_tunnel_the_service_sees_the_vps(ends: World) -> None:
     for protocol in ("tcp", "udp"):
         line = f"{protocol} 1007 -> {SERVER}:8081"
