@@ -152,6 +152,14 @@ def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 " Choose another one: network.listenPort."
             )
             return
+    for name, theirs in _their_forwards(facts, wanted):
+        if Protocol.UDP in theirs.protocol.parts and port in theirs.ports:
+            yield (
+                f"already forwards UDP port {port}: {theirs.name} of"
+                f" {_other(name, facts.tunnels[name].owner)}. Choose another one:"
+                " network.listenPort."
+            )
+            return
     who = facts.udp_ports.get(port)
     if who is not None and who not in {wanted.interface, *others}:
         # Our own tunnel's port may be shown without a name: the kernel's sockets have no program.
@@ -202,9 +210,6 @@ def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
 
 def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
     """The forwards that the helper (ports.sh) would refuse, each with what it runs into."""
-    mine = facts.tunnels.get(wanted.interface)
-    # Once it is there, it keeps to the interface that it has found.
-    public = wanted.public_interface or (mine and mine.public) or facts.default_interface
     for forward in wanted.forwards:
         for name, fact in facts.tunnels.items():
             if name == wanted.interface:
@@ -212,10 +217,21 @@ def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
             other = _other(name, fact.owner)
             if fact.port and fact.port in forward.ports and Protocol.UDP in forward.protocol.parts:
                 yield f"{forward.name} (udp {fact.port}: WireGuard of {other})"
-            for theirs in fact.forwards if fact.public == public else ():
-                if shared := forward.shares_with(theirs):
-                    ports = f"{'+'.join(shared)} {theirs.ports}"
-                    yield f"{forward.name} ({ports}: the forward {theirs.name} of {other})"
+        for name, theirs in _their_forwards(facts, wanted):
+            if shared := forward.shares_with(theirs):
+                ports = f"{'+'.join(shared)} {theirs.ports}"
+                other = _other(name, facts.tunnels[name].owner)
+                yield f"{forward.name} ({ports}: the forward {theirs.name} of {other})"
+
+
+def _their_forwards(facts: Facts, wanted: Wanted) -> Iterator[tuple[str, PublicPorts]]:
+    """The forwards of other tunnels at the same public interface, each with its tunnel."""
+    mine = facts.tunnels.get(wanted.interface)
+    # Once it is there, it keeps to the interface that it has found.
+    public = wanted.public_interface or (mine and mine.public) or facts.default_interface
+    for name, fact in facts.tunnels.items():
+        if name != wanted.interface and fact.public == public:
+            yield from ((name, forward) for forward in fact.forwards)
 
 
 def _other(name: str, owner: str | None) -> str:

@@ -17,8 +17,10 @@ allow_forwarding() {
     # At boot it may come later than the tunnel.
     [[ -e $SYSCTL/conf/$name ]] || continue
     read -r before <"$SYSCTL/conf/$name/forwarding"
-    # Another tunnel, or this one before it was killed, has noted what was there before.
-    [[ -e $RUN/$name.forwarding ]] || write_file "$RUN/$name.forwarding" "$before"
+    # Another tunnel, or this one before it was killed, has noted what was there before. Who had it on then
+    # may have switched it off since.
+    [[ -e $RUN/$name.forwarding && ($before != 0 || $(<"$RUN/$name.forwarding") == 0) ]] ||
+      write_file "$RUN/$name.forwarding" "$before"
   done
   write_file "$RUN/$IFACE.up" "$*"
   step noted-forwarding
@@ -41,13 +43,13 @@ keep_forwarding() {
 
 # forwards_by_us INTERFACE: whether nobody else wants it to
 forwards_by_us() {
-  local before=0 # it may come later than the tunnel
-  if [[ -e $RUN/$1.forwarding ]]; then
-    before=$(<"$RUN/$1.forwarding")
-  else
-    [[ ! -e $SYSCTL/conf/$1 ]] || before=$(<"$SYSCTL/conf/$1/forwarding")
-  fi
-  [[ $before == 0 ]]
+  local file
+  # It may come later than the tunnel.
+  [[ -e $SYSCTL/conf/$1 ]] || return 0
+  for file in "$RUN/$1.forwarding" "$SYSCTL/conf/$1/forwarding"; do
+    [[ ! -e $file || $(<"$file") != 0 ]] || return 0
+  done
+  return 1
 }
 
 # forwards_for_nobody_else INTERFACE: whether what comes in there is passed on for us alone. Of IPv6 that can't
@@ -158,9 +160,9 @@ restore_ipv6_forwarding() {
   step restored-ipv6-forwarding
   for record in "$RUN"/*.accept_ra; do
     name=${record##*/} name=${name%.accept_ra}
-    # A router still, by somebody else: it needs it still.
+    # A router still, by somebody else: it needs it still. Or it is another program's by now.
     [[ ! -e $record || ! -e $SYSCTL6/conf/$name || $(<"$SYSCTL6/conf/$name/forwarding") != 0 ]] ||
-      echo 1 >"$SYSCTL6/conf/$name/accept_ra"
+      [[ $(<"$SYSCTL6/conf/$name/accept_ra") != 2 ]] || echo 1 >"$SYSCTL6/conf/$name/accept_ra"
     rm -f "$record"
   done
   rm -f "$NOTE6" "$RUN/$IFACE.up6"

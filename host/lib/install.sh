@@ -24,8 +24,9 @@ verb_install() {
 
   lock
   check_owner "$owner"
+  chmod 0700 "$LIB/$IFACE/incoming"
+  step readied-helper
   mv -fT "$LIB/$IFACE/incoming" "$HELPER"
-  chmod 0700 "$HELPER"
   step placed-helper
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
   [[ -e $OWN/owner ]] || write_file "$OWN/owner" "$owner"$'\n'

@@ -23,6 +23,7 @@ verb_interface() {
   check_neighbours
   find_public_interface
   check_public_interface
+  [[ -z ${SETTING[listen_port]-} ]] || check_listen_port
   [[ -z ${SETTING[ipv6]-} ]] || can_ipv6 ||
     say "this host has no IPv6, or has it switched off: its part of the tunnel is of IPv4 alone"
   # Failing to start for the first time leaves the host without an interface, as it was.

@@ -66,16 +66,37 @@ check_tunnels_ports() {
       refuse "udp $port is the port at which the tunnel $name of the stack ${VALUE:-(unknown)}" \
         "listens on this host: choose another public port; nothing was changed"
     fi
-    [[ $name == "$IFACE" ]] || check_their_forwards "$name"
+    if find_their_forward "$name"; then
+      owner_of "$name"
+      refuse "$THEIRS of the tunnel $name, which belongs to the stack ${VALUE:-(unknown)}:" \
+        "choose another public port, or remove that one there; nothing was changed"
+    fi
   done
 }
 
-# check_their_forwards TUNNEL: which translate what comes in by the same interface
-check_their_forwards() {
+# check_listen_port: that no other tunnel's forward takes WireGuard's own packets
+check_listen_port() {
+  local name
+  PROTOS=udp PORT=${SETTING[listen_port]} PORT_END=$PORT
+  find_tunnels
+  for name in "${TUNNELS[@]}"; do
+    find_their_forward "$name" || continue
+    owner_of "$name"
+    refuse "network.listenPort: $THEIRS of the tunnel $name, which belongs to the stack" \
+      "${VALUE:-(unknown)}: choose another port, or remove that one there; nothing was changed"
+  done
+}
+
+THEIRS= # another tunnel's forward, in words
+
+# find_their_forward TUNNEL: another one, which translates what comes in by the same interface, into THEIRS;
+# false if none has a port of the forward that was parsed
+find_their_forward() {
   local file text proto ports
+  [[ $1 != "$IFACE" ]] || return 1
   setting_of "$1" public-interface
   [[ $VALUE != auto || ! -r $ETC/$1/public-interface ]] || read -r VALUE <"$ETC/$1/public-interface"
-  [[ $VALUE == "$PUBLIC" ]] || return 0
+  [[ $VALUE == "$PUBLIC" ]] || return 1
   for file in "$ETC/$1/forwards.d"/*; do
     [[ -r $file ]] || continue
     IFS= read -r -d '' text <"$file" || true
@@ -84,10 +105,9 @@ check_their_forwards() {
     [[ $text != *$'\n'paused$'\n'* ]] || continue
     for proto in ${proto//+/ }; do
       takes "$proto" "${ports%-*}" "${ports#*-}" || continue
-      owner_of "$1"
-      refuse "$proto $ports is taken by the forward ${file##*/} of the tunnel" \
-        "$1, which belongs to the stack ${VALUE:-(unknown)}: choose another public port, or remove" \
-        "that one there; nothing was changed"
+      THEIRS="$proto $ports is taken by the forward ${file##*/}"
+      return 0
     done
   done
+  return 1
 }

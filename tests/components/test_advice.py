@@ -140,6 +140,15 @@ def test_a_port_taken_by_a_program_is_said_with_its_name() -> None:
     assert "another program (openvpn)" in only(facts_text(udp_ports="51820:openvpn"))
 
 
+def test_a_port_that_another_stack_forwards_is_said_with_both_names() -> None:
+    other = "wg1 reverse-tunnel/office 51821 10.9.0.1/24 {} play:{}"
+    advice = only(facts_text(other.format("ens6", "udp:51815-51825")))
+    assert "UDP port 51820: play of the tunnel wg1 of the stack reverse-tunnel/office" in advice
+    assert "network.listenPort" in advice
+    for fine in (("ens6", "tcp:51820"), ("ens7", "udp:51820"), ("ens6", "udp:51822")):
+        assert said(facts_text(other.format(*fine))) == []
+
+
 def test_a_server_listens_on_no_fixed_port() -> None:
     assert said(facts_text(udp_ports="51820:openvpn"), SERVER) == []
 

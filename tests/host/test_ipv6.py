@@ -117,9 +117,19 @@ def line_with_ipv6(ends: Dual) -> Iterator[str]:
         ends.server.run(
             "ip -6 route del default via 2001:db8:3::1; ip -6 address flush dev eth0 scope global"
         )
-        ends.server.run(f"rm {ends.world.server.files}/line-address-ipv6")
         ends.internet.run("ip -6 address del 2001:db8:3::1/64 dev home")
         ends.world.server.call("up")
+
+
+def test_a_line_that_loses_its_ipv6_is_as_if_it_had_never_had_any(ends: Dual) -> None:
+    """UDP above all, which is sent to the line's address: nobody has that one by now."""
+    note = f"{ends.world.server.files}/line-address-ipv6"
+    with forward(ends, f"udp 89 -> {SERVER}:8081"):
+        with line_with_ipv6(ends) as own:
+            assert ends.server.read(note) == f"{own}\n"
+            assert call(ends.client, "udp", ends.vps6, 89) == CLIENT6
+        assert call(ends.client, "udp", ends.vps6, 89) == CLIENT6
+        assert ends.server.run(f"test -e {note}", check=False).status != 0
 
 
 def test_a_server_with_ipv6_of_its_own_answers_visitors_by_the_tunnel(ends: Dual) -> None:
@@ -532,6 +542,16 @@ def test_the_last_to_leave_restores_forwarding_and_advertisements(advertised: Ma
     other.call("uninstall reverse-tunnel/game")
     assert (advertised.read(ALL), advertised.read(ACCEPT_RA)) == ("0\n", "1\n")
     assert advertised_route(advertised)
+
+
+def test_who_takes_advertisements_over_meanwhile_keeps_them(advertised: Machine) -> None:
+    """As a program that sees to a link's addresses itself."""
+    tunnel = Tunnel(advertised)
+    tunnel.set_up_vps()
+    tunnel.call("interface", stdin=tunnel.vps_settings() + WITH_IPV6)
+    advertised.run(f"echo 0 >{ACCEPT_RA}")
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert advertised.read(ACCEPT_RA) == "0\n"
 
 
 def test_what_docker_needs_by_then_stays(advertised: Machine) -> None:

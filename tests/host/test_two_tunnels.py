@@ -74,6 +74,21 @@ def test_what_docker_needs_by_then_stays(vps: Tunnel) -> None:
     assert machine.read(FORWARDING) == "1\n"
 
 
+def test_what_somebody_has_switched_off_meanwhile_is_off_in_the_end(machine: Machine) -> None:
+    """As a VPN that came before us and goes before us; until then it is a router for us alone."""
+    machine.run("sysctl -qw net.ipv4.ip_forward=1")
+    tunnel = Tunnel(machine)
+    tunnel.set_up_vps()
+    guard = "iptables -S RT-wg0-FWD | grep -c -e '-i ens6 ! -o ens6'"
+    assert machine.run(guard, check=False).stdout == "0\n"
+    machine.run("sysctl -qw net.ipv4.ip_forward=0")
+    tunnel.call("restore")
+    assert machine.read(FORWARDING) == "1\n"
+    assert machine.run(guard).stdout == "1\n"
+    tunnel.call("uninstall reverse-tunnel/home")
+    assert machine.read(FORWARDING) == "0\n"
+
+
 def test_a_host_that_forwarded_before_goes_on(machine: Machine) -> None:
     """And what else hangs on the global switch is not changed by ours."""
     machine.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0")
@@ -111,6 +126,22 @@ def test_a_second_stack_that_would_collide_is_refused_by_the_others_name(
     assert port != 51820 or "belongs to the stack reverse-tunnel/home" in result.stderr
     assert of_one(vps) == first
     assert vps.machine.run(f"grep -r '' {other.files}").stdout == other_files
+
+
+def test_a_port_that_the_first_stack_forwards_is_refused_too(vps: Tunnel, other: Tunnel) -> None:
+    """WireGuard's own packets would go to that one's server."""
+    vps.put("home", "udp 51821-51823 -> 172.16.0.4:51821-51823")
+    other.install()
+    other.set_key()
+    settings = other.vps_settings("10.8.0.1/24", 51821)
+    refused = other.call("interface", stdin=settings, check=False)
+    assert refused.status == REFUSED
+    assert (
+        "network.listenPort: udp 51821-51823 is taken by the forward home of the tunnel wg0, which"
+        " belongs to the stack reverse-tunnel/home"
+    ) in refused.stderr
+    vps.put("home", "tcp 51821-51823 -> 172.16.0.4:51821-51823")
+    other.call("interface", stdin=settings)
 
 
 @pytest.mark.parametrize(
