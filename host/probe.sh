@@ -53,10 +53,11 @@ wireguard_go() {
 
 yes_or_no() { if "$@"; then echo yes; else echo no; fi; }
 
-# In MiB, the least of where something is put. Folders that are not there lie on the root's disk.
+# In MiB, the least of where something is put. Folders that are not there lie on the root's disk. Not by -m,
+# which the df of Ubuntu since 25.10 does not know.
 free_space() {
   for folder in /usr/local/lib /etc /var; do
-    df -Pm "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }'
+    df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }'
   done | sort -n | head -n 1
 }
 

@@ -37,6 +37,18 @@ def test_a_plain_host(machine: Machine) -> None:
     assert snapshot(machine) == before
 
 
+def test_free_space_is_told_by_a_df_that_knows_what_posix_says_alone(machine: Machine) -> None:
+    """As that of Ubuntu since 25.10, which is not GNU's."""
+    (before,) = probe(machine)["disk"]
+    machine.write(
+        "/usr/local/bin/df",
+        '#!/bin/sh\n[ "$1" = -Pk ] || [ "$1 $2" = "-P -k" ] || exit 1\nexec /usr/bin/df "$@"\n',
+    )
+    machine.run("chmod 755 /usr/local/bin/df")
+    assert machine.run("df -Pm /", check=False).status != 0
+    assert abs(int(probe(machine)["disk"][0]) - int(before)) < 1000  # others write meanwhile
+
+
 def test_a_route_that_leads_nowhere_is_not_the_default_interface(machine: Machine) -> None:
     machine.run("ip route add blackhole default metric 4278198272")
     assert probe(machine)["default-interface"] == ["ens6"]

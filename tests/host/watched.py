@@ -13,6 +13,7 @@ _LONG = 30.0  # seconds
 # The sockets that wait for events of the kernel: of netfilter; and of addresses and routes of both
 # families, which nobody else does there, by the groups that they have joined.
 _OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
+_CALLED = "pgrep -f 'reverse-tunnel 1 (restore|redial)'"
 OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
 
 
@@ -32,6 +33,8 @@ def watched(
     finally:
         process.kill()
         process.communicate()
+        # systemd would have ended what it has called as well.
+        eventually(lambda: not _said(machine, _CALLED), _LONG, "it is still restoring")
 
 
 def _said(machine: Machine, command: str) -> str:
