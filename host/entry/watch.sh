@@ -46,7 +46,12 @@ follow() {
   while :; do
     status=0
     IFS= read -r -t "$LOOK_EVERY" event || status=$?
-    ((status == 0 || status > 128)) || return 0
+    if ((status > 0 && status <= 128)); then
+      # Also where nobody can listen at all.
+      find_uptime
+      ((UPTIME < next)) || look
+      return 0
+    fi
     if ((status == 0)) && concerns_us "$event"; then
       # What comes in one go is followed in one go; where it never ends, every second or two.
       find_uptime
@@ -80,9 +85,19 @@ put_back() {
 # events: of the firewall, of addresses, routes, rules and switches, a line each; none of any, if there are
 # none of one. The legacy backend of iptables has none.
 events() {
-  if [[ $(iptables --version) == *nf_tables* ]]; then stdbuf -oL xtables-monitor --event & fi
+  local version
+  version=$(iptables --version)
+  if [[ $version == *nf_tables* ]]; then
+    # Before 1.8.11 it keeps what it has to say to itself until that is much. Not without need: the stdbuf of
+    # uutils, as in Ubuntu since 25.10, wants a folder to write to, and may outlive who has called it.
+    if [[ $version =~ v1\.8\.([0-9]+) ]] && ((BASH_REMATCH[1] < 11)); then
+      stdbuf -oL xtables-monitor --event &
+    else
+      xtables-monitor --event &
+    fi
+  fi
   # It goes on where the kernel has dropped some, and says so.
-  stdbuf -oL ip -o monitor address route rule netconf 2>&1 &
+  ip -o monitor address route rule netconf 2>&1 &
   wait -n || true
   # shellcheck disable=SC2046 # numbers
   kill $(jobs -p)

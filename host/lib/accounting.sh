@@ -12,7 +12,7 @@ allow_accounting() {
   read -r before <"$ACCOUNTING" || return 0
   make_folder "$RUN"
   [[ -e $RUN/accounting ]] || write_file "$RUN/accounting" "$before"
-  write_file "$RUN/$IFACE.counts" ""
+  renew_file "$RUN/$IFACE.counts" ""
   step noted-accounting
   { echo 1 >"$ACCOUNTING"; } 2>/dev/null || true
 }

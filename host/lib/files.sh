@@ -21,7 +21,8 @@ has_text() {
 stage_file() {
   local staged=${1%/*}/.${1##*/}.new
   # bash reports a full disk itself; its words have the line, not the reason.
-  if ! { printf '%s' "$2" >"$staged" && sync "$staged"; } 2>/dev/null; then
+  # With -d it is this file in every coreutils; those of uutils would else write out all disks, and wait.
+  if ! { printf '%s' "$2" >"$staged" && sync -d "$staged"; } 2>/dev/null; then
     rm -f "$staged"
     fail "could not write $1: $(why_unwritable "${1%/*}"); nothing was changed"
   fi

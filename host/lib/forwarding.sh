@@ -22,7 +22,7 @@ allow_forwarding() {
     [[ -e $RUN/$name.forwarding && ($before != 0 || $(<"$RUN/$name.forwarding") == 0) ]] ||
       write_file "$RUN/$name.forwarding" "$before"
   done
-  write_file "$RUN/$IFACE.up" "$*"
+  renew_file "$RUN/$IFACE.up" "$*"
   step noted-forwarding
   for name in "$@" "$IFACE"; do
     [[ ! -e $SYSCTL/conf/$name ]] || set_sysctl "conf/$name/forwarding" 1

@@ -109,7 +109,7 @@ tell_forwards() {
   find_uptime
   until=$((UPTIME + ASK_FOR))
   for name in "${!targets[@]}"; do
-    while (($(jobs -rp | wc -l) >= ASKED_AT_ONCE)); do wait -n; done
+    while (($(jobs -rp | wc -l) >= ASKED_AT_ONCE)); do wait -n || true; done
     find_uptime
     if ((UPTIME < until)); then ask_target "$name" & else echo "target $name untested"; fi
   done

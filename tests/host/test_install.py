@@ -62,6 +62,18 @@ def test_one_that_is_up_and_has_lost_its_files_is_set_up_again_and_leaves_no_tra
     assert snapshot(machine) == before
 
 
+def test_what_is_written_is_waited_for_and_no_other_disk(machine: Machine) -> None:
+    """Without -d the `sync` of uutils waits for all disks, and one of them may be dead."""
+    machine.write(
+        "/usr/local/bin/sync", '#!/bin/sh\n[ "$1" = -d ] && exec /usr/bin/sync "$@"\nexit 1\n'
+    )
+    machine.run("chmod 755 /usr/local/bin/sync")
+    vps = Tunnel(machine)
+    vps.set_up_vps()
+    vps.put("https", HTTPS)
+    assert vps.forwards() == [("https", HTTPS)]
+
+
 def test_visitors_flows_end_with_the_tunnel_and_no_others(vps: Tunnel) -> None:
     """They would linger on as if their forwards were there."""
     visitor = "conntrack -I -s 198.51.100.7 -d 203.0.113.10 -p udp --sport 4000 --timeout 600"
