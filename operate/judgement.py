@@ -191,7 +191,7 @@ def _target(settings: Settings, name: str, report: HostReport) -> str | None:
     if len(forward.port) > 1 or forward.protocol is Protocol.UDP or not forward.enabled:
         return None
     target = f"{to.address}:{to.ports} ({'behind ' if to.behind else ''}{to.server})"
-    match _asked(settings, name, report):
+    match target_answer(settings, name, report):
         case "refuses":
             return (
                 f"leads to {target}, which refuses connections. Is the service running there, and"
@@ -213,7 +213,7 @@ def _target(settings: Settings, name: str, report: HostReport) -> str | None:
     return None
 
 
-def _asked(settings: Settings, forward: str, report: HostReport) -> str | None:
+def target_answer(settings: Settings, forward: str, report: HostReport) -> str | None:
     """What the VPS heard from a forward's target; None where it has asked for none like that."""
     to = settings.destination(forward)
     return report.targets.get((str(to.address), to.ports.first))
@@ -230,7 +230,7 @@ def _public_port(settings: Settings, name: str, look: Look) -> str | None:
         return f"{verb} at {public}. See what is said of the VPS."
     if not (_lets_in(settings, name, report) and _answers(settings, name, look)):
         return None  # what is said of the VPS, or of the server, explains it
-    if _asked(settings, name, report) != "answers":
+    if target_answer(settings, name, report) != "answers":
         return None  # nobody knows whether the VPS would get an answer
     return (
         f"{verb} at {public} when asked from here, although its target answers the VPS. The"

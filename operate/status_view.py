@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from operate.judgement import Finding, is_silent
+from operate.judgement import Finding, is_silent, target_answer
 from operate.look import Look
 from operate.words import age_words, size_words
 from reach.host_report import NOT_TESTED, HostReport, PeerReport
@@ -156,15 +156,15 @@ def answers(settings: Settings, look: Look, name: str) -> tuple[str, str]:
     `restricted`: not everybody may use it, so that a test from here says nothing; `not open`: the
     VPS has no rules of it, so that somebody else may answer; `paused`; `not tested`.
     """
-    forward, to = settings.forwards[name], settings.destination(name)
+    forward = settings.forwards[name]
     if not forward.enabled:
         return "paused", "paused"
     report = look.hosts[VPS]
     if forward.protocol is Protocol.UDP:
         target = public = "can't be told"
     else:
-        asked = report.targets if isinstance(report, HostReport) else {}
-        target = asked.get((str(to.address), to.ports.first), NOT_TESTED)
+        asked = target_answer(settings, name, report) if isinstance(report, HostReport) else None
+        target = asked or NOT_TESTED
         public = "restricted" if forward.from_ is not None else look.ports.get(name, NOT_TESTED)
     if isinstance(report, HostReport) and report.wireguard is not None:
         found = report.forwards.get(name)

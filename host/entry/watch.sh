@@ -46,12 +46,6 @@ follow() {
   while :; do
     status=0
     IFS= read -r -t "$LOOK_EVERY" event || status=$?
-    if ((status > 0 && status <= 128)); then
-      # Also where nobody can listen at all.
-      find_uptime
-      ((UPTIME < next)) || look
-      return 0
-    fi
     if ((status == 0)) && concerns_us "$event"; then
       # What comes in one go is followed in one go; where it never ends, every second or two.
       find_uptime
@@ -59,9 +53,10 @@ follow() {
       while IFS= read -r -t 0.2 event && find_uptime && ((UPTIME <= until)); do :; done
       put_back
     fi
-    # Whatever comes, and however much of it.
+    # Whatever comes, and however much of it; also where nobody can listen at all.
     find_uptime
     ((UPTIME < next)) || look
+    ((status == 0 || status > 128)) || return 0
   done
 }
 

@@ -9,6 +9,9 @@ write_file() {
 # renew_file PATH TEXT: unless that is what it has
 renew_file() { has_text "$1" "$2" || write_file "$1" "$2"; }
 
+# digest_of WORD...: what tells them from others, and no more
+digest_of() { printf '%s\n' "$@" | sha256sum | head -c 64; }
+
 # has_text PATH TEXT: whether that, and nothing else, is in the file
 has_text() {
   local text=

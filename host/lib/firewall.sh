@@ -104,12 +104,10 @@ find_firewall() {
   ! load_trial || VALUE=pending
 }
 
-firewall_digest() { sha256sum <<<"$1" | head -c 64; }
-
 # note_firewall TEXT: that it was given. A full disk is no reason not to put it on trial.
 note_firewall() {
   local digest
-  digest=$(firewall_digest "$1")
+  digest=$(digest_of "$1")
   (renew_file "$GIVEN_FIREWALL" "$digest"$'\n') 2>/dev/null || true
 }
 
@@ -117,7 +115,7 @@ note_firewall() {
 # host of before has no note of what it was given.
 is_taken_back() {
   [[ -s $GIVEN_FIREWALL ]] && ! load_trial && read_firewall "$KEPT" || return 1
-  [[ $(<"$GIVEN_FIREWALL") != "$(firewall_digest "$FIREWALL")" ]]
+  [[ $(<"$GIVEN_FIREWALL") != "$(digest_of "$FIREWALL")" ]]
 }
 
 bring_firewall() {

@@ -63,8 +63,8 @@ close_files() {
 # the VPS has ended by now, and the name server may be behind it.
 check_endpoint() {
   local host=${SETTING[peer_endpoint]%:*}
-  ! { grep -qsx "egress tunnel" "$OWN/settings" && grep -qsxF "peer-endpoint ${SETTING[peer_endpoint]}" "$OWN/settings"; } ||
-    return 0
+  if grep -qsx "egress tunnel" "$OWN/settings" &&
+    grep -qsxF "peer-endpoint ${SETTING[peer_endpoint]}" "$OWN/settings"; then return; fi
   is_address "$host" || getent ahostsv4 "$host" >/dev/null ||
     refuse "this host cannot resolve $host, the VPS's endpoint:" \
       "correct vps.endpoint or this host's name server; nothing was changed"

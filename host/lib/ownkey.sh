@@ -51,12 +51,10 @@ public_half() { wg pubkey < <(printf '%s\n' "$1"); }
 # uses_key KEY: whether the interface does
 uses_key() { [[ $(public_half "$1") == "$(wg show "$IFACE" public-key)" ]]; }
 
-keys_digest() { printf '%s\n' "$1" "$2" | sha256sum | head -c 64; }
-
 # note_given KEY SHARED
 note_given() {
   local digest
-  digest=$(keys_digest "$1" "$2")
+  digest=$(digest_of "$1" "$2")
   renew_file "$GIVEN_KEYS" "$digest"$'\n'
 }
 
@@ -65,7 +63,7 @@ note_given() {
 has_given_keys() {
   local key shared
   load_own_keys
-  [[ ! -s $GIVEN_KEYS || $(<"$GIVEN_KEYS") == "$(keys_digest "$NOW_KEY" "$NOW_SHARED")" ]] || return 1
+  [[ ! -s $GIVEN_KEYS || $(<"$GIVEN_KEYS") == "$(digest_of "$NOW_KEY" "$NOW_SHARED")" ]] || return 1
   tunnel_is_up || return 0
   uses_key "$NOW_KEY" || return 1
   [[ ${SETTING[role]} == server ]] || return 0
@@ -104,7 +102,7 @@ verb_key() {
 # was_taken KEY SHARED: whether they held already, and somebody has changed them since: then the other
 # ends know no other.
 was_taken() {
-  [[ ! -s $NEXT_KEY && -s $GIVEN_KEYS && $(<"$GIVEN_KEYS") == "$(keys_digest "$1" "$2")" ]]
+  [[ ! -s $NEXT_KEY && -s $GIVEN_KEYS && $(<"$GIVEN_KEYS") == "$(digest_of "$1" "$2")" ]]
 }
 
 # take_keys KEY SHARED: they hold from now on

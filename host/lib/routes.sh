@@ -18,7 +18,7 @@ sync_way_back() {
   if leads_back; then return; fi
   # A VPN of this host's own is asked before: that of wg-quick comes before all that is there.
   find_front
-  ((FRONT == 0 || FRONT > TABLE)) || put_way_back "$FRONT"
+  ((FRONT == TABLE)) || put_way_back "$FRONT"
 }
 
 # put_way_back PRIORITY: there, and nowhere else
@@ -40,7 +40,7 @@ has_way_back() {
   has_back_rules || return 1
   ! leads_back || return 0
   find_front
-  ((FRONT == 0 || FRONT > TABLE || BACK <= FRONT))
+  ((BACK <= FRONT))
 }
 
 # has_back_rules: whether they are, at whatever priority; that is into BACK
@@ -63,11 +63,13 @@ leads_back() {
   [[ "$route " == *" dev $IFACE "* ]]
 }
 
-# find_front: the priority just before the first rule of others, into FRONT; 0 if there is none. Those at 0 are
-# the kernel's, for this host's own addresses; and tunnels of ours, each with its mark, need no order.
+# find_front: the priority just before the first rule of others, into FRONT; our own place if that is no worse,
+# or there is none. Those at 0 are the kernel's, for this host's own addresses; and tunnels of ours, each with
+# its mark, need no order.
 find_front() {
   FRONT=$(ip "-$FAMILY" rule show | grep -vE "fwmark 0x[1248]0{6,7}/" |
     awk -F : '$1 > 0 && !found { print $1 - 1; found = 1 }')
+  ((FRONT > 0 && FRONT < TABLE)) || FRONT=$TABLE
 }
 
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
