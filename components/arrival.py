@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from components.known import Known
-from components.lookup import PROBE_SECONDS, TRY, HostProblem, Seen
+from components.lookup import PROBE_SECONDS, TRY, HostProblem, Seen, Warns
 from reach import Login, ReachError, run_as_root
 from settings import VPS
 from settings.ssh import as_ip
@@ -72,7 +72,7 @@ def _will_dial(server: str, login: Login) -> HostProblem:
         f"{server} ({login}): is not there yet, since the VPS is another machine than before,"
         " or has lost the tunnel. `pulumi up` waits for it as soon as it can dial that one; if"
         " it dials a name (vps.endpoint), that must lead there by now.",
-        uncertain=True,
+        warns=Warns.UNCERTAIN,
     )
 
 

@@ -61,6 +61,25 @@ class TunnelFact:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """A program at a port of a host's to which visitors can come.
+
+    Attributes:
+        protocol: `tcp` or `udp`.
+        port: which one.
+        program: what it calls itself; empty if unknown, as of what the kernel does.
+    """
+
+    protocol: Protocol
+    port: int
+    program: str
+
+    def has_port_of(self, ports: PublicPorts) -> bool:
+        """Whether it listens at one of these."""
+        return self.port in ports.ports and self.protocol in ports.protocol.parts
+
+
+@dataclass(frozen=True)
 class Route:
     """A network that a host reaches, by something else than its default route.
 
@@ -116,6 +135,7 @@ class Facts:
         default_interface: that of the default route; empty if there is none.
         interfaces: all of them.
         udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
+        listeners: what visitors can come to.
         routes: those to networks, without the default route.
         metrics_folder: whether the folder for metrics is there, if it was asked for.
         tunnels: this project's tunnels by interface.
@@ -135,6 +155,7 @@ class Facts:
     default_interface: str
     interfaces: frozenset[str]
     udp_ports: Mapping[int, str]
+    listeners: tuple[Listener, ...]
     routes: tuple[Route, ...]
     metrics_folder: bool
     tunnels: Mapping[str, TunnelFact]
@@ -165,6 +186,7 @@ def parse_facts(text: str) -> Facts:
             default_interface=values["default-interface"],
             interfaces=frozenset(values["interfaces"].split()),
             udp_ports=dict(map(_udp_port, values["udp-ports"].split())),
+            listeners=tuple(map(_listener, values["listeners"].split())),
             routes=tuple(map(_route, values["routes"].split())),
             metrics_folder=values.get("metrics-folder") != "no",
             tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
@@ -215,6 +237,11 @@ def _dropping(value: str) -> DroppingChain:
 def _udp_port(word: str) -> tuple[int, str]:
     port, _, who = word.partition(":")
     return int(port), who
+
+
+def _listener(word: str) -> Listener:
+    protocol, port, program = word.split(":", 2)
+    return Listener(Protocol(protocol), int(port), program)
 
 
 def _route(word: str) -> Route:

@@ -19,7 +19,7 @@ from components.leaving import (
     never_removed,
 )
 from components.left_over import removal
-from components.lookup import Closed, HostProblem, look_up
+from components.lookup import Closed, HostProblem, Warns, look_up
 from components.record import Record, read_record
 from components.through_vps import cut_off, without_vps
 from components.unexplained import Entries, drift_by_record, is_unexplained, strays
@@ -184,9 +184,9 @@ def _tell(found: Sequence[HostProblem]) -> None:
     Raises:
         LookUpError: a host can't become part of the tunnel.
     """
-    _warn("This may keep the tunnel from working:", [each for each in found if each.uncertain])
-    _warn("The tunnel works, but could be faster:", [each for each in found if each.slow])
-    problems = [problem for problem in found if not problem.warns]
+    for kind in Warns:
+        _warn(kind.value, [each for each in found if each.warns is kind])
+    problems = [problem for problem in found if problem.warns is None]
     if problems:
         in_preview = pulumi.runtime.is_dry_run()
         if not in_preview or not all(problem.unreachable for problem in problems):

@@ -9,10 +9,12 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 from components.advice import Wanted, advise
 from components.facts import Facts, parse_facts
+from components.hidden import warn_of_hidden
 from components.neighbours import warn_of_neighbours
 from components.userspace import hint_at_userspace
 from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
@@ -34,26 +36,28 @@ _GONE = "If it is gone for good, see docs/operations.md, a host that dies."
 T = TypeVar("T")
 
 
+class Warns(Enum):
+    """What a warning of hosts is about, in the words above those of that kind."""
+
+    UNCERTAIN = "This may keep the tunnel from working:"  # it can't be told from outside
+    SLOW = "The tunnel works, but could be faster:"
+    HIDDEN = "Visitors will no longer reach these services of a host's own:"
+
+
 @dataclass(frozen=True)
 class HostProblem:
-    """Something that keeps a host from being part of the tunnel, or may do so, or slows it down.
+    """Something that keeps a host from being part of the tunnel, or that a user should know of.
 
     Attributes:
         text: which host, what is wrong, and what to do.
         unreachable: nobody answered, which may be over soon: a preview goes on without.
-        uncertain: it can't be told from outside: a warning.
-        slow: it works, but not as well as it could: a warning.
+        warns: the tunnel can be made in spite of it, and what is said is of this kind; None where
+            it can't.
     """
 
     text: str
     unreachable: bool = False
-    uncertain: bool = False
-    slow: bool = False
-
-    @property
-    def warns(self) -> bool:
-        """Whether the tunnel can be made in spite of it."""
-        return self.uncertain or self.slow
+    warns: Warns | None = None
 
 
 @dataclass(frozen=True)
@@ -150,10 +154,14 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
     problems = [
         *(HostProblem(f"{at} {advice}") for advice in advise(facts, wanted)),
         *(
-            HostProblem(f"{at} {each}", uncertain=True)
-            for each in warn_of_neighbours(facts, wanted)
+            HostProblem(f"{at} {each}", warns=kind)
+            for kind, found in (
+                (Warns.UNCERTAIN, warn_of_neighbours(facts, wanted)),
+                (Warns.SLOW, hint_at_userspace(facts)),
+                (Warns.HIDDEN, warn_of_hidden(facts, wanted)),
+            )
+            for each in found
         ),
-        *(HostProblem(f"{at} {each}", slow=True) for each in hint_at_userspace(facts)),
     ]
     report = _report(told)
     # Another stack's tunnel is a problem, and none of our business otherwise.

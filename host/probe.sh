@@ -91,6 +91,31 @@ udp_ports() {
     !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : ($2 == "-" ? "" : $2)) }'
 }
 
+# PROTOCOL:port:program, of what visitors can come to: at any address, or at one of the public interface.
+# Ports that the kernel gives to who asks for any are not told of UDP: mostly somebody waits for an answer there.
+listeners() {
+  has ss || return 0
+  reachable=$(ip -o address show dev "$(default_interface)" scope global 2>/dev/null |
+    awk '{ sub("/.*", "", $4); printf "%s ", $4 }')
+  ss -Hltunp 2>/dev/null | awk -v reachable="* 0.0.0.0 :: $reachable" \
+    -v given="$(cat /proc/sys/net/ipv4/ip_local_port_range)" '
+    BEGIN {
+      split(reachable, list, " "); for (i in list) at[list[i]]
+      split(given, range, " ")
+    }
+    {
+      port = $5; sub(/.*:/, "", port)
+      address = substr($5, 1, length($5) - length(port) - 1)
+      gsub(/[][]/, "", address); sub(/^::ffff:/, "", address)
+      if (!(address in at) || seen[$1, port]++) next
+      if ($1 == "udp" && port + 0 >= range[1] + 0 && port + 0 <= range[2] + 0) next
+      who = ""
+      if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
+      gsub(/[^!-~]/, "_", who) # one word, whatever a program calls itself
+      print $1 ":" port ":" who
+    }'
+}
+
 # network@interface, with :via behind it where a router leads there; without the default route, and of
 # IPv6 the unique local ones alone, which a tunnel may want
 routes() {
@@ -216,6 +241,7 @@ fact disk "$(free_space)"
 fact default-interface "$(default_interface)"
 fact interfaces "$(interfaces)"
 fact udp-ports "$(udp_ports)"
+fact listeners "$(listeners)"
 fact routes "$(routes)"
 [ "$#" = 0 ] || fact metrics-folder "$(yes_or_no test -d "$1")"
 tunnels

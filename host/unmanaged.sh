@@ -142,7 +142,8 @@ set_up() {
   systemctl enable --quiet "$unit"
   # wg-quick waits for a name server forever.
   timeout "$START_WAIT" systemctl restart "$unit" ||
-    die "it does not start: can this host resolve the endpoint's name? See \`journalctl -u $unit\`"
+    die "it does not start; \`journalctl -u $unit\` says why. Mostly this host can't resolve the endpoint's" \
+      "name, or another tunnel of this kind is up here"
   say "the tunnel is up"
 }
 

@@ -190,7 +190,7 @@ class Network(Model):
     """WireGuard's UDP port on the VPS."""
 
     mtu: Annotated[int, whole(MTU, LEAST_MTU, MOST_MTU)] = 1420
-    """Largest packet in the tunnel, in bytes; 1412 behind PPPoE."""
+    """Largest packet in the tunnel, in bytes: what the line carries, less 60 for WireGuard."""
 
     keepalive: Annotated[int, whole(KEEPALIVE, 0, MOST_KEEPALIVE)] = 25
     """Seconds of silence after which a peer speaks, so that the carrier's mapping stays open; 0 is

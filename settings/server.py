@@ -47,8 +47,8 @@ class Server(Model):
     """Who installs the packages that it needs."""
 
     ssh: Ssh | None = None
-    """How it is reached. Without it the server is not managed: its WireGuard file is in the secret
-    output serverConfigs."""
+    """How it is reached. Without it the server is not managed: `reverse-tunnel server NAME` prints
+    the script that sets it up."""
 
     forget: Switch = False
     """Whether the machine is gone for good: nothing is done there any more, not even when its entry

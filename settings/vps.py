@@ -83,7 +83,7 @@ class Vps(Model):
         Late[str] | None,
         Check(check_endpoint, ENDPOINT, {"type": "string"}, late=True, optional=True),
     ] = None
-    """What peers dial and visitors use; default: ssh.host."""
+    """What peers dial and visitors use, a name or an IPv4 address; default: the first ssh.host."""
 
     public_interface: Annotated[
         str | None,

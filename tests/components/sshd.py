@@ -24,6 +24,7 @@ HEALTHY = {
     "default-interface": "ens6",
     "interfaces": "lo ens6",
     "udp-ports": "",
+    "listeners": "",
     "routes": "203.0.113.0/24@ens6",
     "end": "yes",
 }

@@ -6,6 +6,7 @@ from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import Tunnel
 from tests.host.userspace import take_debians, version_of
+from tests.support import eventually
 
 PROBE = (Path(__file__).parents[2] / "host" / "probe.sh").read_text()
 
@@ -33,6 +34,7 @@ def test_a_plain_host(machine: Machine) -> None:
     assert facts["interfaces"] == ["ens6 lo"]
     assert facts["routes"] == ["203.0.113.0/24@ens6"]
     assert facts["udp-ports"] == [""]
+    assert facts["listeners"] == [""]
     assert "tunnel" not in facts
     assert snapshot(machine) == before
 
@@ -73,6 +75,42 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
 
 
+def test_what_visitors_can_come_to_is_told_with_its_program(machine: Machine) -> None:
+    """Not what listens where no visitor comes, nor who waits for an answer."""
+    machine.run("ip address add 172.17.0.1/16 dev lo")
+    listeners = [
+        machine.start(f"exec nc -l{flags} {where}")
+        for flags, where in (
+            ("", "443"),
+            ("", "203.0.113.10 444"),
+            ("6", "445"),
+            ("u", "53"),
+            ("u", "51000"),
+            ("", "51001"),
+            ("", "127.0.0.1 631"),
+            ("6", "::1 632"),
+            ("u", "127.0.0.1 633"),
+            ("", "172.17.0.1 2375"),
+        )
+    ]
+    eventually(
+        lambda: len(machine.run("ss -Hltun").stdout.splitlines()) == len(listeners),
+        10.0,
+        "somebody does not listen",
+    )
+    told = probe(machine)["listeners"]
+    for listener in listeners:
+        listener.kill()
+        listener.communicate()
+    assert sorted(told[0].split()) == [
+        "tcp:443:nc",
+        "tcp:444:nc",
+        "tcp:445:nc",
+        "tcp:51001:nc",
+        "udp:53:nc",
+    ]
+
+
 def test_a_program_whose_name_is_several_words_is_told_by_one(machine: Machine) -> None:
     listener = machine.start(
         "exec python3 -c 'import socket, sys; near = socket.socket(type=socket.SOCK_DGRAM);"
@@ -81,7 +119,9 @@ def test_a_program_whose_name_is_several_words_is_told_by_one(machine: Machine) 
     )
     assert listener.stdout is not None
     assert listener.stdout.readline() == "ready\n"
-    assert probe(machine)["udp-ports"] == ["1900:Media____Server"]
+    facts = probe(machine)
+    assert facts["udp-ports"] == ["1900:Media____Server"]
+    assert facts["listeners"] == ["udp:1900:Media____Server"]
     listener.communicate()
 
 

@@ -11,6 +11,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import differences, snapshot
 from tests.settings.samples import host_key
+from tests.support import eventually
 from tests.symptoms import symptom
 
 HOSTS = ("vps", "homelab", "attic")
@@ -179,6 +180,21 @@ def test_what_only_shows_on_the_way_leaves_the_host_as_it_was_and_the_next_up_co
     fresh.up()
     assert fresh.preview_steps() == []
     assert page(lab.host("client"), f"{VPS}:80") == "homelab:8080 sees you as 198.51.100.10"
+
+
+def test_a_service_of_the_vps_that_a_forward_hides_is_told_before_it_does(
+    lab: Lab, fresh: Deployment
+) -> None:
+    vps, client = lab.host("vps"), lab.host("client")
+    vps.run("systemd-run --quiet --unit=own-web python3 -m http.server 443")
+    eventually(lambda: page(client, f"{VPS}:443"), 30.0, "the VPS's own service does not answer")
+    (warning,) = said_of("vps", fresh.pulumi("preview"))
+    assert "listens itself at ports of these forwards: https (tcp 443: python3)." in warning
+    (warning,) = said_of("vps", fresh.up())
+    assert "https (tcp 443: python3)" in warning
+    assert page(client, f"{VPS}:443") == "homelab:8081 sees you as 198.51.100.10"
+    assert said_of("vps", fresh.pulumi("preview")) == []
+    vps.run("systemctl stop own-web")
 
 
 def test_healthy_hosts_are_not_mentioned(fresh: Deployment) -> None:

@@ -1,0 +1,86 @@
+"""The stack on another machine of its user's: by a copy of its state, and where that is lost."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.host import Result
+from lab.lab import Lab
+from lab.stack import stack_file
+from tests.lab.deployment import Deployment
+from tests.lab.probes import VPS, page
+from tests.lab.snapshots import forward_rules
+from tests.support import eventually
+
+SOON = 40.0  # seconds
+
+Pulumi = Callable[..., Result]
+
+
+@pytest.fixture
+def old_state(example: Deployment) -> Iterator[None]:
+    """Of the tests' own machine, which nothing is like any more afterwards."""
+    yield
+    example.start_over()
+
+
+@pytest.fixture
+def there(example: Deployment, tmp_path: Path) -> Pulumi:
+    """The engine with a backend in which nothing is yet, as on another machine."""
+    backend = f"PULUMI_BACKEND_URL=file://{tmp_path}?metadata=skip"
+
+    def pulumi(*words: str) -> Result:
+        return example.lab.operator.run(["env", backend, *example.words(*words)], timeout=300.0)
+
+    return pulumi
+
+
+def steps(pulumi: Pulumi) -> set[str]:
+    """What a preview would do."""
+    return {step["op"] for step in json.loads(pulumi("preview", "--json").stdout)["steps"]}
+
+
+def test_with_a_copy_of_the_state_another_machine_goes_on(
+    lab: Lab, example: Deployment, there: Pulumi, tmp_path: Path
+) -> None:
+    copy = tmp_path / "home.json"
+    example.pulumi("stack", "export", "--file", str(copy))
+    assert '"ciphertext"' in copy.read_text()
+    assert lab.ssh_key.read_text().splitlines()[1] not in copy.read_text()
+    file = stack_file(lab, example.stack).read_text()
+    assert "encryptionsalt: " in file
+
+    there("stack", "init")
+    assert stack_file(lab, example.stack).read_text() == file
+    assert "create" in steps(there)
+    there("stack", "import", "--file", str(copy))
+    assert steps(there) == {"same"}
+
+
+@pytest.mark.usefixtures("old_state")
+def test_a_stack_whose_state_is_lost_takes_over_what_is_there(
+    lab: Lab, example: Deployment, there: Pulumi
+) -> None:
+    """With new keys; and what its file has no more goes, though no state knows of it."""
+    client, vps = lab.host("client"), lab.host("vps")
+    key = vps.run("wg show wg0 public-key").stdout
+    assert page(client, f"{VPS}:443") is not None
+    forwards = example.settings("forwards")
+    del forwards["https"]
+    example.forwards(forwards)
+
+    there("stack", "init")
+    said = there("preview").stdout
+    assert "laptop (new keys): `reverse-tunnel client laptop`" in said
+    assert "forward https: no stack has it" in said
+    there("up", "--yes", "--skip-preview")
+
+    assert vps.run("wg show wg0 public-key").stdout != key
+    eventually(lambda: page(client, f"{VPS}:80"), SOON, "no visitor gets through")
+    assert page(client, f"{VPS}:443") is None
+    assert {rule.name for rule in forward_rules(vps)} == {"http"}
+    assert steps(there) == {"same"}
+    there("destroy", "--yes", "--skip-preview")
+    assert vps.run("ip link show wg0", check=False).returncode != 0
