@@ -43,5 +43,6 @@ def put_firewall(
         stdin=text,
         depends_on=[firewall],
         deleted_with=vps.claim,
+        part_of=firewall,
         urgent=True,  # behind hundreds of forwards it would come too late
     )

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import pulumi
 from pulumi_command import remote
+from pulumi_random import RandomId
 
 from components.delivery import delivery
-from components.remote import NOTHING, Remote
+from components.remote import Remote
 from reach import PROTOCOL
 from reach.drift import Drift, Part
-from reach.recorded import HOST, claim_of, command_of
+from reach.recorded import HOST, claim_of, command_of, tenancy_of
 from reach.shell import helper_digest, installation_text
 from settings import Packages
 
@@ -72,12 +73,14 @@ class Host(pulumi.ComponentResource):
         """
         super().__init__(HOST, name, None, opts)
         texts = host.texts
+        tenancy = self._tenancy(name, host)
+        may_claim = texts.may_claim(owner)
         self.claim = host.command(
             claim_of(name),
             parent=self,
-            create=texts.may_claim(owner),
-            update=NOTHING,
-            delete=host.as_claimant(name, lambda claimant: texts.release(owner, claimant)),
+            create=may_claim,
+            update=may_claim,
+            delete=host.as_tenant(name, tenancy, lambda tenant: texts.release(owner, tenant)),
             depends_on=depends_on,
             hooks=arrival,
         )
@@ -89,7 +92,9 @@ class Host(pulumi.ComponentResource):
             parent=self,
             create=texts.install(),
             drift=drift.of(name, Part.HELPER),
-            stdin=host.as_claimant(name, lambda claimant: _installation(owner, packages, claimant)),
+            stdin=host.as_tenant(
+                name, tenancy, lambda tenant: _installation(owner, packages, tenant)
+            ),
             depends_on=[self.claim],
             deleted_with=self.claim,
             hooks=delivery(name, texts.folder),
@@ -116,10 +121,25 @@ class Host(pulumi.ComponentResource):
             hooks=removal,
         )
 
+    def _tenancy(self, name: str, host: Remote) -> pulumi.Output[str]:
+        """Tells the times apart at which a host is this one's.
 
-def _installation(owner: str, packages: Packages, claimant: str) -> str:
+        Where it is left and come back to, the delete of before may be still to come: another
+        machine was to take its place, and that went wrong.
+        """
+        machine, tunnel = host.identity
+        lasts = RandomId(
+            tenancy_of(name),
+            byte_length=8,
+            keepers={"machine": machine, "tunnel": tunnel},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return lasts.hex
+
+
+def _installation(owner: str, packages: Packages, tenant: Sequence[str]) -> str:
     """Which helper, the words that it is run with, and what installs it."""
-    words = shlex.join([str(PROTOCOL), "install", owner, packages, claimant])
+    words = shlex.join([str(PROTOCOL), "install", owner, packages, *tenant])
     return f"helper={helper_digest()}\nset -- {words}\n{installation_text()}"
 
 

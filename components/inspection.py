@@ -22,7 +22,7 @@ from components.left_over import removal
 from components.lookup import Closed, HostProblem, Warns, look_up
 from components.record import Record, read_record
 from components.through_vps import cut_off, without_vps
-from components.unexplained import Entries, drift_by_record, is_unexplained, strays
+from components.unexplained import Entries, drift_by_record, is_settled, is_unexplained, strays
 from reach import Login, late_fields, logins_to
 from reach.drift import Drift, drift_of_all
 from settings import VPS, Egress, Packages, Settings, Way
@@ -47,6 +47,7 @@ class Inspection:
         gone: hosts whose machine is another one by now, while the one before can't be cleaned.
         arrivals: by server, what waits for it where it must dial a new VPS first.
         removals: by host, what removes from it the entries that no stack has.
+        settled: hosts that have been found on the machine that the stack file names.
         blank: hosts that were asked, and have no tunnel of this stack yet.
         half_made: hosts that are forgotten, and will never be more than that.
         peers: those that the VPS knows already.
@@ -57,6 +58,7 @@ class Inspection:
     gone: frozenset[str] = frozenset()
     arrivals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
     removals: Mapping[str, pulumi.ResourceHookBinding] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
     blank: frozenset[str] = frozenset()
     half_made: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
@@ -110,6 +112,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
             name: removal(name, known.logins[name], settings.network.interface, entries)
             for name, entries in left.items()
         },
+        settled=frozenset(name for name in known.seen if is_settled(known, name)),
         blank=frozenset(
             name
             for name, each in known.seen.items()

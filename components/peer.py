@@ -75,4 +75,5 @@ class Peer(pulumi.ComponentResource):
                 secret=True,
                 depends_on=[self.command],
                 deleted_with=vps.claim,
+                part_of=self.command,
             )

@@ -79,13 +79,13 @@ class Texts:
             f" || {{ echo {shlex.quote(refusal)} >&2; false; }}; }}"
         )
 
-    def release(self, owner: str, claimant: str) -> str:
+    def release(self, owner: str, tenant: Sequence[str]) -> str:
         """Removes everything of this tunnel from the host, also what a broken-off install left.
 
-        What belongs to another stack or to another claimant by now is left alone.
+        What belongs to another stack or to another tenant by now is left alone.
         """
         return _script(
-            f"if $as test -e {self._helper}; then {self._call('uninstall', owner, claimant)};"
+            f"if $as test -e {self._helper}; then {self._call('uninstall', owner, *tenant)};"
             f" else $as rm -rf {self.folder}"
             f" && {{ $as rmdir {LIBRARY} 2>/dev/null || true; }}; fi"
         )
@@ -111,10 +111,6 @@ class Texts:
 
     def _call(self, verb: str, *words: str) -> str:
         return f"$as {helper_call(self._tunnel, verb, *words)}"
-
-
-NOTHING = "true"
-"""The text of an update that has nothing to do on the host; a text that is empty is none."""
 
 
 class Fate(Enum):
@@ -202,6 +198,10 @@ class Remote:
             made anew.
         turns: of its commands.
         fate: what has become of that machine.
+        settled: whether this very machine is known to be that host already. Then a replacement is
+            one that the user has asked for (`--replace`), and what is replaced goes first: deleted
+            afterwards, as where another machine takes its place, it would take away what has been
+            made instead.
     """
 
     texts: Texts
@@ -209,6 +209,7 @@ class Remote:
     identity: tuple[pulumi.Input[str], ...]
     turns: Turns = field(default_factory=Turns)
     fate: Fate = Fate.LIVES
+    settled: bool = False
 
     @classmethod
     def of(
@@ -217,18 +218,24 @@ class Remote:
         way: Way,
         private_key: Late[SecretStr] | None,
         fate: Fate = Fate.LIVES,
+        *,
+        settled: bool = False,
     ) -> "Remote":
         """The tunnel `interface` on the host that a way leads to."""
-        identity = (as_input(way.host_key), interface)
-        return cls(Texts(interface), connection(way, private_key), identity, fate=fate)
+        return cls(
+            Texts(interface),
+            connection(way, private_key),
+            (as_input(way.host_key), interface),
+            fate=fate,
+            settled=settled,
+        )
 
-    def as_claimant(self, name: str, text: Callable[[str], str]) -> pulumi.Input[str]:
-        """A text that names the claimant: this host as `name`; late where its key is."""
-        key = self.identity[0]
-        if isinstance(key, str):
-            return text(claimant(name, key))
-        late: pulumi.Output[str] = pulumi.Output.from_input(key)
-        return late.apply(lambda known: text(claimant(name, known)))
+    def as_tenant(
+        self, name: str, tenancy: pulumi.Output[str], text: Callable[[Sequence[str]], str]
+    ) -> pulumi.Output[str]:
+        """A text that names the tenant: the claimant, this host as `name`; and its tenancy."""
+        both = pulumi.Output.all(self.identity[0], tenancy)
+        return both.apply(lambda known: text((claimant(name, known[0]), known[1])))
 
     def command(  # noqa: PLR0913 - the parts of a command, each of which has its own meaning
         self,
@@ -243,6 +250,7 @@ class Remote:
         secret: bool = False,
         depends_on: Sequence[pulumi.Resource] = (),
         deleted_with: pulumi.Resource | None = None,
+        part_of: pulumi.Resource | None = None,
         hooks: pulumi.ResourceHookBinding | None = None,
         urgent: bool = False,
     ) -> remote.Command:
@@ -262,6 +270,7 @@ class Remote:
                 one: for each forward that would be two more that the engine encrypts at each step.
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
+            part_of: another one whose replacement takes this one along, as that one's does.
             hooks: what else is done when it runs.
             urgent: whether it comes before others that wait for their turn on this host.
         """
@@ -294,6 +303,8 @@ class Remote:
                 ignore_changes=self._ignored(update),
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,
+                delete_before_replace=self.settled or None,
+                replace_with=[each for each in (deleted_with, part_of) if each] or None,
                 additional_secret_outputs=["stdout", "stderr"] if secret else None,
                 retain_on_delete=self.fate is Fate.FORGOTTEN or None,
                 transformations=[_in_place] if self.fate is Fate.REPLACED else None,

@@ -145,7 +145,8 @@ class ReverseTunnel(pulumi.ComponentResource):
         elif name in self._inspection.gone:
             fate = Fate.REPLACED
         interface, key = settings.network.interface, settings.ssh_private_key
-        return Remote.of(interface, self._inspection.ways[name], key, fate)
+        settled = name in self._inspection.settled
+        return Remote.of(interface, self._inspection.ways[name], key, fate, settled=settled)
 
     def _make_key_pairs(self) -> dict[str, KeyPair]:
         peers = self._settings.peers.items()

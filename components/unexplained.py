@@ -8,6 +8,8 @@ from reach import claimant
 from reach.drift import (
     LEFT_OVER,
     LOST,
+    MISNAMED,
+    OF_EVERY_HOST,
     SILENT,
     TAKEN_BACK,
     Drift,
@@ -30,7 +32,7 @@ def is_unexplained(known: Known) -> bool:
     """
     others = (
         each.report is None
-        or each.report.claimant != claimant(name, known.logins[name][0].host_key)
+        or not is_settled(known, name)
         or is_half_made(known.settings, name, each.report)
         for name, each in known.seen.items()
     )
@@ -42,6 +44,12 @@ def is_unexplained(known: Known) -> bool:
         or _has_more(known)
         or bool(known.settings.forgotten)
     )
+
+
+def is_settled(known: Known, host: str) -> bool:
+    """Whether the machine that the stack file names has the tunnel as that host."""
+    report = known.seen[host].report
+    return report is not None and report.claimant == claimant(host, known.logins[host][0].host_key)
 
 
 def strays(known: Known) -> Entries:
@@ -70,7 +78,26 @@ def drift_by_record(known: Known, left: Entries) -> Drift:
     found = {(name, Part.INTERFACE, ""): LEFT_OVER for name in left}
     if _is_unguarded(known) and (VPS, Part.FIREWALL, "") in known.record.entries:
         found[VPS, Part.FIREWALL, ""] = TAKEN_BACK
-    return Drift(found).and_also(Drift(dict(_lost(known))))
+    return Drift(found).and_also(Drift(dict(_lost(known)))).and_also(Drift(dict(_misnamed(known))))
+
+
+def _misnamed(known: Known) -> Iterator[tuple[Entry, str]]:
+    """What hosts were given by this name, and then by another one, which is given up again.
+
+    That one's delete would find its own there, and take away all of it.
+    """
+    for host, each in known.seen.items():
+        if each.report is None or each.report.claimant is None or is_settled(known, host):
+            continue
+        for part in OF_EVERY_HOST:
+            if _was_given(known, host, (host, part, "")):
+                yield (host, part, ""), MISNAMED
+
+
+def _was_given(known: Known, host: str, entry: Entry) -> bool:
+    """Whether the record has that entry on the machine that is this host."""
+    login = known.record.entries.get(entry)
+    return login is not None and login.host_key == known.logins[host][0].host_key
 
 
 def _lost(known: Known) -> Iterator[tuple[Entry, str]]:
@@ -80,9 +107,9 @@ def _lost(known: Known) -> Iterator[tuple[Entry, str]]:
             continue
         # What was given to another machine is made anew anyway.
         given = [
-            (part, name)
-            for (at, part, name), login in known.record.entries.items()
-            if at == host and login.host_key == known.logins[host][0].host_key
+            entry[1:]
+            for entry in known.record.entries
+            if entry[0] == host and _was_given(known, host, entry)
         ]
         if each.equipped and each.report is None:
             yield from (((host, part, ""), SILENT) for part, _ in given if part is Part.HELPER)

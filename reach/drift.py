@@ -84,6 +84,9 @@ _RESOURCE_WORDS = {
 LOST = "missing"
 """Of what the last `up` has given a host, and it has no more, as after a restored backup."""
 
+MISNAMED = "claimed by another name"
+"""Of a host that was about to get another name in the stack, and has its old one again."""
+
 SILENT = "tells nothing"
 """Of a helper that is damaged, or of before it could tell."""
 

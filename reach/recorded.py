@@ -35,6 +35,11 @@ def claim_of(host: str) -> str:
     return f"{host}{_CLAIM}"
 
 
+def tenancy_of(host: str) -> str:
+    """Return the name of what tells apart the times at which a machine is that host."""
+    return f"{host}-tenancy"
+
+
 def command_of(host: str, part: Part, entry: str = "") -> str:
     """Return the name of the command that gives a host an entry, or a part of its own."""
     match part:

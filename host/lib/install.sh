@@ -3,7 +3,7 @@
 # It is run as "incoming" in the tunnel's own folder, and leaves the host as it was if it fails.
 
 verb_install() {
-  local owner=${1-} packages=${2-install} claimant=${3-}
+  local owner=${1-} packages=${2-install} claimant=${3-} tenancy=${4-}
   DOING=install
   UNDO=undo_install
   [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
@@ -31,7 +31,7 @@ verb_install() {
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
   [[ -e $OWN/owner ]] || write_file "$OWN/owner" "$owner"$'\n'
   step wrote-owner
-  [[ -z $claimant ]] || write_file "$OWN/claimant" "$claimant"$'\n'
+  [[ -z $claimant ]] || write_file "$OWN/claimant" "$claimant${tenancy:+ $tenancy}"$'\n'
   step wrote-claimant
   # A newer helper may see the same files another way. What it sees alike is not touched.
   load_settings || return 0

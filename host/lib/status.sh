@@ -15,7 +15,7 @@ verb_status() {
   echo "digest $(sha256sum <"$HELPER" | head -c 64)"
   owner_of "$IFACE"
   echo "owner ${VALUE:--}"
-  [[ ! -r $OWN/claimant ]] || read -r claimant <"$OWN/claimant" || true
+  [[ ! -r $OWN/claimant ]] || read -r claimant _ <"$OWN/claimant" || true
   echo "claimant ${claimant:--}"
   if load_settings; then
     echo "role ${SETTING[role]}"

@@ -1,19 +1,24 @@
 # Uninstall: everything of this tunnel, the helper last, so that a killed run can be run again.
 
-# verb_uninstall [OWNER [CLAIMANT]]: unless another stack has it by now, or this one by another name:
-# on a rename the new one is made before the old one is deleted. Programs of before there were
-# claimants name none; they have lost a host that has one since.
+# verb_uninstall [OWNER [CLAIMANT [TENANCY]]]: unless another stack has it by now, or this one by another
+# name, or once more: on a rename the new one is made before the old one is deleted, and so it is where a host
+# is left and come back to. Programs of before there were claimants name none; they have lost a host that has
+# one since. Those of before there were tenancies have not.
 verb_uninstall() {
-  local owner=${1-} claimant=${2-} now=''
+  local owner=${1-} claimant=${2-} tenancy=${3-} now='' since=''
   DOING=uninstall
   owner_of "$IFACE"
   if [[ -n $owner && -n $VALUE && $VALUE != "$owner" ]]; then
     say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
     return 0
   fi
-  [[ ! -r $OWN/claimant ]] || read -r now <"$OWN/claimant" || true
+  [[ ! -r $OWN/claimant ]] || read -r now since <"$OWN/claimant" || true
   if [[ -n $owner && -n $now && $now != "$claimant" ]]; then
     say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
+    return 0
+  fi
+  if [[ -n $owner && -n $since && -n $tenancy && $since != "$tenancy" ]]; then
+    say "$IFACE on this host was left, and is $now once more by now: nothing was removed"
     return 0
   fi
   if comes_by_tunnel && uninstall_later "$@"; then return 0; fi
@@ -42,7 +47,7 @@ comes_by_tunnel() {
 
 readonly LATER=reverse-tunnel-$IFACE-uninstall.service
 
-# uninstall_later OWNER CLAIMANT: when this login has heard that all is well and has ended
+# uninstall_later OWNER CLAIMANT TENANCY: when this login has heard that all is well and has ended
 uninstall_later() {
   ! systemctl is-active --quiet "$LATER" || return 0
   # shellcheck disable=SC2016

@@ -20,6 +20,7 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 SEED = "a seed of sixty-four letters, as the random provider makes them."
+TENANCY = "0123456789abcdef"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Registration:
     retained: bool
     ignores: frozenset[str]
     replaced_by: frozenset[str]
+    replaced_with: frozenset[str]
+    deleted_first: bool
     own_urn: str
 
     @property
@@ -117,6 +120,8 @@ class _Provider(mocks.Mocks):
             if self._preview and not is_there:
                 return "", dict(args.inputs)
             return "none", {**args.inputs, "result": f"{args.name}:{SEED}"}
+        if args.typ == "random:index/randomId:RandomId":
+            return "none", {**args.inputs, "hex": TENANCY}
         return f"{args.name}-id", dict(args.inputs)
 
 
@@ -148,6 +153,8 @@ class _Monitor(mocks.MockMonitor):
                 retained=request.retainOnDelete,
                 ignores=frozenset(request.ignoreChanges),
                 replaced_by=frozenset(request.replaceOnChanges),
+                replaced_with=frozenset(request.replace_with),
+                deleted_first=request.deleteBeforeReplace,
                 own_urn=answer.urn,
             )
         )

@@ -224,7 +224,7 @@ def test_commands_of_a_server_go_by_the_vps_where_its_ssh_says_so(sshd: Sshd) ->
     assert all("proxy" not in each for each in connections(made, "vps"))
     assert all("connection" in each.secrets for each in made.commands)
     # What leads there is there before, and goes after.
-    assert on_the_way(made, "homelab") == {"vps-claim", "homelab"}
+    assert on_the_way(made, "homelab") == {"homelab-tenancy", "vps-claim", "homelab"}
 
 
 def on_the_way(made: Recording, host: str) -> set[str]:
@@ -236,7 +236,7 @@ def test_a_server_that_is_reached_directly_waits_for_nobody(sshd: Sshd) -> None:
     ssh = {"host": ["192.168.1.20", {"through": "vps"}], "hostKey": host_key(2)}
     homelab = {"address": "172.16.0.4", "ssh": ssh}
     made = run({**stack(sshd), "servers": {"homelab": homelab}, "lookUp": False}, preview=True)
-    assert on_the_way(made, "homelab") == set()
+    assert on_the_way(made, "homelab") == {"homelab-tenancy"}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def machine(tmp_path: Path) -> Machine:
 
 TEXTS = Texts("wg0")
 OWNER = "reverse-tunnel/home"
-CLAIMANT = "vps:0123456789abcdef"
+TENANT = ("vps:0123456789abcdef", "fedcba9876543210")
 WORDS = f"set -- 1 install {OWNER}\n"
 
 
@@ -121,7 +121,7 @@ def test_a_call_hands_over_words_stdin_and_status_and_then_hangs_up(
 
 
 @pytest.mark.parametrize(
-    "text", [TEXTS.call_if_there("remove-forward", "https"), TEXTS.release(OWNER, CLAIMANT)]
+    "text", [TEXTS.call_if_there("remove-forward", "https"), TEXTS.release(OWNER, TENANT)]
 )
 def test_a_text_reads_its_stdin_to_the_end_even_if_it_has_no_use_for_it(
     machine: Machine, text: str
@@ -278,8 +278,8 @@ def test_a_helper_that_is_not_the_one_is_not_run(
 def test_a_release_lets_the_helper_uninstall(machine: Machine) -> None:
     machine.install_stub()
     assert (
-        machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout
-        == f"helper 1 uninstall {OWNER} {CLAIMANT}\nstatus 7\n"
+        machine.run(TEXTS.release(OWNER, TENANT)).stdout
+        == f"helper 1 uninstall {OWNER} {' '.join(TENANT)}\nstatus 7\n"
     )
 
 
@@ -289,7 +289,7 @@ def test_a_release_removes_what_a_broken_off_install_left_and_nothing_else(
     (machine.library / "wg0").mkdir(parents=True)
     (machine.library / "wg0" / "incoming").write_text("half a hel")
     (machine.library / "wg1").mkdir()
-    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 0\n"
+    assert machine.run(TEXTS.release(OWNER, TENANT)).stdout == "status 0\n"
     assert [path.name for path in machine.library.iterdir()] == ["wg1"]
 
 
@@ -297,7 +297,7 @@ def test_a_release_removes_what_a_broken_off_install_left_and_nothing_else(
 def test_the_last_release_leaves_no_folder(machine: Machine, left: list[str]) -> None:
     for name in left:
         (machine.library / name).mkdir(parents=True)
-    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 0\n"
+    assert machine.run(TEXTS.release(OWNER, TENANT)).stdout == "status 0\n"
     assert not machine.library.exists()
 
 
@@ -305,7 +305,7 @@ def test_a_release_fails_where_sudo_refuses(machine: Machine) -> None:
     """Else the host would keep a tunnel that no state knows of."""
     machine.install_stub()
     machine.log_in("hex", sudo="asks")
-    assert machine.run(TEXTS.release(OWNER, CLAIMANT)).stdout == "status 1\n"
+    assert machine.run(TEXTS.release(OWNER, TENANT)).stdout == "status 1\n"
 
 
 @pytest.mark.parametrize("name", ["a; reboot", "$(reboot)", "a'b", 'a"b', "a b", "-t", "a\nb"])
@@ -332,11 +332,11 @@ def test_recorded_texts_stay_as_they_are() -> None:
         " || $as /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 remove-forward https; s=$?;"
         " cat >/dev/null; (sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 & exit $s'"
     )
-    assert TEXTS.release(OWNER, CLAIMANT) == (
+    assert TEXTS.release(OWNER, TENANT) == (
         'exec sh -c \'as=; [ "$(id -u)" = 0 ] || as="sudo -n";'
         " if $as test -e /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel;"
         " then $as /usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 uninstall"
-        " reverse-tunnel/home vps:0123456789abcdef;"
+        " reverse-tunnel/home vps:0123456789abcdef fedcba9876543210;"
         " else $as rm -rf /usr/local/lib/reverse-tunnel/wg0"
         " && { $as rmdir /usr/local/lib/reverse-tunnel 2>/dev/null || true; }; fi; s=$?;"
         " cat >/dev/null; (sleep 0.3; kill $PPID) </dev/null >/dev/null 2>&1 & exit $s'"

@@ -167,8 +167,11 @@ def test_what_is_given_a_secret_keeps_its_output_as_one() -> None:
 
 def test_a_seed_is_a_password_resource(home: Recording) -> None:
     """The ID of `RandomBytes` is the secret itself; that of `RandomPassword` is `none`."""
-    seeds = [each for each in home.registrations if each.type.startswith("random:")]
+    seeds = [each for each in home.registrations if each.name.endswith("-seed")]
     assert {each.type for each in seeds} == {PASSWORD}
+    others = {each.name for each in home.registrations if each.type.startswith("random:")}
+    others -= {each.name for each in seeds}
+    assert others == {"vps-tenancy", "homelab-tenancy", "attic-tenancy"}
     assert all(each.inputs["length"] == 64 for each in seeds)
 
 
@@ -262,6 +265,7 @@ def test_one_more_server_changes_besides_only_what_is_waited_for(home: Recording
         "reverse-tunnel:index:KeyPair::cellar",
         f"{PASSWORD}::cellar-seed",
         "reverse-tunnel:index:Host::cellar",
+        "random:index/randomId:RandomId::cellar-tenancy",
         *(f"{COMMAND}::cellar-{part}" for part in ("claim", "helper", "key", "interface")),
         "reverse-tunnel:index:Peer::cellar",
         f"{COMMAND}::cellar",

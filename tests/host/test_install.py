@@ -106,6 +106,26 @@ def test_what_another_claimant_has_by_now_stays(vps: Tunnel, recorded: str) -> N
     assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
 
 
+@pytest.mark.parametrize("recorded", ["0123456789abcdef", ""])
+def test_what_was_left_and_come_back_to_is_left_by_its_last_tenancy_alone(
+    vps: Tunnel, recorded: str
+) -> None:
+    """The delete of an earlier one may be still to come. Programs of before name none."""
+    vps.install(claimant=f"{CLAIMANT} 0123456789abcdef")
+    before = snapshot(vps.machine)
+    done = vps.call(f"uninstall {vps.owner} {CLAIMANT} fedcba9876543210")
+    assert "nothing was removed" in done.stderr
+    assert snapshot(vps.machine) == before
+    vps.call(f"uninstall {vps.owner} {CLAIMANT} {recorded}")
+    assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
+
+
+def test_a_host_of_before_there_were_tenancies_is_released_by_one(vps: Tunnel) -> None:
+    vps.install(claimant=CLAIMANT)
+    vps.call(f"uninstall {vps.owner} {CLAIMANT} 0123456789abcdef")
+    assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
+
+
 def test_a_host_of_before_there_were_claimants_is_released_by_old_and_new(machine: Machine) -> None:
     for words in ("", CLAIMANT):
         before = snapshot(machine)
