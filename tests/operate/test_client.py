@@ -98,9 +98,12 @@ def test_what_is_written_is_for_its_owner_alone_from_the_first_moment(
     """A chmod after the fact would leave a moment in which others can read it."""
     monkeypatch.setattr(os, "chmod", None)
     monkeypatch.setattr(Path, "chmod", None)
-    os.umask(os.umask(0))  # the process's own is not what protects it
-    Path(name).write_text("an older one, open to all")
-    assert run("client", "laptop", "--output", name).exit_code == 0
+    own = os.umask(0)  # the process's own is not what protects it
+    try:
+        Path(name).write_text("an older one, open to all")
+        assert run("client", "laptop", "--output", name).exit_code == 0
+    finally:
+        os.umask(own)
     assert stat.filemode(Path(name).stat().st_mode) == "-rw-------"
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
 
