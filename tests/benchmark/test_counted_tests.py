@@ -1,9 +1,12 @@
 """What tests are counted as: examples if they are random, what they tell, or one case."""
 
 import pytest
+from hypothesis import assume, strategies
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from lab.benchmark.counted_tests import Counted, CountedTests, count
 from lab.progress import StepError
+from tests.host.sequences import run_sequences
 
 _SAID = """\
 ....F
@@ -60,3 +63,23 @@ def test_a_test_that_could_not_begin_is_not_right() -> None:
     report = _REPORT.format(failure="<error message='no lab' />", random_failure="")
     counted = count(_SAID.format(failing=0), report)
     assert counted.tried - counted.right == 1
+
+
+def test_a_sequence_that_is_given_up_half_way_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = 0
+
+    class Sequence(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            nonlocal begun
+            begun += 1
+            super().__init__()
+
+        @rule(number=strategies.integers(0, 1000))
+        def step(self, number: int) -> None:
+            assume(number % 5)
+
+    monkeypatch.setenv("HYPOTHESIS_PROFILE", "fast")
+    assert run_sequences(Sequence, steps=3) == 10
+    assert begun > 10
