@@ -40,10 +40,20 @@ def main() -> None:
                     listener.sendto(_greeting(visitor) + data, visitor)
             elif key.data == "listener":
                 connection, visitor = listener.accept()
-                connection.sendall(_greeting(visitor))
-                waiting.register(connection, selectors.EVENT_READ, "connection")
+                _greet(connection, visitor, waiting)
             else:
                 _answer(listener, waiting)
+
+
+def _greet(
+    connection: socket.socket, visitor: tuple[str, int], waiting: selectors.BaseSelector
+) -> None:
+    try:
+        connection.sendall(_greeting(visitor))
+    except OSError:  # the visitor is gone, and all others stay
+        connection.close()
+    else:
+        waiting.register(connection, selectors.EVENT_READ, "connection")
 
 
 def _answer(connection: socket.socket, waiting: selectors.BaseSelector) -> None:
