@@ -4,6 +4,7 @@ Each rule with its right neighbour is in tests/settings. Here the tunnel is up, 
 something to lose: neither the state nor a host may be different afterwards.
 """
 
+import hashlib
 import json
 
 from tests.lab.deployment import Deployment, Settings
@@ -88,13 +89,18 @@ class Untouched:
         for host, before in zip(self._hosts, self._seen, strict=True):
             assert differences(before, snapshot(host)) == []
 
-    def _recorded(self) -> object:
+    def _recorded(self) -> list[tuple[str, str]]:
+        """Each resource of the state, by its URN, with a digest: what differs is shown in a log."""
         # In clear: the ciphertext is another one after each run.
         said = self._deployment.pulumi("stack", "export", "--show-secrets").stdout
         resources = json.loads(said)["deployment"]["resources"]
         # The engine has a provider of its own for who asks for the state, and then another order.
         ours = [each for each in resources if each["type"] != "pulumi:providers:pulumi"]
-        return sorted(ours, key=lambda each: each["urn"])
+        return sorted((each["urn"], digest(each)) for each in ours)
+
+
+def digest(resource: Settings) -> str:
+    return hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()
 
 
 def refused(deployment: Deployment) -> list[str]:
