@@ -7,6 +7,7 @@ here.
 """
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,10 @@ mkdir -p "$1/root/run/sshd"
 exec chroot "$1/root" /usr/sbin/sshd -D -e -f /contract/config
 """
 
+# Of loopback, and of this process alone, whose number has 22 bits at most: at 127.0.0.1 the tests
+# beside it take ports all the time, and one may be taken before sshd has it.
+ADDRESS = str(IPv4Address("127.64.0.0") + os.getpid())
+
 Resource = dict[str, Any]
 Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 CURVES = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
@@ -93,13 +99,13 @@ class SshServer:
         }
         pairs = {kind: key_pair(key) for kind, key in others.items()}
         self.other_host_keys = {kind: public for kind, (_, public) in pairs.items()}
-        with socket.create_server(("127.0.0.1", 0)) as probe:
+        with socket.create_server((ADDRESS, 0)) as probe:
             self._port: int = probe.getsockname()[1]
         contract = self._upper / "contract"
         for made in (contract, self._upper / "journals", folder / "work", folder / "root"):
             made.mkdir(parents=True)
         (contract / "config").write_text(
-            f"ListenAddress 127.0.0.1:{self._port}\nUsePAM no\n"
+            f"ListenAddress {ADDRESS}:{self._port}\nUsePAM no\n"
             "AuthorizedKeysFile /contract/authorized_keys\n"
             "HostKey /contract/host_key\n"
             + "".join(f"HostKey /contract/{kind}\n" for kind in pairs)
@@ -120,7 +126,7 @@ class SshServer:
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+            return probe.connect_ex((ADDRESS, self._port)) == 0
 
     def stop(self) -> None:
         self._process.kill()
@@ -129,7 +135,7 @@ class SshServer:
     def connection(self, **changes: object) -> Resource:
         """A good connection to the server, with changes."""
         good = {
-            "host": "127.0.0.1",
+            "host": ADDRESS,
             "port": self._port,
             "private_key": self._private_key,
             "host_key": self._host_key,
@@ -157,7 +163,7 @@ class Unwilling:
     """A port of loopback that takes connections, counts them and hangs up at once."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((ADDRESS, 0))
         self.port: int = self._listener.getsockname()[1]
         self.dials = 0
         self._thread = threading.Thread(target=self._hang_up)
