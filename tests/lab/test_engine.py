@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ from tests.support import eventually
 
 ENGINE = Path(__file__).parents[2] / "lab/engine"
 
-# Builds a program that does nothing; waits half-way if there is a gate.
+# Builds a program that does nothing; waits half-way if there is a gate, but not for ever.
 GO = """\
 #!/bin/sh
 echo "$@" >>"$FAKE/go.log"
@@ -39,7 +40,7 @@ case $1 in
     echo a/package
     if [ -e "$FAKE/gate" ]; then
       echo at the gate >>"$FAKE/go.log"
-      read -r _ <"$FAKE/gate"
+      timeout --foreground 60 head -n 1 "$FAKE/gate" >/dev/null
     fi
     printf '#!/bin/sh\\n' >"$2"
     chmod +x "$2"
@@ -66,6 +67,7 @@ class Machine:
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("bin", "home", "temporary", "sdk/python/cmd"):
@@ -103,9 +105,9 @@ class Machine:
             "FAKE": str(self.folder),
             "FAKE_VERSION": "1.26.1",
         }
-        # Whoever runs the tests may ignore some, as nohup does.
-        heeding = ["env", "--default-signal=INT,TERM,HUP"]
-        return subprocess.Popen(
+        # It ends with the tests. And whoever runs them may ignore some signals, as nohup does.
+        heeding = ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT,TERM,HUP"]
+        started = subprocess.Popen(
             [*heeding, engine / "ensure", *arguments],
             env=environment | self.variables,
             stdin=subprocess.DEVNULL,
@@ -113,6 +115,18 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(started)
+        return started
+
+    def end(self) -> None:
+        """End what a failed test has left: the programs, and a build that waits at the gate."""
+        for started in self._started:
+            started.terminate()
+            started.communicate(timeout=20)
+        gate = self.folder / "gate"
+        with suppress(OSError):  # nobody waits
+            os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+        gate.unlink(missing_ok=True)
 
     def ensure(self, *arguments: str, engine: Path = ENGINE) -> tuple[str, list[str]]:
         """What it says on stdout, and the lines of stderr."""
@@ -131,8 +145,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    machine.end()
 
 
 BUILT = {"cli", "host", "random", "command", "ready"}
