@@ -86,7 +86,7 @@ def _said(*command: str) -> list[str]:
 def _routes() -> list[str]:
     return [
         f"{' '.join(what)}: {_EXPIRES.sub('', ' '.join(line.split()))}"
-        for what in (("rule",), ("route", "show", "table", "all"), ("address",))
+        for what in (("rule",), ("-6", "rule"), ("route", "show", "table", "all"), ("address",))
         for line in _said("ip", "-o", *what)
         if "valid_lft" not in line or "forever" in line
     ]
