@@ -297,7 +297,13 @@ def unpacked(content: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def told(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     deployment.start_over()
-    yield Life(deployment, tmp_path_factory.mktemp("temporary")).run()
+    environment = deployment.lab.operator.environment()
+    home = tmp_path_factory.mktemp("home")
+    (home / "plugins").symlink_to(Path(environment["PULUMI_HOME"]) / "plugins")
+    with pytest.MonkeyPatch.context() as patch:
+        # The engine's own is all labs', with their logs.
+        patch.setitem(environment, "PULUMI_HOME", str(home))
+        yield Life(deployment, tmp_path_factory.mktemp("temporary")).run()
     deployment.start_over()
 
 
