@@ -1,7 +1,8 @@
 """A download that does not end by itself: download.py ADDRESS PORT RATE, with bytes a second.
 
-Prints `flowing` once the first bytes are there. When standard input ends, it waits for one more
-piece and prints one line of JSON: `bytes`, how many have come; `alive`, whether that piece came.
+Prints `flowing` once the first bytes are there, and gives up if none come. When standard input
+ends, it waits for one more piece and prints one line of JSON: `bytes`, how many have come; `alive`,
+whether that piece came.
 """
 
 import json
@@ -22,15 +23,16 @@ class Download:
         request = f"GET /bytes?n={_ENDLESS}&rate={rate} HTTP/1.1\r\nHost: {address}\r\n\r\n"
         self._connection.sendall(request.encode())
         self._count = 0
-        self._alive = self._receive()
+        self._alive = False
 
     def run(self) -> dict[str, object]:
         """Flow until standard input ends."""
+        if not self._receive():
+            sys.exit(f"nothing came in {_PATIENCE:g} seconds")
         print("flowing", flush=True)
         events = selectors.DefaultSelector()
         events.register(sys.stdin, selectors.EVENT_READ)
-        if self._alive:
-            events.register(self._connection, selectors.EVENT_READ)
+        events.register(self._connection, selectors.EVENT_READ)
         while not any(key.fileobj is sys.stdin for key, _events in events.select()):
             if not self._receive():
                 events.unregister(self._connection)

@@ -1,13 +1,14 @@
 """A TCP connection to an echo service, in a person's hands: speak.py ADDRESS PORT.
 
-Prints the service's greeting. Then every line on standard input is sent, and what comes back is
-printed; `dead` if nothing does. A connection that is dead stays so.
+Prints the service's greeting, or `dead` if there is none. Then of every line `SECONDS TEXT` on
+standard input the text is sent, and what comes back is printed; `dead` if nothing does in so many
+seconds. A connection that is dead stays so.
 """
 
 import socket
 import sys
 
-_PATIENCE = 2.0  # seconds in which a connection that is alive answers
+_PATIENCE = 10.0  # seconds in which a service greets
 
 
 def main() -> None:
@@ -20,8 +21,10 @@ def main() -> None:
         print("dead", flush=True)
         return
     for line in sys.stdin:
+        seconds, _, text = line.partition(" ")
+        connection.settimeout(float(seconds))
         try:
-            stream.write(line)
+            stream.write(text)
             stream.flush()
             answer = stream.readline().strip() or "dead"
         except OSError:

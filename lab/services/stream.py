@@ -1,8 +1,9 @@
 """A stream of 50 UDP packets a second to an echo service: stream.py ADDRESS PORT.
 
-Prints `flowing` once a first packet has come back. When standard input ends, it waits for what is
-still under way and prints one line of JSON: `sent`, the number of packets; `lost`, the numbers of
-those that never came back; `seen_as`, the addresses that the service saw.
+Prints `flowing` once a first packet has come back, and gives up if none does. When standard input
+ends, it waits for what is still under way and prints one line of JSON: `sent`, the number of
+packets; `lost`, the numbers of those that never came back; `silence`, the longest time without one
+that comes back, in seconds; `seen_as`, the addresses that the service saw.
 """
 
 import json
@@ -14,6 +15,7 @@ from contextlib import suppress
 
 _PAUSE = 0.02  # seconds between two packets: 50 a second
 _FIRST = 0.2  # seconds between two attempts to get through at all
+_PATIENCE = 10.0  # seconds in which a first packet comes back
 _LATE = 2.0  # seconds after which a packet that has not come back counts as lost
 _MOST = 65535
 
@@ -28,11 +30,16 @@ class Stream:
         self._events.register(self._socket, selectors.EVENT_READ)
         self._sent = 0
         self._missing: set[int] = set()
+        self._sent_when_heard = 0
+        self._unheard = 0
         self._seen_as: set[str] = set()
 
     def run(self) -> dict[str, object]:
         """Flow until standard input ends."""
+        end = time.monotonic() + _PATIENCE
         while not self._seen_as:
+            if time.monotonic() > end:
+                sys.exit(f"no packet came back in {_PATIENCE:g} seconds")
             self._send(0)
             self._receive_until(time.monotonic() + _FIRST)
         print("flowing", flush=True)
@@ -49,8 +56,13 @@ class Stream:
         while self._missing and time.monotonic() < end:
             self._receive_until(min(end, time.monotonic() + _PAUSE))
         self._receive_until(0.0)  # what came while it stood still
-        seen_as, lost = sorted(self._seen_as), sorted(self._missing)
-        return {"sent": self._sent, "lost": lost, "seen_as": seen_as}
+        self._end_silence()
+        return {
+            "sent": self._sent,
+            "lost": sorted(self._missing),
+            "silence": self._unheard * _PAUSE,
+            "seen_as": sorted(self._seen_as),
+        }
 
     def _send(self, number: int) -> None:
         with suppress(ConnectionError):  # the answer to an earlier one: nobody listens there
@@ -74,6 +86,12 @@ class Stream:
             return
         self._seen_as.add(seen_as.split()[0])
         self._missing.discard(int(number))
+        self._end_silence()
+
+    def _end_silence(self) -> None:
+        # By packets: while the machine stood still none was sent, and none could come.
+        self._unheard = max(self._unheard, self._sent - self._sent_when_heard)
+        self._sent_when_heard = self._sent
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ connection that a test speaks through, see lab/services.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.host import Host
+from tests.lab.probes import LASTING, SHORT
 
 _PROGRAMS = "/usr/local/lib/lab"
 _ENOUGH = 100_000  # bytes a second of a download: a packet every few milliseconds
@@ -18,10 +19,15 @@ _ENOUGH = 100_000  # bytes a second of a download: a packet every few millisecon
 
 @dataclass(frozen=True)
 class StreamReport:
-    """What became of a stream: how many packets were sent, which never came back."""
+    """What became of a stream: how many packets were sent, which never came back.
+
+    Attributes:
+        silence: the longest time in which none came back, in seconds; late ones are no help.
+    """
 
     sent: int
     lost: list[int]
+    silence: float
     seen_as: list[str]
 
 
@@ -34,11 +40,15 @@ class DownloadReport:
 
 
 class _Flow:
-    """A program on a host that runs until its standard input ends."""
+    """A program on a host that runs until its standard input ends; none waits for ever."""
 
     def __init__(self, host: Host, program: str, *words: str) -> None:
         self._process = host.popen(["python3", f"{_PROGRAMS}/{program}", *words])
         self._where = f"{program} on {host.name}"
+
+    def begin(self) -> None:
+        """Wait until it flows."""
+        assert self._read() == "flowing"
 
     def _read(self) -> str:
         assert self._process.stdout
@@ -68,7 +78,6 @@ class Stream(_Flow):
 
     def __init__(self, host: Host, address: str, port: int) -> None:
         super().__init__(host, "stream.py", address, str(port))
-        assert self._read() == "flowing"
 
     def end(self) -> StreamReport:
         return StreamReport(**self._finish())
@@ -79,7 +88,6 @@ class Download(_Flow):
 
     def __init__(self, host: Host, address: str, port: int) -> None:
         super().__init__(host, "download.py", address, str(port), str(_ENOUGH))
-        assert self._read() == "flowing"
 
     def end(self) -> DownloadReport:
         return DownloadReport(**self._finish())
@@ -94,47 +102,56 @@ class Connection(_Flow):
 
     def __init__(self, host: Host, address: str, port: int) -> None:
         super().__init__(host, "speak.py", address, str(port))
+        self.greeting = ""
+
+    def begin(self) -> None:
+        """Wait until the service has greeted."""
         self.greeting = self._read()
+        assert self.greeting != "dead", f"{self._where}: nobody greets"
 
     def is_alive(self) -> bool:
         """Whether the far end answers."""
+        return self._answers(LASTING)
+
+    def is_dead(self) -> bool:
+        """Whether nothing comes back, as it is expected; it is dead from then on."""
+        return not self._answers(SHORT)
+
+    def _answers(self, patience: int) -> bool:
         assert self._process.stdin
         try:
-            self._process.stdin.write("hello\n")
+            self._process.stdin.write(f"{patience} hello\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return False
         return self._read() == "hello"
 
 
+Flow = TypeVar("Flow", bound=_Flow)
+
+
 @contextmanager
-def stream(host: Host, address: str, port: int) -> Iterator[Stream]:
+def _flowing(flow: Flow) -> Iterator[Flow]:
+    try:
+        flow.begin()
+        yield flow
+    finally:
+        flow.kill()
+
+
+def stream(host: Host, address: str, port: int) -> AbstractContextManager[Stream]:
     """A stream that ends with the block at the latest; it flows when the block begins."""
-    flow = Stream(host, address, port)
-    try:
-        yield flow
-    finally:
-        flow.kill()
+    return _flowing(Stream(host, address, port))
 
 
-@contextmanager
-def download(host: Host, address: str, port: int) -> Iterator[Download]:
+def download(host: Host, address: str, port: int) -> AbstractContextManager[Download]:
     """A download that ends with the block at the latest; it flows when the block begins."""
-    flow = Download(host, address, port)
-    try:
-        yield flow
-    finally:
-        flow.kill()
+    return _flowing(Download(host, address, port))
 
 
-@contextmanager
-def connection(host: Host, address: str, port: int) -> Iterator[Connection]:
+def connection(host: Host, address: str, port: int) -> AbstractContextManager[Connection]:
     """A connection that ends with the block; it is alive when the block begins."""
-    flow = Connection(host, address, port)
-    try:
-        yield flow
-    finally:
-        flow.kill()
+    return _flowing(Connection(host, address, port))
 
 
 @contextmanager
