@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import Connection, connection, download, echo_service, stream
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, greeting, page, tunnel_of_a_client, udp_greeting
 from tests.lab.snapshots import (
     ForwardRule,
     assert_no_handshake_lost,
@@ -83,11 +83,13 @@ class Change:
         forwards: what there is after it.
         steps: what the preview must say of it, and nothing else.
         dies: public ports of echo services whose forward ceases, changes or moves meanwhile.
+        dies_back: the same on the way back to HOUSE.
     """
 
     forwards: Forwards
     steps: list[Step]
-    dies: tuple[int, ...] = field(default=())
+    dies: tuple[int, ...] = ()
+    dies_back: tuple[int, ...] = ()
 
 
 def with_changes(**changes: dict[str, Any] | None) -> Forwards:
@@ -98,13 +100,15 @@ def with_changes(**changes: dict[str, Any] | None) -> Forwards:
 
 CHANGES = {
     "add one": Change(
-        with_changes(new={"port": 8443, "to": "attic:8080"}),
+        with_changes(new={"port": 8443, "to": "attic:7001"}),
         steps=steps("create", "new"),
+        dies_back=(8443,),
     ),
     "change the port of one": Change(
         with_changes(spare={"port": 7005, "to": "homelab:7001"}),
         steps=[Step("update", COMMAND, "spare")],
         dies=(7001,),
+        dies_back=(7005,),
     ),
     "remove one": Change(
         with_changes(spare=None),
@@ -119,6 +123,7 @@ CHANGES = {
         with_changes(talk=HOUSE["talk"] | {"port": 7001}, spare=HOUSE["spare"] | {"port": 7000}),
         steps=[Step("update", COMMAND, "spare"), Step("update", COMMAND, "talk")],
         dies=(7000, 7001),
+        dies_back=(7000, 7001),
     ),
     "swap the names of two": Change(
         with_changes(talk=HOUSE["spare"], spare=HOUSE["talk"]),
@@ -128,6 +133,7 @@ CHANGES = {
         with_changes(spare={"port": 7001, "to": "attic:7001"}),
         steps=[Step("update", COMMAND, "spare")],
         dies=(7001,),
+        dies_back=(7001,),
     ),
 }
 
@@ -161,19 +167,31 @@ def visit_all(client: Host, forwards: Forwards) -> None:
     This also is one more connection for every rule, so that a counter begun anew would show.
     """
     for forward in forwards.values():
-        target = forward["to"]
-        if target.endswith(("8080", "8081")):
-            said = page(client, f"{VPS}:{forward['port']}")
-            assert said == f"{target} sees you as {client.address}"
+        if is_page(forward):
+            said = page(client, f"{VPS}:{forward['port']}", LASTING)
+            assert said == f"{forward['to']} sees you as {client.address}"
         else:
             ask = udp_greeting if forward.get("protocol") == "udp" else greeting
-            assert ask(client, VPS, forward["port"]) == client.address
+            assert ask(client, VPS, forward["port"], LASTING) == client.address
     for port in {80, 443, 7000, 7001, 7005, 8443} - {one["port"] for one in forwards.values()}:
         assert page(client, f"{VPS}:{port}") is None
 
 
+def echo_ports(forwards: Forwards) -> set[int]:
+    """The public ports at which a connection can be spoken through."""
+    return {
+        each["port"]
+        for each in forwards.values()
+        if each.get("protocol") != "udp" and not is_page(each)
+    }
+
+
+def is_page(forward: dict[str, Any]) -> bool:
+    return str(forward["to"]).endswith(("8080", "8081"))
+
+
 def assert_dies(one: Connection) -> None:
-    eventually(lambda: not one.is_alive(), LONG, "the connection lives on without its forward")
+    eventually(one.is_dead, LONG, "the connection lives on without its forward")
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
@@ -185,10 +203,16 @@ def test_a_change_of_forwards_is_just_that(lab: Lab, house: Deployment, change: 
     }
     visit_all(client, HOUSE)
     with ExitStack() as flows:
-        held = {port: flows.enter_context(connection(client, VPS, port)) for port in (7000, 7001)}
         packets = flows.enter_context(stream(client, VPS, 27015))
         page_flow = flows.enter_context(download(client, VPS, 80))
-        for forwards in (change.forwards, HOUSE):
+        for before, forwards, dies in (
+            (HOUSE, change.forwards, change.dies),
+            (change.forwards, HOUSE, change.dies_back),
+        ):
+            held = {
+                port: flows.enter_context(connection(client, VPS, port))
+                for port in echo_ports(before)
+            }
             house.forwards(forwards)
             if forwards is not HOUSE:
                 assert house.preview_steps() == sorted(change.steps)
@@ -196,7 +220,7 @@ def test_a_change_of_forwards_is_just_that(lab: Lab, house: Deployment, change: 
                 house.up()
             assert forward_rules(vps) == expected_rules(forwards)
             for port, one in held.items():
-                if port in change.dies:
+                if port in dies:
                     assert_dies(one)
                 else:
                     assert one.is_alive()
@@ -254,7 +278,9 @@ def test_a_client_more_or_less_or_elsewhere_is_one_peer(lab: Lab, house: Deploym
         assert after.pop(key).networks == "172.16.0.20/32"
         assert_no_handshake_lost(peers, after)
         with tunnel_of_a_client(tablet, house.output("clientConfigs")["tablet"]):
-            assert page(tablet, "172.16.0.4:8080") == "homelab:8080 sees you as 172.16.0.20"
+            assert (
+                page(tablet, "172.16.0.4:8080", LASTING) == "homelab:8080 sees you as 172.16.0.20"
+            )
             moved = clients | {"tablet": {"address": "172.16.0.21"}}
             house.configure(clients=moved)
             assert house.preview_steps() == [Step("update", COMMAND, "tablet")]
