@@ -49,8 +49,9 @@ class Stream:
             self._sent += 1
             self._missing.add(self._sent)
             self._send(self._sent)
-            # Not in one go what it could not send while the machine stood still.
-            following = max(following + _PAUSE, time.monotonic())
+            # It makes up for a moment, but does not send in one go what it could not send while the
+            # machine stood still.
+            following = max(following + _PAUSE, time.monotonic() - _PAUSE)
         self._events.unregister(sys.stdin)
         end = time.monotonic() + _LATE
         while self._missing and time.monotonic() < end:

@@ -4,7 +4,6 @@ One stack lives through all of it; each test raises a number once more. The serv
 by the tunnel alone. Killed steps and what is resolved after them are seen in tests/host.
 """
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ import pytest
 
 from lab.host import Host
 from tests.lab.deployment import Deployment, Step
-from tests.lab.flows import Connection, StreamReport, connection, echo_service, stream
+from tests.lab.flows import Connection, connection, echo_service, stream
 from tests.lab.probes import VPS, page
 from tests.support import eventually
 from tests.symptoms import symptom
@@ -22,8 +21,9 @@ HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
 FILES = "/etc/reverse-tunnel/wg0"
 PORTS = {"homelab": 7000, "attic": 7001}
 LONG = 60.0  # seconds
-PACKET = 0.02  # seconds, between two of a stream
-GAP = 5.0  # seconds; a tenth of that is usual, and this is what a handshake in vain costs
+# Seconds. It is 0.1 to 0.3, and was 0.5 on a machine with eight times as much to do as it can; a
+# handshake in vain costs five.
+GAP = 1.5
 KEYS_DRIFTED = "homelab: its keys: not the ones that it was given"
 
 
@@ -73,12 +73,6 @@ def visitors(deployment: Deployment) -> Iterator[list[Connection]]:
         assert [each.is_alive() for each in (first, second)] == [True, True]
 
 
-def longest_gap(report: StreamReport) -> float:
-    """Seconds without a packet."""
-    runs = itertools.groupby(enumerate(report.lost), lambda pair: pair[1] - pair[0])
-    return max((sum(1 for _ in run) for _, run in runs), default=0) * PACKET
-
-
 def keys_in_use(deployment: Deployment) -> dict[str, str]:
     hosts = (deployment.lab.host(name) for name in ("vps", "homelab", "attic"))
     return {host.name: host.run("wg show wg0 public-key").stdout.strip() for host in hosts}
@@ -119,7 +113,7 @@ def test_keys_change_under_visitors_who_stay(
         stream(client, VPS, PORTS["attic"]) as other,
     ):
         stack.up()
-        gaps = longest_gap(one.end()), longest_gap(other.end())
+        gaps = one.end().silence, other.end().silence
     assert max(gaps) < GAP
     after = stack.output("publicKeys")
     assert {name for name in after if after[name] != before[name]} == changes
