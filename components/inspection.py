@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pulumi
 
 from components.advice import Wanted
+from components.agent import absent_agent
 from components.arrival import arrival, arriving_later
 from components.facts import PublicPorts
 from components.known import Known
@@ -85,7 +86,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
         # Who asks the state dials nobody.
         record = read_record() if settings.forgotten else Record()
         known = Known(settings, {}, {}, record)
-        _tell(never_made(known))
+        _tell([*absent_agent(settings), *never_made(known)])
         return Inspection(
             Drift(),
             {name: first for name, (first, *_) in ways.items()},
@@ -134,6 +135,7 @@ def _look(settings: Settings, owner: str) -> Known:
 def _problems(known: Known, before: Mapping[str, Closed]) -> list[HostProblem]:
     """All that is wrong; `before` are the machines that hosts were."""
     return [
+        *absent_agent(known.settings),
         *(problem for each in known.seen.values() for problem in each.problems),
         *cut_off(known),
         *without_vps(known),

@@ -11,6 +11,14 @@ from reach.drift import Part
 from tests.components.sshd import Sshd, running
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_agent_of_the_testers() -> Iterator[None]:
+    """It may be gone, and then no program begins."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("SSH_AUTH_SOCK", raising=False)
+        yield
+
+
 @pytest.fixture
 def sshd() -> Iterator[Sshd]:
     with running(Sshd()) as server:

@@ -9,7 +9,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from components import LookUpError
+from components.agent import absent_agent
 from reach import connection, keys
+from settings import load
+from tests.components.inspected import heard, run, stack
 from tests.components.sshd import Sshd
 from tests.components.test_lookup import problem
 
@@ -148,3 +152,37 @@ def test_an_agent_that_waits_for_its_user_is_said(
         found = problem(sshd.login(private_key=None))
     assert "no login within 1 s (or the SSH agent waits for its user)" in found.text
     assert sshd.probed == 0
+
+
+@pytest.mark.parametrize("look_up", [True, False])
+@pytest.mark.parametrize("preview", [True, False])
+def test_an_agent_that_is_gone_is_said_though_a_key_is_given(
+    sshd: Sshd, sock: Path, *, look_up: bool, preview: bool
+) -> None:
+    """The command plugin dials it all the same. Whether it holds a key is all one."""
+    values = {**stack(sshd), "lookUp": look_up}
+
+    def is_refused() -> None:
+        with pytest.raises(LookUpError) as error:
+            run(values, preview=preview)
+        _, line = str(error.value).splitlines()
+        assert line.startswith(f"  here: no SSH agent is at {sock} (SSH_AUTH_SOCK). ")
+        assert "`unset SSH_AUTH_SOCK`" in line
+
+    is_refused()
+    with agent(sock):
+        assert not heard(run(values, preview=preview), "WARNING")
+    is_refused()
+
+
+def test_who_has_no_agent_needs_none_with_a_key(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "")  # which the plugin takes for none
+    assert not heard(run(stack(sshd)), "WARNING")
+
+
+def test_without_a_key_it_is_the_look_at_a_host_that_asks_the_agent(sshd: Sshd, sock: Path) -> None:
+    settings = load({"vps": stack(sshd)["vps"]}, agent=True)
+    assert not sock.exists()
+    assert absent_agent(settings) == []

@@ -154,6 +154,18 @@ def test_hosts_that_cannot_carry_a_tunnel_are_all_named(lab: Lab, fresh: Deploym
     assert "hex ALL=(ALL) NOPASSWD: ALL" in attic
 
 
+def test_an_agent_that_is_gone_is_told_before_each_command_fails_of_it(
+    lab: Lab, fresh: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the plugin, though the key is given. Nobody needs to be asked to know it."""
+    monkeypatch.setitem(lab.operator.environment(), "SSH_AUTH_SOCK", "/nowhere/agent")
+    fresh.configure(lookUp=False)
+    with untouched(lab):
+        for words in (("preview",), ("up", "--yes", "--skip-preview")):
+            done = refused(fresh, *words)
+            assert "here: no SSH agent is at /nowhere/agent (SSH_AUTH_SOCK)." in done.stdout
+
+
 def test_what_only_shows_on_the_way_leaves_the_host_as_it_was_and_the_next_up_converges(
     lab: Lab, fresh: Deployment
 ) -> None:

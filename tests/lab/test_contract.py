@@ -522,6 +522,16 @@ def test_what_no_retry_can_mend_fails_without_a_dial(
     assert unwilling["unparsable"].dials == unwilling["agent"].dials == 0
 
 
+def test_an_agent_is_dialled_though_a_key_is_given(
+    tmp_path: Path, environment: dict[str, str], server: SshServer
+) -> None:
+    """Were it otherwise, nobody would have to look for it before (components/agent.py)."""
+    stack = Stack(tmp_path, {**environment, "SSH_AUTH_SOCK": "/nowhere"})
+    one = {"create": note("ran", "agent"), "connection": server.connection()}
+    assert "dial unix /nowhere" in stack.up({"one": one}, succeeds=False)
+    assert "agent" not in server.journals()
+
+
 def test_connections_stay_open_until_the_run_ends(
     tmp_path: Path, environment: dict[str, str], server: SshServer
 ) -> None:
