@@ -229,7 +229,8 @@ def _warn_of_drift(drift: Drift, left: Entries) -> None:
         for part, entry in entries
     ]
     if lines := [*drift.lines(), *strange]:
-        head = "Hosts are not as the last `pulumi up` left them; this one puts that right:"
+        # Not this run's: it may be one for some targets, or a refresh.
+        head = "Hosts are not as the last `pulumi up` left them; a full one puts that right:"
         pulumi.log.warn("\n".join([head, *(f"  {line}" for line in lines)]))
 
 

@@ -318,6 +318,7 @@ def test_what_has_drifted_runs_again_alone_and_is_warned_of(
         text = again.inputs["update"].removesuffix(again.inputs["create"])
         assert re.match(rf"# drift, seen \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ: {said}.*\n$", text)
     (warning,) = heard(made, "WARNING")
+    assert "; a full one puts that right:\n" in warning
     assert f"\n  {words}" in warning
 
 
