@@ -4,19 +4,18 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
+from operate.project import Project
 from operate.stack_file import read_file
 from reach.drift import Part
 from reach.recorded import COMMAND, entry_of, read_urn
 from settings import Settings, SettingsError, in_namespace, load
 from settings.keys import SSH_PRIVATE_KEY_FIELD
-from settings.namespace import PROJECT
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,7 +49,7 @@ class Stack:
         entries: dict[str, dict[str, Any]] = ask_for_json(
             "the configuration", ["config", "--show-secrets"], self.name
         )
-        own = _own(entries)
+        own = _own(Project.here(), entries)
         values = {key: entry.get("value") for key, entry in own.items()}
         in_clear = {key for key, entry in own.items() if not entry["secret"]}
         return _loaded(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
@@ -58,24 +57,26 @@ class Stack:
     def plan(self) -> Settings:
         """The settings without the SSH key, in the order of the stack file.
 
-        It takes neither a passphrase nor the engine, unless the file has encrypted values beside
-        that key, or no stack was named.
+        It takes neither a passphrase nor the engine, unless no stack was named, or its file has
+        not all of them in clear: beside that key others are encrypted, or come from the project's
+        file or an environment of Pulumi ESC.
 
         Raises:
             CommandError: they can't be had, or are wrong.
         """
-        file = self._file()
+        project = Project.here()
+        file = project.stacks / f"Pulumi.{self._own_name()}.yaml"
         try:
             content = read_file(file)
         except FileNotFoundError:
             raise CommandError(
                 f"there is no {file}. Is the stack's name right? `pulumi stack ls` lists them."
             ) from None
-        config = content.get("config") if isinstance(content, dict) else None
-        written = config if isinstance(config, dict) else {}
-        values = _own({str(key): value for key, value in written.items()})
+        stack = content if isinstance(content, dict) else {}
+        config = stack.get("config")
+        values = _own(project, _in_full(project, config if isinstance(config, dict) else {}))
         values.pop(SSH_PRIVATE_KEY_FIELD, None)
-        if _has_encrypted(values):
+        if project.configures or "environment" in stack or _has_encrypted(values):
             return self.settings()
         return _loaded(values, agent=True, in_clear=())
 
@@ -115,13 +116,7 @@ class Stack:
         Raises:
             CommandError: there is no project here, or nobody knows which stack is selected.
         """
-        _, project = _project()
-        return f"{project.get('name')}/{self._own_name()}"
-
-    def _file(self) -> Path:
-        file, project = _project()
-        folder = file.parent / str(project.get("stackConfigDir", "."))
-        return folder / f"Pulumi.{self._own_name()}.yaml"
+        return f"{Project.here().name}/{self._own_name()}"
 
     def _own_name(self) -> str:
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
@@ -129,9 +124,15 @@ class Stack:
         return name.rpartition("/")[2]
 
 
-def _own(configuration: Mapping[str, T]) -> dict[str, T]:
+def _in_full(project: Project, config: Mapping[object, T]) -> Mapping[str, T]:
+    """What a stack file has, by whole keys: one without a namespace is the project's."""
+    keys = {str(key): value for key, value in config.items()}
+    return {key if ":" in key else f"{project.name}:{key}": each for key, each in keys.items()}
+
+
+def _own(project: Project, configuration: Mapping[str, T]) -> dict[str, T]:
     try:
-        return in_namespace(PROJECT, configuration)
+        return in_namespace(project.name, configuration)
     except SettingsError as error:
         raise CommandError(str(error)) from None
 
@@ -148,26 +149,3 @@ def _has_encrypted(value: object) -> bool:
     if isinstance(value, dict):
         return "secure" in value or any(map(_has_encrypted, value.values()))
     return isinstance(value, list) and any(map(_has_encrypted, value))
-
-
-def _project() -> tuple[Path, Mapping[str, Any]]:
-    """The project's file, and what is in it."""
-    file = _project_file()
-    content = read_file(file)
-    if not isinstance(content, dict):
-        raise CommandError(
-            f"{file} can't be read: it has no keys with values, such as a project's `name`"
-        )
-    return file, content
-
-
-def _project_file() -> Path:
-    """The nearest Pulumi.yaml, from here upwards, as `pulumi` itself looks for it."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        for file in (folder / "Pulumi.yaml", folder / "Pulumi.yml"):
-            if file.is_file():
-                return file
-    raise CommandError(
-        f"there is no Pulumi.yaml in {here} or above: run this in the project's folder"
-    )

@@ -61,6 +61,51 @@ def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> N
 
 
 @pytest.mark.parametrize(
+    ("file", "also"),
+    [
+        ("stacks/Pulumi.home.yaml", "environment: [home]"),
+        ("Pulumi.yaml", "config: {forwards: {}}"),
+    ],
+)
+def test_a_plan_that_is_not_in_its_file_alone_comes_from_the_engine(
+    project: Project, file: str, also: str
+) -> None:
+    """It knows what Pulumi ESC has in that environment, and which value goes before which."""
+    path = project.folder / file
+    path.write_text(f"{path.read_text()}{also}\n")
+    assert Stack("home").plan().forwards
+    assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
+
+
+def write_keys_as(project: Project, written: str) -> None:
+    """Let the stack file have this before each key of the project."""
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    file.write_text(file.read_text().replace("reverse-tunnel:", written))
+
+
+def test_keys_are_the_projects_whatever_its_name(project: Project) -> None:
+    """As the program reads them."""
+    (project.folder / "Pulumi.yaml").write_text("name: house\nstackConfigDir: stacks\n")
+    for read in (Stack("home").plan, Stack("home").settings):
+        with pytest.raises(CommandError, match=r"vps: is missing"):
+            read()
+    write_keys_as(project, "house:")
+    config = project.folder / "bin/config.json"
+    config.write_text(config.read_text().replace("reverse-tunnel:", "house:"))
+    for read in (Stack("home").plan, Stack("home").settings):
+        assert [*read().forwards] == ["http", "https", "game"]
+
+
+def test_a_key_without_a_namespace_is_the_projects(project: Project) -> None:
+    """As the engine reads it."""
+    write_keys_as(project, "")
+    plan = Stack("home").plan()
+    assert plan.ssh_private_key is None
+    assert [*plan.forwards] == ["http", "https", "game"]
+    assert project.calls == []
+
+
+@pytest.mark.parametrize(
     "text", ["no", "on", "12:30", "2026-12-01", "1e3x", "1:2:3.5", "0x_", "0b_", "0o_"]
 )
 def test_a_plan_reads_texts_as_the_engine_does(project: Project, text: str) -> None:
@@ -138,7 +183,8 @@ def test_what_is_used_twice_is_read_twice(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing", "- a list", "name", "name: [", "\tx", "a: &x [*x]"]
+    "text",
+    ["", "# nothing", "- a list", "name", "name: [", "\tx", "a: &x [*x]", "a: b", "name: [a]"],
 )
 def test_a_file_that_is_no_projects_is_said_without_a_traceback(
     project: Project, text: str
