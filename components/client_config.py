@@ -230,6 +230,11 @@ class Gateway:
         return {_IPV4: self.network, **({} if self.ipv6 is None else {_IPV6: self.ipv6})}
 
 
+def own_key(name: str) -> str:
+    """What stands in the place of a private key that its machine keeps to itself."""
+    return f"PUT-THE-PRIVATE-KEY-OF-{name}-HERE"
+
+
 def client_config(machine: Machine, gateway: Gateway) -> str:
     """The file of a client: what it routes into the tunnel is the tunnel's network, or all.
 
@@ -332,7 +337,7 @@ def _file(
     allowed_ips: str,
     also: Sequence[str] = (),
 ) -> str:
-    key = machine.private_key or f"PUT-THE-PRIVATE-KEY-OF-{machine.name}-HERE"
+    key = machine.private_key or own_key(machine.name)
     addresses = [f"{machine.address}/{gateway.network.prefixlen}", *also]
     if machine.ipv6 is not None and gateway.ipv6 is not None:
         addresses.append(f"{machine.ipv6}/{gateway.ipv6.prefixlen}")

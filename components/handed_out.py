@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from ipaddress import IPv4Address
 
 import pulumi
 from pulumi.runtime import invoke
+
+from components.client_config import own_key
 
 _READ = "pulumi:pulumi:getResource"  # by which the SDK follows a reference to a resource, too
 _HEAD = (
@@ -13,21 +16,25 @@ _HEAD = (
 )
 
 
-def warn_of_new_files(
+def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has them
     tunnel: pulumi.Resource,
     clients: Mapping[str, pulumi.Output[str]],
     servers: Mapping[str, pulumi.Output[str]],
     *,
+    addresses: Mapping[str, IPv4Address],
     endpoint: pulumi.Output[str],
     known: Collection[str],
 ) -> None:
     """In a preview, names the machines whose file this `up` is about to change, and what in it.
+
+    A machine that has another name by now is known by its address.
 
     Args:
         tunnel: the component, whose outputs `clientConfigs` and `serverConfigs` are still those of
             the last `up`.
         clients: the files of client devices, by name.
         servers: those of servers that nobody logs in to.
+        addresses: of all peers, by name.
         endpoint: that of the files; another resource may have to be made for it.
         known: the peers that the VPS knows by now. They have had a file, of which the state may
             have nothing any more.
@@ -36,6 +43,10 @@ def warn_of_new_files(
     if not files or not pulumi.runtime.is_dry_run():
         return
     before = _files_before(tunnel)
+    former = _former_names(before, addresses)
+    before |= {
+        name: before[was].replace(own_key(was), own_key(name)) for name, was in former.items()
+    }
     changes = {
         name: file.apply(partial(_changes, before.get(name)), run_with_unknowns=True)
         for name, file in files.items()
@@ -47,7 +58,12 @@ def warn_of_new_files(
 
     def tell(made: str, changes: Mapping[str, Sequence[str] | None]) -> None:
         lines = [
-            _line(name, made if what is None else ", ".join(what), is_server=name in servers)
+            _line(
+                name,
+                made if what is None else ", ".join(what),
+                was=former.get(name),
+                is_server=name in servers,
+            )
             for name, what in changes.items()
             if what is None or what
         ]
@@ -59,7 +75,7 @@ def warn_of_new_files(
     pulumi.Output.unsecret(told).apply(lambda both: tell(*both))
 
 
-def _files_before(tunnel: pulumi.Resource) -> Mapping[str, str]:
+def _files_before(tunnel: pulumi.Resource) -> dict[str, str]:
     """The files as the last `up` has told them, by name."""
     # A component that is registered keeps what it told before, until it tells something else.
     told = invoke(_READ, {"urn": tunnel.urn}).value["state"]
@@ -67,6 +83,26 @@ def _files_before(tunnel: pulumi.Resource) -> Mapping[str, str]:
     # After an `up` for some targets nothing may be known of an output: a key was not made yet.
     return {
         name: text for each in outputs if isinstance(each, Mapping) for name, text in each.items()
+    }
+
+
+def _former_names(
+    before: Mapping[str, str], addresses: Mapping[str, IPv4Address]
+) -> Mapping[str, str]:
+    """Of machines that have another name now, the former one by the new one.
+
+    Such a name is new at an address whose own has left.
+    """
+    # Behind it may stand one of IPv6.
+    left = {
+        _settings(file)["Address"][0].partition("/")[0]: name
+        for name, file in before.items()
+        if name not in addresses
+    }
+    return {
+        name: left[str(address)]
+        for name, address in addresses.items()
+        if name not in before and str(address) in left
     }
 
 
@@ -95,10 +131,11 @@ def _settings(file: str) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _line(name: str, what: str, *, is_server: bool) -> str:
+def _line(name: str, what: str, *, was: str | None, is_server: bool) -> str:
+    about = what if was is None else f"{what}; it was {was}"
     if not is_server:
-        return f"  {name} ({what}): `reverse-tunnel client {name}`"
+        return f"  {name} ({about}): `reverse-tunnel client {name}`"
     return (
-        f"  {name} ({what}): `reverse-tunnel server {name}`, by another way than the tunnel, which"
+        f"  {name} ({about}): `reverse-tunnel server {name}`, by another way than the tunnel, which"
         " may lead there no more by then"
     )

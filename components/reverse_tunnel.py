@@ -95,7 +95,12 @@ class ReverseTunnel(pulumi.ComponentResource):
         clients = self._files(settings.clients, client_config)
         servers = self._files(self._unmanaged_servers(), server_config)
         warn_of_new_files(
-            self, clients, servers, endpoint=self.public_address, known=inspection.peers
+            self,
+            clients,
+            servers,
+            addresses={name: peer.address for name, peer in settings.peers.items()},
+            endpoint=self.public_address,
+            known=inspection.peers,
         )
         self.client_configs = _secret(clients)
         self.server_configs = _secret(servers)

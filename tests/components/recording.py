@@ -116,7 +116,8 @@ class _Provider(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.typ == "random:index/randomPassword:RandomPassword":
             # Nobody knows a seed before it is made. Each is another one.
-            is_there = self._was_up and not args.inputs.get("keepers")
+            made = not self._state or any(urn.endswith(f"::{args.name}") for urn in self._state)
+            is_there = self._was_up and made and not args.inputs.get("keepers")
             if self._preview and not is_there:
                 return "", dict(args.inputs)
             return "none", {**args.inputs, "result": f"{args.name}:{SEED}"}
@@ -199,7 +200,7 @@ def deploy(
 
     A test whose program fails gives its own recording, to see what had been registered by then.
     `state` is what the engine tells of an earlier run; None: it must not be asked. `was_up`: that
-    run has made the first keys, which a preview knows therefore.
+    run has made the first keys, which a preview knows therefore: those in the state, or all.
     """
     provider = _Provider(state, preview=preview, was_up=was_up)
     # The runtime keeps its state in context variables; a context of its own keeps runs apart.

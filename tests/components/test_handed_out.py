@@ -22,6 +22,7 @@ from tests.components.inspected import (
 from tests.components.recording import deploy
 from tests.components.sshd import Sshd
 from tests.components.test_library import ARGS
+from tests.settings.samples import host_key, public_key
 
 LAPTOP_FILE = "laptop ({}): `reverse-tunnel client laptop`"
 CABIN_FILE = (
@@ -114,6 +115,86 @@ def test_who_is_new_has_had_no_file(sshd: Sshd) -> None:
     values = changed(before, "clients", {**phone, "laptop": {**LAPTOP, "presharedKey": True}})
     (line,) = told(changed(values, "servers.cabin.keyGeneration", 2), state=state_of(before))
     assert line == CABIN_FILE.format(NEW_KEYS)
+
+
+# ---- another name ----
+
+
+OWN = {**LAPTOP, "publicKey": public_key(1)}
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with other names for both that have a file, at the addresses of before."""
+    return {
+        **values,
+        "servers": {"hut": values["servers"]["cabin"]},
+        "clients": {"tablet": values["clients"]["laptop"]},
+        "forwards": {"web": {"port": 80, "to": "hut:8080"}},
+    }
+
+
+def test_who_has_another_name_is_named_by_both(sshd: Sshd) -> None:
+    """A name is what keys are made for, so it is cut off as by new keys."""
+    before = drifting(sshd)
+    assert told(renamed(before), state=state_of(before)) == [
+        "tablet (new keys; it was laptop): `reverse-tunnel client tablet`",
+        CABIN_FILE.replace("cabin", "hut").format("new keys; it was cabin"),
+    ]
+
+
+def test_so_it_is_until_the_new_file_is_recorded(sshd: Sshd) -> None:
+    """As where an `up` was broken off: keys are made, and the VPS knows the new one."""
+    before = drifting(sshd)
+    after = renamed(before)
+    seeds = {urn: each for urn, each in state_of(after).items() if urn.endswith("-seed")}
+    sshd.answers = sshd.answers.replace("peer cabin", "peer hut").replace(
+        "peer laptop", "peer tablet"
+    )
+    tablet, hut = told(after, state={**state_of(before), **seeds})
+    assert tablet.startswith("tablet (PrivateKey, PresharedKey; it was laptop): ")
+    assert hut.startswith("hut (PrivateKey; it was cabin): ")
+
+
+def test_who_keeps_its_own_key_is_named_only_for_what_else_is_new(sshd: Sshd) -> None:
+    before = changed(drifting(sshd), "clients", {"laptop": OWN})
+    after = changed(before, "clients", {"tablet": OWN})
+    state = state_of(before)
+    assert not told(after, state=state)
+    (line, _) = told(changed(after, "vps.endpoint", "203.0.113.10"), state=state)
+    assert line == "tablet (Endpoint; it was laptop): `reverse-tunnel client tablet`"
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        {"laptop": LAPTOP, "tablet": {"address": "172.16.0.11"}},
+        {"tablet": {"address": "172.16.0.11"}},
+        {},
+    ],
+    ids=["a new one", "another one", "one less"],
+)
+def test_who_comes_or_goes_was_nobody_else(sshd: Sshd, clients: dict[str, Any]) -> None:
+    before = changed(drifting(sshd), "clients", {"laptop": LAPTOP})
+    assert not told(changed(before, "clients", clients), state=state_of(before))
+
+
+def test_two_that_swap_their_names_swap_their_addresses(sshd: Sshd) -> None:
+    other = {"address": "172.16.0.11"}
+    before = changed(drifting(sshd), "clients", {"laptop": LAPTOP, "tablet": other})
+    after = changed(before, "clients", {"laptop": other, "tablet": LAPTOP})
+    assert told(after, state=state_of(before)) == [
+        LAPTOP_FILE.format("Address"),
+        LAPTOP_FILE.replace("laptop", "tablet").format("Address"),
+    ]
+
+
+def test_a_name_that_has_left_for_a_login_is_no_former_one(sshd: Sshd) -> None:
+    """Cabin gets `ssh` and another address, and a new client its own of before."""
+    before = drifting(sshd)
+    ssh = {"host": "127.0.0.1", "port": 1, "hostKey": host_key(2)}
+    after = changed(before, "servers.cabin", {"address": "172.16.0.8", "ssh": ssh})
+    after = changed(after, "clients.tablet", {"address": "172.16.0.7"})
+    assert not told(after, state=state_of(before))
 
 
 def test_a_first_up_makes_nothing_worthless(sshd: Sshd) -> None:

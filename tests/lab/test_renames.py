@@ -40,6 +40,14 @@ def test_a_renamed_server_keeps_its_tunnel(settled: Deployment) -> None:
     assert settled.preview_steps() == []
 
 
+def test_a_renamed_client_is_named_before_it_is_cut_off(settled: Deployment) -> None:
+    """Its file is of the former name's keys, which go with that."""
+    clients = settled.settings("clients")
+    settled.configure(clients={"tablet": clients.pop("laptop"), **clients})
+    said = settled.pulumi("preview").stdout
+    assert "  tablet (new keys; it was laptop): `reverse-tunnel client tablet`" in said
+
+
 def test_two_servers_change_places(settled: Deployment) -> None:
     """What was deleted of one is on the machine that the other has by now."""
     servers = settled.settings("servers")
