@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import pulumi
 
@@ -107,10 +108,18 @@ async def wait(server: str, login: Login) -> None:
 
 
 def arrival(server: str, login: Login) -> pulumi.ResourceHookBinding:
-    """What waits for it before the resource that it is bound to is made or updated."""
+    """What waits for it before a resource that it is bound to is made or updated.
+
+    It is for every command on that server: which of them runs first, the changes tell. So it waits
+    once for all of them.
+    """
+
+    @cache
+    def waiting() -> asyncio.Task[None]:
+        return asyncio.create_task(wait(server, login))
 
     async def before(_args: pulumi.ResourceHookArgs) -> None:
-        await wait(server, login)
+        await waiting()
 
     hook = pulumi.ResourceHook(f"{server}-arrival", before)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

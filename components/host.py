@@ -27,10 +27,12 @@ class Host(pulumi.ComponentResource):
     Attributes:
         claim: the resource that all others on this host are deleted with.
         interface: the last of the four; what needs the running tunnel depends on it.
+        arrival: what every command there waits for.
     """
 
     claim: remote.Command
     interface: remote.Command
+    arrival: pulumi.ResourceHookBinding | None
 
     def __init__(  # noqa: PLR0913 - what a host is made of
         self,
@@ -75,6 +77,8 @@ class Host(pulumi.ComponentResource):
         texts = host.texts
         tenancy = self._tenancy(name, host)
         may_claim = texts.may_claim(owner)
+        self.arrival = arrival
+        both = pulumi.ResourceHookBinding.merge
         self.claim = host.command(
             claim_of(name),
             parent=self,
@@ -97,7 +101,7 @@ class Host(pulumi.ComponentResource):
             ),
             depends_on=[self.claim],
             deleted_with=self.claim,
-            hooks=delivery(name, texts.folder),
+            hooks=both(arrival, delivery(name, texts.folder)),
         )
         # The key has a command of its own, so that every other change stays readable in a diff.
         key = host.command(
@@ -109,6 +113,7 @@ class Host(pulumi.ComponentResource):
             secret=True,
             depends_on=[helper, *key_after],
             deleted_with=self.claim,
+            hooks=arrival,
         )
         self.interface = host.command(
             command_of(name, Part.INTERFACE),
@@ -118,7 +123,7 @@ class Host(pulumi.ComponentResource):
             stdin=pulumi.Output.all(*lines).apply(lambda known: "".join(f"{x}\n" for x in known)),
             depends_on=[key],
             deleted_with=self.claim,
-            hooks=removal,
+            hooks=both(arrival, removal),
         )
 
     def _tenancy(self, name: str, host: Remote) -> pulumi.Output[str]:

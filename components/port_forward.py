@@ -89,6 +89,7 @@ class PortForward(pulumi.ComponentResource):
             stdin=_text(opening.lines),
             depends_on=[opening.server.interface],
             deleted_with=opening.server.claim,
+            hooks=opening.server.arrival,
         )
         return [opening.peer.command, command]
 

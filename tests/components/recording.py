@@ -25,7 +25,10 @@ TENANCY = "0123456789abcdef"
 
 @dataclass(frozen=True)
 class Registration:
-    """One resource as the engine is told of it. Secrets in `inputs` are unwrapped."""
+    """One resource as the engine is told of it.
+
+    Secrets in `inputs` are unwrapped; `hooks` are those before an update.
+    """
 
     type: str
     name: str
@@ -40,6 +43,7 @@ class Registration:
     replaced_by: frozenset[str]
     replaced_with: frozenset[str]
     deleted_first: bool
+    hooks: tuple[str, ...]
     own_urn: str
 
     @property
@@ -156,6 +160,7 @@ class _Monitor(mocks.MockMonitor):
                 replaced_by=frozenset(request.replaceOnChanges),
                 replaced_with=frozenset(request.replace_with),
                 deleted_first=request.deleteBeforeReplace,
+                hooks=tuple(request.hooks.before_update),
                 own_urn=answer.urn,
             )
         )

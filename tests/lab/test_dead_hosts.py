@@ -150,6 +150,27 @@ def test_a_server_behind_the_tunnel_alone_is_told_of_the_new_vps_when_it_has_dia
     assert stack.preview_steps() == []
 
 
+def test_so_it_is_by_what_is_new_on_it_where_the_vps_alone_has_lost_the_tunnel(
+    lab: Lab, stack: Deployment
+) -> None:
+    """Put back with its key and address: the server's claim is as it was, and runs no command."""
+    stack.up()
+    servers = stack.settings("servers")
+    servers["homelab"]["ssh"]["host"] = {"through": "vps"}
+    stack.configure(servers=servers)
+    stack.up()
+    lab.reset("vps")
+    servers["homelab"]["mtu"] = 1300
+    stack.configure(servers=servers)
+    steps = {step.name for step in stack.preview_steps()}
+    assert "homelab-interface" in steps
+    assert "homelab-claim" not in steps
+    with refused_for_a_while(lab.host("vps")):
+        stack.up()
+    assert page(lab.host("client"), f"{VPS}:80")
+    assert stack.preview_steps() == []
+
+
 def test_a_living_machine_is_cleaned_when_another_takes_its_place(
     lab: Lab, stack: Deployment
 ) -> None:
