@@ -42,7 +42,10 @@ def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, 
     """Commands may run again, rules be written in another way: none is missing, no flow ends."""
     client = old.lab.host("client")
     forwards, peers = forward_rules(vps), wireguard_peers(vps)
-    assert {op for op, _ in changed(old)} == {"update"}
+    steps = changed(old)
+    new = {(op, name) for op, name in steps if op != "update"}
+    assert new == {("create", f"{name}-tenancy") for name in recorded_stack.MANAGED}
+    assert new != steps
     with download(client, VPS, 80) as one, download(client, VPS, 443) as other:
         old.up()
         assert one.end().alive
