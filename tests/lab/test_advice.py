@@ -8,7 +8,7 @@ import pytest
 from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import differences, snapshot
 from tests.settings.samples import host_key
 from tests.support import eventually
@@ -191,7 +191,9 @@ def test_what_only_shows_on_the_way_leaves_the_host_as_it_was_and_the_next_up_co
     fresh.configure(lookUp=None)
     fresh.up()
     assert fresh.preview_steps() == []
-    assert page(lab.host("client"), f"{VPS}:80") == "homelab:8080 sees you as 198.51.100.10"
+    assert (
+        page(lab.host("client"), f"{VPS}:80", LASTING) == "homelab:8080 sees you as 198.51.100.10"
+    )
 
 
 def test_a_service_of_the_vps_that_a_forward_hides_is_told_before_it_does(

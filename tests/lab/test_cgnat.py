@@ -9,7 +9,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.support import eventually
 from tests.symptoms import symptom
 
@@ -31,7 +31,7 @@ def test_after_long_silence_the_first_connection_from_outside_succeeds(
     assert topology.DEFAULT_MAPPING_LIFE == 30
     client, carrier = lab.host("client"), lab.host("carrier")
     servers = len(example.settings("servers"))
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
     threading.Event().wait(SILENCE)
     assert mappings(carrier) == servers
     assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"

@@ -10,7 +10,7 @@ from components.remote import DIAL_RETRIES
 from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import Snapshot, differences, snapshot
 from tests.support import eventually
 
@@ -120,8 +120,8 @@ def test_a_vps_that_is_gone_is_replaced_by_one_change_and_one_up(
         stack.pulumi("up", "--yes", "--skip-preview", "--target", stack.urn(name))
         assert of_other_ops(stack.preview_steps(), "update") == [TENANCY]
     stack.up()
-    assert page(client, f"{NEW_VPS}:80") == f"homelab:8080 sees you as {client.address}"
-    assert page(client, f"{NEW_VPS}:443")
+    assert page(client, f"{NEW_VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{NEW_VPS}:443", LASTING)
     assert page(client, f"{NEW_VPS}:81") is None
     assert stack.output("publicKeys") == keys
     assert stack.preview_steps() == []
@@ -147,7 +147,7 @@ def test_a_server_behind_the_tunnel_alone_is_told_of_the_new_vps_when_it_has_dia
     assert "`pulumi up` waits for it" in stack.pulumi("preview").stdout
     with refused_for_a_while(new):
         stack.up()
-    assert page(lab.host("client"), f"{NEW_VPS}:80")
+    assert page(lab.host("client"), f"{NEW_VPS}:80", LASTING)
     assert stack.preview_steps() == []
 
 
@@ -198,7 +198,7 @@ def test_a_living_machine_is_cleaned_when_another_takes_its_place(
     stack.configure(servers=servers)
     with dead(attic):
         stack.up()
-        assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+        assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
         assert stack.preview_steps() == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from lab.lab import Lab
 from lab.requirements import LabError
 from lab.stack import ensure_stack, remove_stack_file, stack_file, write_stack
-from tests.lab.probes import VPS, greeting
+from tests.lab.probes import LASTING, VPS, greeting
 from tests.lab.test_labs import traces
 
 CHECKOUT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
 
     forward, reboot, destroy = printed(done.stdout)
     assert "+ 2 created" in ran(demo_lab, forward)
-    assert (greeting(demo_lab.host("client"), VPS, 2222) or "").startswith("SSH-2")
+    assert (greeting(demo_lab.host("client"), VPS, 2222, LASTING) or "").startswith("SSH-2")
     assert ran(demo_lab, reboot).strip() == "homelab:8080 sees you as 198.51.100.10"
     # Without --on everything is selected, whatever else its user works with.
     elsewhere = {"PULUMI_BACKEND_URL": "file:///nowhere", "PULUMI_STACK": "other"}

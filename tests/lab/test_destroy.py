@@ -12,7 +12,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import Snapshot, differences, forward_rules, snapshot
 from tests.support import eventually
 from tests.symptoms import symptom
@@ -86,7 +86,7 @@ def test_a_destroy_takes_back_whatever_up_has_done(
 ) -> None:
     """Whether the comparison sees anything is shown while the tunnel is up."""
     stack.up()
-    assert page(lab.host("client"), f"{VPS}:80")
+    assert page(lab.host("client"), f"{VPS}:80", LASTING)
     for name in MANAGED:
         parts = {line.split()[1] for line in hosts.traces(name)}
         assert parts == {"files:", "rules:", "routes:", "sysctls:", "units:"}
@@ -234,7 +234,7 @@ def test_an_up_finishes_one_that_was_killed(
     assert "delete the lock file with `pulumi cancel`" in locked.stderr
     stack.pulumi("cancel", "--yes")
     stack.up()
-    assert page(lab.host("client"), f"{VPS}:443")
+    assert page(lab.host("client"), f"{VPS}:443", LASTING)
     assert [rule.name for rule in forward_rules(lab.host("vps"))] == ["http", "https"]
     stack.pulumi("refresh", "--yes", "--clear-pending-creates")
     assert not stack.export()["deployment"].get("pending_operations")

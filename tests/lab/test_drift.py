@@ -8,7 +8,7 @@ import pytest
 from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import download
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import rules
 
 COMMAND = "command:remote:Command"
@@ -95,7 +95,7 @@ def test_drift_is_named_mended_alone_and_found_again(harmed: Deployment) -> None
 
         others = [line for line in rules(harmed.lab.host("vps")) if "rt:wg0:http" not in line]
         harmed.up()
-        assert page(client, f"{VPS}:80")
+        assert page(client, f"{VPS}:80", LASTING)
         now = rules(harmed.lab.host("vps"))
         assert [line for line in now if "rt:wg0:http" not in line] == others
         assert told(harmed) == (0, [])
@@ -127,7 +127,7 @@ def test_a_host_that_has_lost_the_whole_tunnel_gets_it_again(
     assert names >= {f"{name}-helper", f"{name}-key", f"{name}-interface"}
     assert ({*example.settings("forwards")} <= names) == (name == "vps")
     example.up()
-    assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
     assert example.output("publicKeys") == keys
     assert told(example) == (0, [])
     assert example.preview_steps() == []
@@ -140,7 +140,7 @@ def test_a_file_of_a_host_that_is_gone_is_written_again_alone(example: Deploymen
     assert example.preview_steps() == [Step("update", COMMAND, "http")]
     assert "its forward http: missing" in example.pulumi("preview").stdout
     example.up()
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
     assert example.preview_steps() == []
 
 
@@ -174,7 +174,7 @@ def test_what_is_left_of_an_up_that_was_broken_off_is_removed_alone_and_found_ag
     for _ in range(2):
         before = rules(vps), rules(homelab), vps.run("wg show wg0 allowed-ips | sort").stdout
         leave_behind(example)
-        assert page(example.lab.host("client"), f"{VPS}:7000")
+        assert page(example.lab.host("client"), f"{VPS}:7000", LASTING)
         status, lines = told(example)
         assert (status, set(lines)) == (
             DRIFTED,

@@ -10,7 +10,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import echo_service
-from tests.lab.probes import VPS, greeting, page, pings, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, greeting, page, pings, tunnel_of_a_client, udp_greeting
 from tests.lab.snapshots import differences, snapshot
 from tests.support import SSH_PROXY, eventually
 from tests.symptoms import symptom
@@ -68,14 +68,14 @@ def test_only_what_is_wanted_gets_in(lab: Lab, plain: Deployment) -> None:
     def check_guarded() -> None:
         assert guarded()
         assert udp_greeting(client, VPS, 9000) is None
-        assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
-        assert pings(client, VPS)
+        assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
+        assert pings(client, VPS, LASTING)
         assert page(attic, "172.16.0.4:8080") is None
 
     with echo_service(vps, "9000"):
-        assert greeting(client, VPS, 9000) == client.address
-        assert udp_greeting(client, VPS, 9000) == client.address
-        assert page(attic, "172.16.0.4:8080") is not None
+        assert greeting(client, VPS, 9000, LASTING) == client.address
+        assert udp_greeting(client, VPS, 9000, LASTING) == client.address
+        assert page(attic, "172.16.0.4:8080", LASTING) is not None
         plain.configure(vps=vps_with(plain, firewall="defaultDeny", allow=ALLOW))
         created = [Step("create", COMMAND, name) for name in ("vps-firewall", "vps-firewall-kept")]
         assert [step for step in plain.preview_steps() if "firewall" in step.name] == created
@@ -83,19 +83,21 @@ def test_only_what_is_wanted_gets_in(lab: Lab, plain: Deployment) -> None:
         assert plain.preview_steps() == []
         check_guarded()
         with tunnel_of_a_client(laptop, config):
-            assert page(laptop, "172.16.0.4:8080") == "homelab:8080 sees you as 172.16.0.10"
+            assert (
+                page(laptop, "172.16.0.4:8080", LASTING) == "homelab:8080 sees you as 172.16.0.10"
+            )
             assert page(laptop, "172.16.0.4:8081") is None
             assert page(laptop, "172.16.0.6:8080") is None
             assert greeting(laptop, "172.16.0.1", 9000) is None
             # At the public address a client is a visitor like any other.
-            assert page(laptop, f"{VPS}:80") is not None
+            assert page(laptop, f"{VPS}:80", LASTING) is not None
     vps.reboot()
     with echo_service(vps, "9000"):
         eventually(lambda: page(client, f"{VPS}:80"), LONG, "the forward did not come back")
         check_guarded()
         plain.configure(vps=vps_with(plain, firewall="none", allow={}))
         plain.up()
-        assert greeting(client, VPS, 9000) == client.address
+        assert greeting(client, VPS, 9000, LASTING) == client.address
     assert ours(vps) == []
 
 

@@ -14,6 +14,7 @@ from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download, echo_service
 from tests.lab.probes import (
+    LASTING,
     VPS,
     greeting,
     page,
@@ -108,8 +109,8 @@ def test_a_neighbour_that_routes_the_tunnels_network_through_the_vps_reaches_not
             rule(vps, "filter", "FORWARD -j ACCEPT"),
         ):
             # Without the guards the way is open: so it is they that keep the neighbour out.
-            assert page(neighbour, "172.16.0.4:8080")
-    assert page(neighbour, f"{VPS}:80"), "a neighbour is a visitor like others"
+            assert page(neighbour, "172.16.0.4:8080", LASTING)
+    assert page(neighbour, f"{VPS}:80", LASTING), "a neighbour is a visitor like others"
 
 
 def test_a_neighbour_cannot_speak_as_somebody_inside(lab: Lab, house: Deployment) -> None:
@@ -162,7 +163,7 @@ def test_tunnel_addresses_never_leave_the_public_interface_untranslated(
         counted(lab.host("internet"), f"PREROUTING -s {TUNNEL}") as escaped,
         counted(vps, f"PREROUTING -i wg0 -s {TUNNEL} -d {client.address}") as tried,
     ):
-        assert page(client, f"{VPS}:80")
+        assert page(client, f"{VPS}:80", LASTING)
         with route(homelab, client.address, "dev wg0"):
             assert page(homelab, f"{client.address}:80") is None
             assert not pings(homelab, client.address)
@@ -207,7 +208,7 @@ def test_the_home_network_behind_a_server_is_not_reachable_from_the_vps(
     """
     vps, homelab, nas = lab.host("vps"), lab.host("homelab"), lab.host("nas")
     key = house.output("publicKeys")["homelab"]
-    assert page(homelab, f"{nas.address}:80"), "nothing to reach"
+    assert page(homelab, f"{nas.address}:80", LASTING), "nothing to reach"
     with forwarding(homelab), route(vps, HOME, "dev wg0"):
         vps.run(f"wg set wg0 peer {key} allowed-ips 172.16.0.4/32,{HOME}")
         try:
@@ -217,6 +218,8 @@ def test_the_home_network_behind_a_server_is_not_reachable_from_the_vps(
                 assert page(vps, f"{nas.address}:80") is None
                 assert not pings(vps, "192.168.1.1")
                 with rule(homelab, "filter", "FORWARD -j ACCEPT"):
-                    assert page(vps, f"{nas.address}:80"), "it is not the guard that keeps it out"
+                    assert page(vps, f"{nas.address}:80", LASTING), (
+                        "it is not the guard that keeps it out"
+                    )
         finally:
             vps.run(f"wg set wg0 peer {key} allowed-ips 172.16.0.4/32")

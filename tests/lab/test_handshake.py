@@ -2,7 +2,7 @@
 
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
-from tests.lab.probes import page
+from tests.lab.probes import LASTING, page
 from tests.lab.provider import provider_blocks
 from tests.support import eventually
 
@@ -51,4 +51,7 @@ def test_a_blocked_port_is_said_with_its_likely_causes_and_up_goes_on_when_it_is
     output, errors = again.communicate()
     assert again.returncode == 0, output + errors
     assert fresh.preview_steps() == []
-    assert page(lab.host("client"), "203.0.113.10:80") == "homelab:8080 sees you as 198.51.100.10"
+    assert (
+        page(lab.host("client"), "203.0.113.10:80", LASTING)
+        == "homelab:8080 sees you as 198.51.100.10"
+    )

@@ -14,7 +14,7 @@ import pytest
 
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.support import eventually
 
 _LOG = logging.getLogger(__name__)
@@ -128,5 +128,5 @@ def test_the_vps_gets_another_address(lab: Lab, stack: Deployment) -> None:
     stack.configure(vps={"endpoint": NAME, "ssh": ssh})
     assert {step.op for step in stack.preview_steps()} == {"update"}
     stack.up()
-    assert page(client, f"{MOVED}:80")
+    assert page(client, f"{MOVED}:80", LASTING)
     assert stack.preview_steps() == []

@@ -10,7 +10,7 @@ import pytest
 from lab.host import CommandError, Host, HostError, Result
 from lab.image import wireguard_go
 from lab.lab import Lab
-from tests.lab.probes import pings
+from tests.lab.probes import LASTING, pings
 from tests.support import eventually
 
 LONG = 30.0  # seconds, for what normally takes one or two
@@ -145,7 +145,7 @@ def test_a_reboot_keeps_files_and_loses_what_the_kernel_knew(lab: Lab) -> None:
     assert "192.0.2.99" not in vps.run("ip addr").stdout
     assert vps.run("systemctl is-active lost", check=False).returncode != 0
     assert vps.run("ls /srv/kept /run/lost", check=False).stdout == "/srv/kept\n"
-    assert pings(lab.host("client"), vps.address)
+    assert pings(lab.host("client"), vps.address, LASTING)
 
 
 @pytest.mark.parametrize("orderly", [True, False])

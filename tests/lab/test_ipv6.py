@@ -21,6 +21,7 @@ from tests.lab.mtu import (
     tls_service,
 )
 from tests.lab.probes import (
+    LASTING,
     VPS,
     advertised_address,
     greeting,
@@ -84,15 +85,15 @@ def everything(lab: Lab, vps6: str) -> dict[str, object]:
     """What comes of each forward by either family, and of what nothing forwards."""
     client, neighbour = lab.host("client"), lab.host("neighbour")
     return {
-        "page": page(client, f"[{vps6}]:80"),
-        "page, by IPv4": page(client, f"{VPS}:80"),
-        "tcp": greeting(client, vps6, 5000),
-        "udp": udp_greeting(client, vps6, 5000),
-        "udp, by IPv4": udp_greeting(client, VPS, 5000),
-        "listed": page(client, f"[{vps6}]:8444"),
+        "page": page(client, f"[{vps6}]:80", LASTING),
+        "page, by IPv4": page(client, f"{VPS}:80", LASTING),
+        "tcp": greeting(client, vps6, 5000, LASTING),
+        "udp": udp_greeting(client, vps6, 5000, LASTING),
+        "udp, by IPv4": udp_greeting(client, VPS, 5000, LASTING),
+        "listed": page(client, f"[{vps6}]:8444", LASTING),
         "not listed": page(neighbour, f"[{vps6}]:8444"),
         "no one of the family is listed": page(client, f"[{vps6}]:8445"),
-        "the same, by IPv4": page(client, f"{VPS}:8445"),
+        "the same, by IPv4": page(client, f"{VPS}:8445", LASTING),
         "not forwarded": page(client, f"[{vps6}]:8080"),
         "udp, not forwarded": udp_greeting(client, vps6, 8080),
     }
@@ -126,7 +127,7 @@ def test_the_vps_keeps_the_route_that_was_advertised_to_it(lab: Lab, vps6: str) 
     vps = lab.host("vps")
     enough = advertisements(vps) + ADVERTISED_LIFETIME + 2
     eventually(lambda: advertisements(vps) >= enough, LONG, "nothing is advertised")
-    assert page(lab.host("client"), f"[{vps6}]:80")
+    assert page(lab.host("client"), f"[{vps6}]:80", LASTING)
     vps.run("sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.ens6.accept_ra=1")
     enough = advertisements(vps) + ADVERTISED_LIFETIME + 2
     eventually(lambda: advertisements(vps) >= enough, LONG, "nothing is advertised")
@@ -146,7 +147,7 @@ def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(
         assert udp_greeting(neighbour, HOMELAB6, 5000) is None
         vps.run("ip6tables -F RT-wg0-FWD; ip6tables -t mangle -F RT-wg0-PRE")
         try:
-            assert greeting(neighbour, HOMELAB6, 5000), "it would, without these rules"
+            assert greeting(neighbour, HOMELAB6, 5000, LASTING), "it would, without these rules"
         finally:
             clamp(vps)
         assert greeting(neighbour, HOMELAB6, 5000) is None
@@ -180,12 +181,15 @@ def test_a_client_with_a_full_tunnel_leaves_by_the_vps_and_by_nothing_else(
         tunnel_of_a_client(laptop, dual.output("clientConfigs")["laptop"]),
     ):
         eventually(lambda: greeting(laptop, there, 5002), LONG, "no way out by the tunnel")
-        assert greeting(laptop, there, 5002) == vps6
-        assert udp_greeting(laptop, there, 5002) == vps6
-        assert page(laptop, f"[{HOMELAB6}]:8080") == "homelab:8080 sees you as fd5c:91e2:7a3b::a"
-        assert page(laptop, f"[{vps6}]:80") == "homelab:8080 sees you as fd5c:91e2:7a3b::a"
+        assert greeting(laptop, there, 5002, LASTING) == vps6
+        assert udp_greeting(laptop, there, 5002, LASTING) == vps6
+        assert (
+            page(laptop, f"[{HOMELAB6}]:8080", LASTING)
+            == "homelab:8080 sees you as fd5c:91e2:7a3b::a"
+        )
+        assert page(laptop, f"[{vps6}]:80", LASTING) == "homelab:8080 sees you as fd5c:91e2:7a3b::a"
     with echo_service(neighbour, "5002"):
-        assert greeting(laptop, there, 5002) == LAPTOP6
+        assert greeting(laptop, there, 5002, LASTING) == LAPTOP6
 
 
 def test_a_forward_that_is_removed_is_removed_from_both(
@@ -199,10 +203,10 @@ def test_a_forward_that_is_removed_is_removed_from_both(
     ]
     dual.up()
     assert page(client, f"[{vps6}]:80") is None
-    assert greeting(client, vps6, 5000) == CLIENT6
+    assert greeting(client, vps6, 5000, LASTING) == CLIENT6
     dual.forwards(FORWARDS)
     dual.up()
-    assert page(client, f"[{vps6}]:80")
+    assert page(client, f"[{vps6}]:80", LASTING)
 
 
 @pytest.mark.parametrize("name", ["vps", "homelab"])

@@ -12,7 +12,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.neighbours import CONTAINER_PORT, has_ours, start_docker, start_ufw, theirs
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, greeting, page, tunnel_of_a_client, udp_greeting
 from tests.support import eventually
 from tests.symptoms import symptom
 
@@ -52,7 +52,7 @@ def is_theirs_again(host: Host, before: list[str]) -> None:
 
 def container_answers(client: Host) -> bool:
     """Whether the container on the VPS itself has its visitors still."""
-    return greeting(client, VPS, CONTAINER_PORT) == client.address
+    return greeting(client, VPS, CONTAINER_PORT, LASTING) == client.address
 
 
 def test_ufw_and_docker_before_and_after_us(lab: Lab, crowd: Deployment) -> None:
@@ -164,7 +164,7 @@ def test_containers_of_a_server_keep_their_visitors_when_docker_is_restarted(
     crowd.destroy()
     assert not has_ours(homelab)
     is_theirs_again(homelab, before)
-    assert greeting(lab.host("nas"), homelab.address, CONTAINER_PORT) == "192.168.1.30"
+    assert greeting(lab.host("nas"), homelab.address, CONTAINER_PORT, LASTING) == "192.168.1.30"
 
 
 # Somebody's own nftables: it lets in what this host serves, and passes nothing on.

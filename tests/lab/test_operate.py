@@ -17,7 +17,7 @@ from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.harm import harmed
-from tests.lab.probes import VPS, page, pings, tunnel_of_a_client
+from tests.lab.probes import LASTING, VPS, page, pings, tunnel_of_a_client
 from tests.lab.snapshots import Snapshot, differences, logins, rules, snapshot
 from tests.settings.samples import public_key
 from tests.support import eventually
@@ -181,7 +181,7 @@ def joined(stack: Deployment, cabin: Host, untouched: Snapshot) -> Iterator[Depl
 def test_status_tells_how_hosts_and_forwards_are_doing(joined: Deployment) -> None:
     vps, client = joined.lab.host("vps"), joined.lab.host("client")
     eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
     before, firewall = logins(vps), rules(vps)
     with visitor(client, 80):
         told = status(joined, well=True)

@@ -9,7 +9,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, greeting, page, tunnel_of_a_client, udp_greeting
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
 
@@ -65,10 +65,10 @@ def test_older_and_newer_releases_of_debian_beside_the_image_s(
     def seen() -> list[str | None]:
         with echo_service(homelab, "5000"):
             return [
-                page(client, f"{VPS}:80"),
-                page(client, f"{VPS}:25"),
-                udp_greeting(client, VPS, 5000),
-                page(client, f"{VPS}:2222"),
+                page(client, f"{VPS}:80", LASTING),
+                page(client, f"{VPS}:25", LASTING),
+                udp_greeting(client, VPS, 5000, LASTING),
+                page(client, f"{VPS}:2222", LASTING),
                 page(client, f"{VPS}:81"),
             ]
 
@@ -122,15 +122,20 @@ def test_a_vps_behind_one_to_one_nat(lab: Lab, translated: Deployment) -> None:
     assert translated.output("publicAddress") == VPS
     assert VPS not in vps.run("ip address; iptables-save").stdout
     with echo_service(vps, "5001"):
-        assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
-        assert greeting(client, VPS, 5001) == client.address
+        assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
+        assert greeting(client, VPS, 5001, LASTING) == client.address
         assert page(client, f"{VPS}:81") is None
         for name in ("homelab", "nas"):
-            assert page(lab.host(name), f"{VPS}:80") == f"homelab:8080 sees you as {CARRIER}"
-        assert page(lab.host("attic"), f"{client.address}:80") == f"client:80 sees you as {VPS}"
+            assert (
+                page(lab.host(name), f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {CARRIER}"
+            )
+        assert (
+            page(lab.host("attic"), f"{client.address}:80", LASTING)
+            == f"client:80 sees you as {VPS}"
+        )
         # Out by the VPS, and back by the router before it.
         with tunnel_of_a_client(laptop, translated.output("clientConfigs")["laptop"]):
-            assert page(laptop, f"{VPS}:80") == f"homelab:8080 sees you as {VPS}"
+            assert page(laptop, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {VPS}"
             assert page(laptop, f"{VPS}:81") is None
             # Not even IPv6 leaves beside the tunnel, which has none.
             assert " dev wg0 " in laptop.run("ip -6 route get 2001:db8:9::9").stdout

@@ -17,7 +17,7 @@ from tests.lab.mtu import (
     tls_service,
     unclamp,
 )
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.support import eventually
 
 PATH = 1280  # bytes
@@ -57,7 +57,7 @@ def test_a_large_client_hello_and_a_long_download_pass_a_narrow_path(lab: Lab) -
     unclamp(vps)
     assert tls_greets(client, VPS)
     unclamp(homelab)
-    assert page(client, f"{VPS}:80"), "what is small passes in any case"
+    assert page(client, f"{VPS}:80", LASTING), "what is small passes in any case"
     eventually(lambda: swallowed(client, VPS, vps, homelab), LONG, "it passes without, too")
     clamp(vps)
     assert tls_greets(client, VPS)

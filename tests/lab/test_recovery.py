@@ -10,7 +10,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import forward_rules, rules
 from tests.support import eventually
 from tests.symptoms import symptom
@@ -56,7 +56,7 @@ def visit(lab: Lab, within: float = SOON) -> None:
     client, vps = lab.host("client"), lab.host("vps")
     eventually(lambda: page(client, f"{VPS}:80"), within, "no visitor gets through")
     eventually(lambda: page(vps, "172.16.0.6:8080"), within, "attic does not answer")
-    assert page(client, f"{VPS}:443") == f"homelab:8081 sees you as {client.address}"
+    assert page(client, f"{VPS}:443", LASTING) == f"homelab:8081 sees you as {client.address}"
 
 
 @symptom("After a power cut of the VPS nobody got through for minutes")

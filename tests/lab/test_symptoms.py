@@ -15,7 +15,7 @@ from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
 from tests.lab.harm import harmed
 from tests.lab.mtu import TLS_PORT, forget_paths, tls_greets, tls_service
-from tests.lab.probes import VPS, greeting, page
+from tests.lab.probes import LASTING, VPS, greeting, page
 from tests.lab.provider import provider_blocks
 from tests.support import eventually
 from tests.symptoms import advised, symptom
@@ -141,7 +141,7 @@ def test_a_handshake_but_a_provider_that_lets_no_visitor_in(lab: Lab, example: D
         assert counted() == before
         said = wrong_at(example, "forward http")["forward http"]
     assert advised(NO_ANSWER, "although its target answers the VPS") in said
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
     assert counted() != before
 
 
@@ -155,7 +155,7 @@ def test_a_handshake_but_somebody_has_changed_the_way_back(lab: Lab, example: De
     assert advised(NO_ANSWER, "is not as the last `pulumi up` made it") in said
     assert "its tunnel: routes missing" in said
     example.up()
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
     assert wrong_at(example) == {}
 
 
@@ -193,7 +193,7 @@ def test_small_packets_only(lab: Lab, example: Deployment) -> None:
     with tls_service(homelab):
         assert tls_greets(client, VPS)
         with narrow_line(lab):
-            assert page(client, f"{VPS}:80")
+            assert page(client, f"{VPS}:80", LASTING)
             assert not tls_greets(client, VPS)
             assert homelab.run(ping, check=False).returncode
             assert homelab.run(ping.replace("1372", "1252"), check=False).returncode == 0
@@ -212,10 +212,10 @@ def test_the_wrong_client_address(lab: Lab, example: Deployment) -> None:
     theirs = "iptables -t nat -{} POSTROUTING -o wg0 -j MASQUERADE"
     assert "MASQUERADE" not in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
     with harmed(vps, theirs.format("A"), theirs.format("D")):
-        assert page(client, f"{VPS}:80") == "homelab:8080 sees you as 172.16.0.1"
+        assert page(client, f"{VPS}:80", LASTING) == "homelab:8080 sees you as 172.16.0.1"
         assert wrong_at(example) == {}
         assert "MASQUERADE" in shown(vps, WRONG_ADDRESS, "iptables -t nat -nvL POSTROUTING")
-    assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
 
 
 @symptom(DOUBLED)
@@ -266,16 +266,16 @@ def test_locked_out(lab: Lab, example: Deployment) -> None:
     with sshd_moved(vps, 2222), echo_service(vps, "9000"):
         assert greeting(client, VPS, 2222) is None
         shown(vps, LOCKED_OUT, "systemctl restart wg-quick@wg0")
-        assert greeting(client, VPS, 2222)
+        assert greeting(client, VPS, 2222, LASTING)
         assert greeting(client, VPS, 9000) is None
         vps.run("systemctl stop wg-quick@wg0")
         command = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1 remove-firewall"
         shown(vps, LOCKED_OUT, command)
-        assert greeting(client, VPS, 9000)
+        assert greeting(client, VPS, 9000, LASTING)
         example.configure(vps={"ssh": {**ssh, "port": 2222}, "firewall": "defaultDeny"})
         assert "vps: its firewall: taken back" in example.up().stdout
         assert greeting(client, VPS, 9000) is None
-        assert greeting(client, VPS, 2222)
+        assert greeting(client, VPS, 2222, LASTING)
         assert example.preview_steps() == []
         # Away again by the port that is recorded, before that is no more.
         example.configure(vps={"ssh": {**ssh, "port": 2222}})

@@ -11,7 +11,7 @@ import pytest
 from lab import topology
 from lab.host import Host
 from lab.lab import Lab
-from tests.lab.probes import page, pings
+from tests.lab.probes import LASTING, page, pings
 from tests.support import eventually
 
 TALK = "/usr/local/lib/lab/talk.py"
@@ -83,7 +83,7 @@ def test_a_switch_looks_at_no_packet(lab: Lab) -> None:
 
 def test_a_visitor_reaches_the_vps_but_nothing_at_home(lab: Lab) -> None:
     client = lab.host("client")
-    assert pings(client, "203.0.113.10")
+    assert pings(client, "203.0.113.10", LASTING)
     for hidden in ("100.64.0.2", "192.168.1.20", "192.168.1.1"):
         assert not pings(client, hidden)
 
@@ -99,18 +99,23 @@ def test_the_carrier_lets_in_nothing_unasked_even_from_who_knows_the_way(lab: La
         assert page(internet, "192.168.1.20:8080") is None
     finally:
         internet.run("ip route del 100.64.0.0/10; ip route del 192.168.1.0/24")
-    assert page(lab.host("router"), "192.168.1.20:8080") is not None
+    assert page(lab.host("router"), "192.168.1.20:8080", LASTING) is not None
 
 
 def test_everybody_at_home_reaches_the_internet_under_the_carriers_address(lab: Lab) -> None:
     for name in ("homelab", "attic", "nas", "operator"):
-        assert page(lab.host(name), "198.51.100.10") == "client:80 sees you as 192.0.2.2"
-    assert page(lab.host("laptop"), "198.51.100.10") == "client:80 sees you as 198.51.100.20"
+        assert page(lab.host(name), "198.51.100.10", LASTING) == "client:80 sees you as 192.0.2.2"
+    assert (
+        page(lab.host("laptop"), "198.51.100.10", LASTING) == "client:80 sees you as 198.51.100.20"
+    )
 
 
 def test_at_home_hosts_see_each_other_as_they_are(lab: Lab) -> None:
-    assert page(lab.host("nas"), "192.168.1.20:8081") == "homelab:8081 sees you as 192.168.1.30"
-    assert page(lab.host("homelab"), "192.168.1.30") == "nas:80 sees you as 192.168.1.20"
+    assert (
+        page(lab.host("nas"), "192.168.1.20:8081", LASTING)
+        == "homelab:8081 sees you as 192.168.1.30"
+    )
+    assert page(lab.host("homelab"), "192.168.1.30", LASTING) == "nas:80 sees you as 192.168.1.20"
     assert page(lab.host("homelab"), "192.168.1.30:81") is None
 
 
@@ -118,7 +123,7 @@ def test_ipv6_reaches_the_vps_by_advertisement_and_ends_before_home(lab: Lab) ->
     client, vps = lab.host("client"), lab.host("vps")
     words = "ip -6 -o address show dev ens6 scope global dynamic -tentative"
     said = eventually(lambda: vps.run(words).stdout, LONG, "nothing is advertised to the VPS")
-    assert pings(client, said.split()[3].partition("/")[0])
+    assert pings(client, said.split()[3].partition("/")[0], LASTING)
     assert " via fe80:" in vps.run("ip -6 route show default proto ra").stdout
     for name in ("carrier", "router", "homelab", "attic", "nas", "operator"):
         host = lab.host(name)
@@ -172,11 +177,11 @@ def test_an_idle_udp_mapping_dies_at_the_end_of_its_life(lab: Lab, talker: Talke
 
 def test_a_cut_cable_cuts_and_a_mended_one_mends(lab: Lab) -> None:
     homelab = lab.host("homelab")
-    assert page(homelab, "198.51.100.10")
+    assert page(homelab, "198.51.100.10", LASTING)
     lab.cut("carrier")
     try:
         assert page(homelab, "198.51.100.10") is None
-        assert page(homelab, "192.168.1.30")
+        assert page(homelab, "192.168.1.30", LASTING)
     finally:
         lab.heal("carrier")
     eventually(lambda: page(homelab, "198.51.100.10"), LONG, "the line stays dead")
@@ -185,14 +190,14 @@ def test_a_cut_cable_cuts_and_a_mended_one_mends(lab: Lab) -> None:
 def test_the_neighbour_is_on_the_wire_of_the_vps(lab: Lab) -> None:
     """It can route what it likes through the VPS: whether that passes is the VPS's business."""
     neighbour = lab.host("neighbour")
-    assert pings(neighbour, "203.0.113.10")
+    assert pings(neighbour, "203.0.113.10", LASTING)
     seen = neighbour.run("ip neigh show 203.0.113.10").stdout
     assert lab.host("vps").run("cat /sys/class/net/ens6/address").stdout.strip() in seen
 
 
 def test_the_operator_reaches_the_lab_and_nothing_of_this_machine(lab: Lab) -> None:
     operator = lab.host("operator")
-    assert page(operator, "192.168.1.20:8080") == "homelab:8080 sees you as 192.168.1.50"
+    assert page(operator, "192.168.1.20:8080", LASTING) == "homelab:8080 sees you as 192.168.1.50"
     links = operator.run("tail -n +3 /proc/net/dev | cut -d: -f1").stdout.split()
     assert sorted(links) == ["eth0", "lo"]
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -8,7 +8,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
-from tests.lab.probes import VPS, greeting, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, greeting, page, tunnel_of_a_client, udp_greeting
 from tests.support import eventually
 
 CARRIER = "192.0.2.2"  # what the internet sees of everybody at home
@@ -34,8 +34,8 @@ def laptop(lab: Lab, example: Deployment) -> Iterator[Host]:
 
 @pytest.mark.usefixtures("example")
 def test_both_pages_are_at_the_public_address_and_see_the_visitors_own(client: Host) -> None:
-    assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
-    assert page(client, f"{VPS}:443") == f"homelab:8081 sees you as {client.address}"
+    assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{VPS}:443", LASTING) == f"homelab:8081 sees you as {client.address}"
 
 
 @pytest.mark.usefixtures("example")
@@ -53,7 +53,7 @@ def test_the_server_logs_the_visitors_own_address(lab: Lab, client: Host) -> Non
 @pytest.mark.usefixtures("example")
 def test_a_port_that_is_not_forwarded_does_not_answer(lab: Lab, client: Host) -> None:
     """8080 is the servers' own port: only the forward's public one leads to it."""
-    assert page(lab.host("nas"), "192.168.1.20:8080"), "the service is not there at all"
+    assert page(lab.host("nas"), "192.168.1.20:8080", LASTING), "the service is not there at all"
     for port in (8080, 8081, 8443, 81):
         assert page(client, f"{VPS}:{port}") is None
 
@@ -69,7 +69,7 @@ def test_much_comes_through_whole(client: Host) -> None:
 @pytest.mark.usefixtures("example")
 def test_somebody_at_home_may_use_the_public_address_too(lab: Lab) -> None:
     for name in ("nas", "homelab"):
-        assert page(lab.host(name), f"{VPS}:80") == f"homelab:8080 sees you as {CARRIER}"
+        assert page(lab.host(name), f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {CARRIER}"
 
 
 # ---- inside the tunnel ----
@@ -94,9 +94,9 @@ def test_a_client_device_reaches_a_service_that_is_not_on_the_internet(
 ) -> None:
     """A share, say: every server's address in the tunnel is there, whatever is forwarded."""
     with echo_service(lab.host("homelab"), "445"):
-        assert greeting(laptop, "172.16.0.4", 445) == "172.16.0.10"
-        assert udp_greeting(laptop, "172.16.0.4", 445) == "172.16.0.10"
-        assert page(laptop, "172.16.0.6:8080") == "attic:8080 sees you as 172.16.0.10"
+        assert greeting(laptop, "172.16.0.4", 445, LASTING) == "172.16.0.10"
+        assert udp_greeting(laptop, "172.16.0.4", 445, LASTING) == "172.16.0.10"
+        assert page(laptop, "172.16.0.6:8080", LASTING) == "attic:8080 sees you as 172.16.0.10"
         for address in (VPS, "172.16.0.4"):
             assert greeting(client, address, 445) is None
             assert udp_greeting(client, address, 445) is None
@@ -104,7 +104,9 @@ def test_a_client_device_reaches_a_service_that_is_not_on_the_internet(
 
 def test_a_client_devices_other_traffic_stays_on_its_own_line(laptop: Host, client: Host) -> None:
     """It is no VPN for everything: the VPS's traffic may cost money."""
-    assert page(laptop, f"{client.address}:80") == f"client:80 sees you as {laptop.address}"
+    assert (
+        page(laptop, f"{client.address}:80", LASTING) == f"client:80 sees you as {laptop.address}"
+    )
 
 
 # ---- the servers' own line ----
@@ -114,9 +116,9 @@ def test_a_client_devices_other_traffic_stays_on_its_own_line(laptop: Host, clie
 def test_the_servers_own_traffic_leaves_by_its_own_line(lab: Lab, client: Host) -> None:
     """Also to an address whose connections come in by the tunnel at the same moment."""
     for name in ("homelab", "attic"):
-        own = page(lab.host(name), f"{client.address}:80")
+        own = page(lab.host(name), f"{client.address}:80", LASTING)
         assert own == f"client:80 sees you as {CARRIER}"
-    assert page(client, f"{VPS}:80")
+    assert page(client, f"{VPS}:80", LASTING)
 
 
 @pytest.mark.usefixtures("example")
@@ -126,7 +128,7 @@ def test_the_servers_own_line_does_not_need_the_tunnel_but_visitors_do(
     homelab = lab.host("homelab")
     homelab.run("systemctl stop wg-quick@wg0")
     try:
-        assert page(homelab, f"{client.address}:80") == f"client:80 sees you as {CARRIER}"
+        assert page(homelab, f"{client.address}:80", LASTING) == f"client:80 sees you as {CARRIER}"
         assert page(client, f"{VPS}:80") is None
     finally:
         homelab.run("systemctl start wg-quick@wg0")
@@ -148,10 +150,10 @@ def test_udp_is_forwarded_to_another_port_and_tcp_is_not_with_it(
     )
     example.up()
     with echo_service(attic, "5353", "172.16.0.6"):
-        assert udp_greeting(client, VPS, 53) == client.address
+        assert udp_greeting(client, VPS, 53, LASTING) == client.address
     with echo_service(attic, "5353"):
-        assert udp_greeting(client, VPS, 53) == client.address
-        assert greeting(lab.host("nas"), attic.address, 5353)
+        assert udp_greeting(client, VPS, 53, LASTING) == client.address
+        assert greeting(lab.host("nas"), attic.address, 5353, LASTING)
         assert greeting(client, VPS, 53) is None
         assert udp_greeting(client, VPS, 5353) is None
 
@@ -172,4 +174,4 @@ def test_a_server_that_is_not_managed_works_by_its_file_alone(
     with tunnel_of_a_client(attic, example.output("serverConfigs")["attic"]):
         seen = eventually(lambda: page(client, f"{VPS}:8443"), LONG, "the file does not work")
         assert seen == f"attic:8080 sees you as {client.address}"
-        assert page(attic, f"{client.address}:80") == f"client:80 sees you as {CARRIER}"
+        assert page(attic, f"{client.address}:80", LASTING) == f"client:80 sees you as {CARRIER}"

@@ -8,7 +8,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import connection, echo_service
-from tests.lab.probes import VPS, greeting, page
+from tests.lab.probes import LASTING, VPS, greeting, page
 from tests.lab.snapshots import counters, rules
 from tests.support import eventually
 
@@ -82,7 +82,7 @@ def test_neither_sees_the_other_also_when_one_goes(lab: Lab, second: Deployment)
         assert [of_tunnel(host, "wg0") for host in hosts] == before
         assert talk.is_alive()
         assert pages() == [f"homelab:8080 {seen}", f"attic:8080 {seen}"]
-        assert greeting(client, VPS, 5001) == client.address
+        assert greeting(client, VPS, 5001, LASTING) == client.address
         # Ports of the one are refused to the other, by name and before anything is made.
         wanted = {"web": {"port": 80, "to": "attic:8080"}, "chat": {"port": 5000, "to": "attic"}}
         mine = of_tunnel(vps, "wg-game")

@@ -6,7 +6,7 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
-from tests.lab.probes import VPS, page, tunnel_of_a_client, udp_greeting
+from tests.lab.probes import LASTING, VPS, page, tunnel_of_a_client, udp_greeting
 from tests.lab.snapshots import rules
 from tests.support import eventually
 
@@ -44,7 +44,7 @@ def test_its_file_makes_it_serve_visitors_who_keep_their_address(
         seen = eventually(lambda: page(client, f"{VPS}:{PORT}"), 30, "no page from the cabin")
         assert seen == f"nas:80 sees you as {client.address}"
         # A service on all addresses, which by itself would answer by its own line.
-        assert udp_greeting(client, VPS, PORT) == client.address
-        assert page(cabin, f"{client.address}:80") == f"client:80 sees you as {CARRIER}"
+        assert udp_greeting(client, VPS, PORT, LASTING) == client.address
+        assert page(cabin, f"{client.address}:80", LASTING) == f"client:80 sees you as {CARRIER}"
     assert rules(cabin) == before
     assert page(client, f"{VPS}:{PORT}") is None

@@ -7,7 +7,7 @@ from lab.lab import Lab
 from tests.lab import recorded_stack
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import (
     assert_no_handshake_lost,
     forward_rules,
@@ -54,7 +54,7 @@ def test_an_up_by_this_version_disturbs_no_forward_and_no_peer(old: Deployment, 
     assert forward_rules(vps) == forwards
     assert len(peers) >= 2
     assert_no_handshake_lost(peers, wireguard_peers(vps))
-    assert page(client, f"{VPS}:443")
+    assert page(client, f"{VPS}:443", LASTING)
     assert changed(old) == set()
 
 
@@ -69,7 +69,7 @@ def test_the_deletes_that_an_older_version_recorded_work(
     old.pulumi("up", "--yes", "--skip-preview")
     assert [rule.name for rule in forward_rules(vps)] == ["https"]
     assert page(old.lab.host("client"), f"{VPS}:80") is None
-    assert page(old.lab.host("client"), f"{VPS}:443")
+    assert page(old.lab.host("client"), f"{VPS}:443", LASTING)
     old.destroy()
     for name in recorded_stack.MANAGED:
         assert traces(old.lab.host(name)) == []

@@ -20,7 +20,7 @@ from lab.tree import tool
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
 from tests.lab.harm import harmed
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import Snapshot, differences, rules, snapshot
 from tests.settings.samples import host_key
 from tests.support import eventually
@@ -100,7 +100,7 @@ def test_servers_are_looked_after_from_home_and_from_elsewhere(lab: Lab, fresh: 
         stack.configure(network={"mtu": 1400}, forwards={"new": {"port": 81, "to": "attic:8080"}})
         stack.up()
         assert [lab.host(name).read("/sys/class/net/wg0/mtu") for name in MANAGED] == ["1400\n"] * 3
-        assert page(lab.host("client"), f"{VPS}:81")
+        assert page(lab.host("client"), f"{VPS}:81", LASTING)
         assert stack.preview_steps() == []
 
         stack.configure(network={"mtu": 1400, "listenPort": 51999})
@@ -135,11 +135,11 @@ def test_by_the_tunnel_no_server_loses_its_address_before_it_hears_of_it(
     refused = stack.up(check=False)
     assert refused.returncode
     assert "gives the address of homelab, its name so far, to house" in refused.stdout
-    assert page(lab.host("client"), f"{VPS}:80")
+    assert page(lab.host("client"), f"{VPS}:80", LASTING)
     reach(stack, "house", host=[homelab.address, THROUGH])
     stack.up()
     assert stack.preview_steps() == []
-    assert page(lab.host("client"), f"{VPS}:80")
+    assert page(lab.host("client"), f"{VPS}:80", LASTING)
 
     servers = stack.settings("servers")
     cam = {"address": servers.pop("attic")["address"]}
