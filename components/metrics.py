@@ -1,5 +1,7 @@
 """Metrics of the VPS for Prometheus: a file that a timer there renews."""
 
+from collections.abc import Sequence
+
 from components.host import Host
 from components.remote import Remote
 from reach.drift import Part
@@ -7,13 +9,13 @@ from reach.recorded import command_of
 from settings import VPS
 
 
-def put_metrics(*, vps: Host, host: Remote, folder: str, drift: str | None = None) -> None:
+def put_metrics(*, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None) -> None:
     """Registers the timer and its file.
 
     Args:
         vps: the host that it is about.
         host: how commands reach that.
-        folder: which node_exporter reads, on the VPS.
+        lines: as the helper reads them: the folder there which node_exporter reads.
         drift: what is wrong with them.
     """
     host.command(
@@ -22,7 +24,7 @@ def put_metrics(*, vps: Host, host: Remote, folder: str, drift: str | None = Non
         create=host.texts.call("put-metrics"),
         drift=drift,
         delete=host.texts.call_if_there("remove-metrics"),
-        stdin=f"folder {folder}\n",
+        stdin="".join(f"{line}\n" for line in lines),
         depends_on=[vps.interface],
         deleted_with=vps.claim,
     )

@@ -26,14 +26,14 @@ from settings import (
     Server,
     Settings,
     Ssh,
-    address_lines,
     firewall_lines,
     forward_lines,
     forward_words,
     hints,
+    interface_lines,
+    metrics_lines,
     opening_lines,
     peer_lines,
-    server_lines,
 )
 
 
@@ -176,23 +176,27 @@ class ReverseTunnel(pulumi.ComponentResource):
             "{0}:{1}", self.public_address, self._settings.network.listen_port
         )
 
+    def _interface_lines(self, name: str) -> list[pulumi.Input[str]]:
+        """The settings of a host's interface, with what only the engine knows."""
+        others: dict[str, pulumi.Input[str]] = {
+            "owner": self._owner,
+            "peer-public-key": self._keys[VPS],
+            "peer-endpoint": self._dialled,
+        }
+        return [
+            pulumi.Output.concat(line, " ", others[line]) if line in others else line
+            for line in interface_lines(self._settings, name)
+        ]
+
     def _make_vps(self) -> Host:
-        network, vps = self._settings.network, self._settings.vps
         return Host(
             VPS,
             host=self._on_vps,
             owner=self._owner,
-            packages=vps.packages,
+            packages=self._settings.vps.packages,
             private_key=self._key_pairs[VPS].private_key,
             key_staged=bool(self._waited_for),
-            lines=[
-                f"owner {self._owner}",
-                "role vps",
-                *address_lines(self._settings, VPS),
-                f"listen-port {network.listen_port}",
-                f"public-interface {vps.public_interface or 'auto'}",
-                f"mtu {network.mtu}",
-            ],
+            lines=self._interface_lines(VPS),
             drift=self._inspection.drift,
             removal=self._inspection.removals.get(VPS),
             half_made=VPS in self._inspection.half_made,
@@ -200,7 +204,6 @@ class ReverseTunnel(pulumi.ComponentResource):
         )
 
     def _make_servers(self) -> dict[str, Host]:
-        network = self._settings.network
         return {
             name: Host(
                 name,
@@ -212,17 +215,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 # The VPS must know another key before the server has it; of its first one it
                 # may hear later.
                 key_after=[] if name in self._inspection.blank else [self._peers[name].last],
-                lines=[
-                    f"owner {self._owner}",
-                    "role server",
-                    *address_lines(self._settings, name),
-                    f"mtu {self._settings.mtu_of(name)}",
-                    pulumi.Output.concat("peer-public-key ", self._keys[VPS]),
-                    f"peer-address {self._settings.vps_address}",
-                    pulumi.Output.concat("peer-endpoint ", self._dialled),
-                    f"keepalive {network.keepalive}",
-                    *server_lines(self._settings.servers[name]),
-                ],
+                lines=self._interface_lines(name),
                 drift=self._inspection.drift,
                 depends_on=self._on_the_way_to(name),
                 arrival=self._inspection.arrivals.get(name),
@@ -265,11 +258,11 @@ class ReverseTunnel(pulumi.ComponentResource):
             )
 
     def _measure_vps(self) -> None:
-        if folder := self._settings.vps.metrics:
+        if lines := metrics_lines(self._settings):
             put_metrics(
                 vps=self._vps,
                 host=self._on_vps,
-                folder=folder,
+                lines=lines,
                 drift=self._inspection.drift.of(VPS, Part.METRICS),
             )
 

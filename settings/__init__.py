@@ -9,12 +9,12 @@ from .hints import hints, hints_at_secrets
 from .late import Late, is_late
 from .limit import Limit
 from .lines import (
-    address_lines,
     firewall_lines,
     forward_lines,
+    interface_lines,
+    metrics_lines,
     opening_lines,
     peer_lines,
-    server_lines,
 )
 from .loading import load
 from .names import VPS
@@ -54,16 +54,16 @@ __all__ = [
     "Through",
     "Vps",
     "Way",
-    "address_lines",
     "firewall_lines",
     "forward_lines",
     "forward_words",
     "hints",
     "hints_at_secrets",
     "in_namespace",
+    "interface_lines",
     "is_late",
     "load",
+    "metrics_lines",
     "opening_lines",
     "peer_lines",
-    "server_lines",
 ]

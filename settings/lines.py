@@ -10,6 +10,8 @@ from .allow import Allow
 from .egress import Egress
 from .firewall import Firewall
 from .forward import Forward, SourceAddress
+from .late import is_late
+from .names import VPS
 from .server import Server
 from .stack import Settings
 
@@ -62,13 +64,49 @@ def _source_address(forward: Forward) -> Iterator[str]:
         yield "source-address tunnel"
 
 
-def address_lines(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return a host's place in the tunnel for its helper; `name` is a server's, or `vps`."""
+def interface_lines(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return the settings of a host's interface for its helper; `name` is a server's, or `vps`.
+
+    Of what the settings do not have, whose the tunnel is and the VPS's public key, the line is the
+    key alone, for the caller to complete; so is that of a late endpoint.
+    """
+    network = settings.network
+    if name == VPS:
+        return (
+            "owner",
+            "role vps",
+            *_addresses(settings, name),
+            f"listen-port {network.listen_port}",
+            f"public-interface {settings.vps.public_interface or 'auto'}",
+            f"mtu {network.mtu}",
+        )
+    endpoint = settings.endpoint
+    dialled = "" if is_late(endpoint) else f" {endpoint}:{network.listen_port}"
+    return (
+        "owner",
+        "role server",
+        *_addresses(settings, name),
+        f"mtu {settings.mtu_of(name)}",
+        "peer-public-key",
+        f"peer-address {settings.vps_address}",
+        f"peer-endpoint{dialled}",
+        f"keepalive {network.keepalive}",
+        *_routes(settings.servers[name]),
+    )
+
+
+def _addresses(settings: Settings, name: str) -> Iterator[str]:
     network, ipv6 = settings.network, settings.ipv6_of(name)
-    own = f"address {settings.address_of(name)}/{network.cidr.prefixlen}"
-    if network.ipv6 is None:
-        return (own,)
-    return (own, f"ipv6 {ipv6}/{network.ipv6.prefixlen}")
+    yield f"address {settings.address_of(name)}/{network.cidr.prefixlen}"
+    if network.ipv6 is not None:
+        yield f"ipv6 {ipv6}/{network.ipv6.prefixlen}"
+
+
+def _routes(server: Server) -> Iterator[str]:
+    """Yield which way out a server takes, and what is behind it."""
+    if server.egress is Egress.TUNNEL:
+        yield "egress tunnel"
+    yield from (f"network {network}" for network in server.networks)
 
 
 def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
@@ -87,12 +125,6 @@ def peer_lines(settings: Settings, name: str) -> tuple[str, ...]:
     if name in settings.managed_servers:
         lines.append("hand-over")  # the old key until the new one is heard
     return tuple(lines)
-
-
-def server_lines(server: Server) -> tuple[str, ...]:
-    """Return what a server's own helper is told beside its place in the tunnel."""
-    egress = ["egress tunnel"] if server.egress is Egress.TUNNEL else []
-    return (*egress, *(f"network {network}" for network in server.networks))
 
 
 def firewall_lines(settings: Settings) -> tuple[str, ...]:
@@ -114,3 +146,9 @@ def _allow_lines(settings: Settings, name: str, allow: Allow) -> Iterator[str]:
     if sources6:
         to = f"[{settings.ipv6_of(allow.to)}]{port}"
         yield f"{begin} {','.join(map(str, sources6))} -> {to}"
+
+
+def metrics_lines(settings: Settings) -> tuple[str, ...]:
+    """Return where the VPS's helper writes metrics; nothing if it shall not."""
+    folder = settings.vps.metrics
+    return () if folder is None else (f"folder {folder}",)

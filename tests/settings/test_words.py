@@ -8,13 +8,13 @@ from settings import (
     Destination,
     Packages,
     Ports,
-    address_lines,
     firewall_lines,
     forward_lines,
     forward_words,
+    interface_lines,
+    metrics_lines,
     opening_lines,
     peer_lines,
-    server_lines,
 )
 
 from .samples import ABSENT, host_key, loaded
@@ -155,10 +155,14 @@ def test_peers_in_lines() -> None:
         "laptop": ("allowed-ips 172.16.0.10/32",),
         "phone": ("allowed-ips 172.16.0.11/32", "egress tunnel"),
     }
-    assert {name: server_lines(server) for name, server in settings.servers.items()} == {
+    ends = {name: interface_lines(settings, name)[-3:] for name in ("homelab", "attic")}
+    assert ends == {
         "homelab": ("egress tunnel", "network 10.0.0.0/24", "network 192.168.1.0/24"),
-        "attic": (),
-        "cabin": (),
+        "attic": (
+            "peer-address 172.16.0.1",
+            "peer-endpoint vps.example.org:51820",
+            "keepalive 25",
+        ),
     }
     assert [settings.mtu_of(name) for name in ("homelab", "attic", "phone")] == [1280, 1420, 1420]
 
@@ -172,6 +176,37 @@ def test_a_peers_own_mtu_leaves_room_for_what_wireguard_pads(written: int, used:
     whole = loaded({"network.mtu": written, "servers.homelab.mtu": written})
     assert whole.mtu_of("homelab") == written
     assert not any(line.startswith("mtu") for line in peer_lines(whole, "homelab"))
+
+
+def test_an_interface_in_lines() -> None:
+    """What the settings do not have is left to the caller: its key stands alone."""
+    settings = loaded({"vps.publicInterface": ABSENT, "network.mtu": 1412})
+    assert interface_lines(settings, "vps") == (
+        "owner",
+        "role vps",
+        "address 172.16.0.1/24",
+        "listen-port 51820",
+        "public-interface auto",
+        "mtu 1412",
+    )
+    assert interface_lines(settings, "homelab") == (
+        "owner",
+        "role server",
+        "address 172.16.0.4/24",
+        "mtu 1412",
+        "peer-public-key",
+        "peer-address 172.16.0.1",
+        "peer-endpoint vps.example.org:51820",
+        "keepalive 25",
+    )
+    assert "public-interface ens6" in interface_lines(loaded(), "vps")
+
+
+def test_metrics_in_lines() -> None:
+    assert metrics_lines(loaded({"vps.metrics": "/var/lib/metrics"})) == (
+        "folder /var/lib/metrics",
+    )
+    assert metrics_lines(loaded()) == ()
 
 
 def test_the_firewall_in_lines() -> None:
@@ -219,7 +254,8 @@ IPV6 = {
 def test_with_ipv6_each_host_has_an_address_of_the_same_number_or_its_own() -> None:
     settings = loaded(IPV6)
 
-    assert {name: address_lines(settings, name) for name in ("vps", "homelab", "attic")} == {
+    hosts = ("vps", "homelab", "attic")
+    assert {name: interface_lines(settings, name)[2:4] for name in hosts} == {
         "vps": ("address 172.16.0.1/24", "ipv6 fd5c:91e2:7a3b::1/64"),
         "homelab": ("address 172.16.0.4/24", "ipv6 fd5c:91e2:7a3b::4/64"),
         "attic": ("address 172.16.0.6/24", "ipv6 fd5c:91e2:7a3b::a77c/64"),
@@ -265,10 +301,10 @@ def test_without_ipv6_no_host_is_told_of_it() -> None:
     """Stacks that were made before there was any stay as they are."""
     settings = loaded()
 
-    assert address_lines(settings, "vps") == ("address 172.16.0.1/24",)
     assert settings.ipv6_of("homelab") is None
     lines = [line for name in settings.forwards for line in forward_lines(settings, name)]
     lines += [line for name in settings.peers for line in peer_lines(settings, name)]
+    lines += [line for name in settings.managed_hosts for line in interface_lines(settings, name)]
     assert not [line for line in lines if "ipv6" in line or "::" in line]
 
 
