@@ -33,6 +33,7 @@ verb_status() {
       echo "interface down -"
     fi
     tell_wrong
+    tell_texts
   fi
   # The last line: without it, this was cut short.
   echo "end $EPOCHSECONDS"

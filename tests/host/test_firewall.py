@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import partial
+from hashlib import sha256
 
 import pytest
 
@@ -397,6 +398,26 @@ def test_rules_of_a_trial_are_told_of_and_those_of_none_are_not(open_vps: Guarde
     assert told_wrong(open_vps)
     machine.run("wg-quick up wg0")
     assert not told_wrong(open_vps)
+
+
+def test_the_text_of_a_firewall_is_told_when_it_is_kept_and_not_while_one_is_on_trial(
+    open_vps: Guarded,
+) -> None:
+    """It may be kept, or be taken back, so it is neither right nor wrong."""
+
+    def text() -> list[str]:
+        return [line for line in open_vps.vps.status() if line.startswith("text firewall")]
+
+    def line(given: str) -> list[str]:
+        return [f"text firewall - {sha256(given.encode()).hexdigest()[:16]}"]
+
+    assert text() == []
+    open_vps.guard(ALLOW)
+    assert text() == line(ALLOW)
+    open_vps.login(open_vps.verb("put-firewall"), stdin=OTHER)
+    assert (open_vps.state(), text()) == ("pending", [])
+    open_vps.login(open_vps.verb("confirm-firewall"), stdin=OTHER)
+    assert text() == line(OTHER)
 
 
 def told_wrong(house: Guarded) -> bool:

@@ -16,6 +16,8 @@ chain RT-wg0-FWD ok
 chain RT-wg0-DNAT unhung
 forward https ok 2 10 1000 20 2000
 opening nas differs
+text interface - 0123456789abcdef
+text forward https 123456789abcdef0
 target 172.16.0.4 8081 answers
 target 172.16.0.4 8082 untested
 weather fine
@@ -41,6 +43,10 @@ def test_a_whole_report() -> None:
         ("172.16.0.4", 8082): "not tested",
     }
     assert report.shares is None  # an older helper's
+    assert report.texts == {
+        ("interface", ""): "0123456789abcdef",
+        ("forward", "https"): "123456789abcdef0",
+    }
 
 
 @pytest.mark.parametrize("names", [[], ["laptop"], ["homelab", "laptop"]])
@@ -58,6 +64,7 @@ def test_connections_that_were_not_counted_are_unknown() -> None:
 def test_one_whose_tunnel_is_down_and_one_that_is_not_set_up() -> None:
     down = parse_report("helper 1\nowner a/b\nrole vps\nunit enabled\ninterface down -\nend 1\n")
     assert (down.role, down.wireguard) == ("vps", None)
+    assert down.texts == {}  # an older helper's
     fresh = parse_report("helper 1\nowner -\nend 1\n")
     assert (fresh.role, fresh.owner, fresh.wireguard) == (None, None, None)
 
@@ -83,6 +90,7 @@ def test_a_handshake_of_the_future_is_new() -> None:
         TEXT.replace(" 10 1000", " 1000"),
         TEXT.replace("fine", "\x1b[2J"),
         TEXT.replace("homelab", ""),
+        TEXT.replace(" - 0123456789abcdef", ""),
         "Permission denied\n",
     ],
 )
