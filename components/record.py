@@ -6,6 +6,7 @@ stack file does not explain.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import pulumi
@@ -23,8 +24,10 @@ from reach.recorded import (
     claimed_by,
     entry_of,
     host_of,
+    kept_by,
     read_urn,
 )
+from reach.texts import digest_of
 
 _READ = "pulumi:pulumi:readStackResourceOutputs"
 _PARTS = frozenset({HOST, PEER, FORWARD})
@@ -41,11 +44,15 @@ class Record:
         forgotten: the hosts whose deletes are let go.
         entries: what hosts have been given, by host, kind and name (empty for parts of the host's
             own), and how they were reached: so they will be, when it is removed.
+        texts: by entry, what tells the text that it was given from others, see texts.py. There are
+            several only of a firewall that was put to the trial and not kept, or the other way
+            round.
     """
 
     machines: Mapping[str, Sequence[Login]] = field(default_factory=dict)
     forgotten: frozenset[str] = frozenset()
     entries: Mapping[Entry, Login] = field(default_factory=dict)
+    texts: Mapping[Entry, AbstractSet[str]] = field(default_factory=dict)
 
 
 def read_record() -> Record:
@@ -55,6 +62,7 @@ def read_record() -> Record:
     commands: list[tuple[str, str, Login]] = []
     forgotten: set[str] = set()
     entries: dict[Entry, Login] = {}
+    texts: dict[Entry, set[str]] = {}
     for urn, resource in resources.items():
         within, kind, name = read_urn(urn)
         outputs = resource["outputs"]
@@ -66,7 +74,9 @@ def read_record() -> Record:
             commands.append((within, name, login))
             if (entry := entry_of(within, name)) is not None:
                 entries[entry] = login
-    return Record(_machines(commands), frozenset(forgotten), entries)
+            if (told := entry or kept_by(within, name)) is not None:
+                texts.setdefault(told, set()).add(digest_of(outputs["stdin"].splitlines()))
+    return Record(_machines(commands), frozenset(forgotten), entries, texts)
 
 
 def _machines(commands: Sequence[tuple[str, str, Login]]) -> Mapping[str, Sequence[Login]]:

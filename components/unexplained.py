@@ -10,6 +10,7 @@ from reach.drift import (
     LOST,
     MISNAMED,
     OF_EVERY_HOST,
+    SAYS_OTHERWISE,
     SILENT,
     TAKEN_BACK,
     Drift,
@@ -19,6 +20,7 @@ from reach.drift import (
     lost,
 )
 from reach.recorded import Entry
+from reach.texts import unlike
 from settings import VPS, Firewall
 
 Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]
@@ -34,6 +36,7 @@ def is_unexplained(known: Known) -> bool:
         each.report is None
         or not is_settled(known, name)
         or is_half_made(known.settings, name, each.report)
+        or bool(unlike(known.settings, name, each.report))
         for name, each in known.seen.items()
     )
     return (
@@ -78,7 +81,10 @@ def drift_by_record(known: Known, left: Entries) -> Drift:
     found = {(name, Part.INTERFACE, ""): LEFT_OVER for name in left}
     if _is_unguarded(known) and (VPS, Part.FIREWALL, "") in known.record.entries:
         found[VPS, Part.FIREWALL, ""] = TAKEN_BACK
-    return Drift(found).and_also(Drift(dict(_lost(known)))).and_also(Drift(dict(_misnamed(known))))
+    drift = Drift(found)
+    for judge in (_lost, _misnamed, _otherwise):
+        drift = drift.and_also(Drift(dict(judge(known))))
+    return drift
 
 
 def _misnamed(known: Known) -> Iterator[tuple[Entry, str]]:
@@ -90,14 +96,8 @@ def _misnamed(known: Known) -> Iterator[tuple[Entry, str]]:
         if each.report is None or each.report.claimant is None or is_settled(known, host):
             continue
         for part in OF_EVERY_HOST:
-            if _was_given(known, host, (host, part, "")):
+            if _was_given(known, (host, part, "")):
                 yield (host, part, ""), MISNAMED
-
-
-def _was_given(known: Known, host: str, entry: Entry) -> bool:
-    """Whether the record has that entry on the machine that is this host."""
-    login = known.record.entries.get(entry)
-    return login is not None and login.host_key == known.logins[host][0].host_key
 
 
 def _lost(known: Known) -> Iterator[tuple[Entry, str]]:
@@ -105,17 +105,35 @@ def _lost(known: Known) -> Iterator[tuple[Entry, str]]:
     for host, each in known.seen.items():
         if each.equipped is None:
             continue
-        # What was given to another machine is made anew anyway.
         given = [
-            entry[1:]
-            for entry in known.record.entries
-            if entry[0] == host and _was_given(known, host, entry)
+            (part, name)
+            for at, part, name in known.record.entries
+            if at == host and _was_given(known, (host, part, name))
         ]
         if each.equipped and each.report is None:
             yield from (((host, part, ""), SILENT) for part, _ in given if part is Part.HELPER)
         else:
             for part, name in lost(known.settings, host, each.report, given):
                 yield (host, part, name), LOST
+
+
+def _otherwise(known: Known) -> Iterator[tuple[Entry, str]]:
+    """What hosts have in other words than they were given, and shall have.
+
+    Where the stack file's words are not the record's, they are about to be given.
+    """
+    for host, each in known.seen.items():
+        found = {} if each.report is None else unlike(known.settings, host, each.report)
+        for (part, name), wanted in found.items():
+            entry = host, part, name
+            if _was_given(known, entry) and wanted in known.record.texts[entry]:
+                yield entry, SAYS_OTHERWISE
+
+
+def _was_given(known: Known, entry: Entry) -> bool:
+    """Whether the host has that by the record. What another machine was given is made anew."""
+    host, login = entry[0], known.record.entries.get(entry)
+    return login is not None and login.host_key == known.logins[host][0].host_key
 
 
 def _strangers(known: Known) -> Entries:

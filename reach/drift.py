@@ -87,6 +87,10 @@ LOST = "missing"
 MISNAMED = "claimed by another name"
 """Of a host that was about to get another name in the stack, and has its old one again."""
 
+SAYS_OTHERWISE = "says otherwise"
+"""Of what a host has in other words than the last `up` has given it: one that was broken off had
+changed it, or it is of another time, as after a restored backup."""
+
 SILENT = "tells nothing"
 """Of a helper that is damaged, or of before it could tell."""
 

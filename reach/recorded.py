@@ -58,6 +58,12 @@ def keeper_of(command: str) -> str:
     return f"{command}{_KEPT}"
 
 
+def kept_by(within: str, name: str) -> Entry | None:
+    """Return what a command keeps that another one has tried; None if it keeps nothing."""
+    is_keeper = within == HOST and name.endswith(_KEPT)
+    return entry_of(within, name.removesuffix(_KEPT)) if is_keeper else None
+
+
 def read_urn(urn: str) -> tuple[str, str, str]:
     """Return the type that a resource is within, its own, and its name."""
     # urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME

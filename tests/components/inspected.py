@@ -1,6 +1,8 @@
 """A stack whose VPS is a server on loopback, what that tells of its tunnel, what comes of it."""
 
 from collections.abc import Mapping
+from hashlib import sha256
+from itertools import starmap
 from typing import Any
 
 import pulumi
@@ -69,8 +71,26 @@ peer cabin - 0 0 0
 peer laptop - 0 0 0
 forward web {web} 0 - - - -
 wrong {wrong}
+{texts}
 end 1764290000
 """
+
+TEXTS = {
+    "interface -": (
+        "role vps\naddress 172.16.0.1/24\nlisten-port 51820\npublic-interface auto\nmtu 1420\n"
+    ),
+    "metrics -": "folder /var/lib/node_exporter\n",
+    "firewall -": "default-deny\n",
+    "peer cabin": "allowed-ips 172.16.0.7/32\n",
+    "peer laptop": "allowed-ips 172.16.0.10/32\npreshared\n",
+    "forward web": "tcp 80 -> 172.16.0.7:8080\n",
+}
+"""What the entries of that VPS are, but for what is told of none."""
+
+
+def text_line(entry: str, text: str) -> str:
+    """What a host tells of an entry's text."""
+    return f"text {entry} {sha256(text.encode()).hexdigest()[:16]}"
 
 
 def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
@@ -82,6 +102,7 @@ def drifting(sshd: Sshd, **changes: str) -> dict[str, object]:
         "firewall": "kept",
         "web": "ok",
         "wrong": "nothing",
+        "texts": "\n".join(starmap(text_line, TEXTS.items())),
     }
     sshd.answers = facts_text("wg0 reverse-tunnel/home 51820 172.16.0.1/24") + REPORT.format(
         **healthy | changes

@@ -22,7 +22,7 @@ def leaving(sshd: Sshd, other: Sshd, **ssh: object) -> tuple[dict[str, object], 
     values = drifting(sshd)
     attic = {"address": "172.16.0.6", "ssh": stack(other, **ssh)["vps"]["ssh"]}
     state = state_of({**values, "servers": {"cabin": {"address": "172.16.0.7"}, "attic": attic}})
-    sshd.answers = sshd.answers.replace("peer laptop", "peer attic - 0 0 0\npeer laptop")
+    sshd.answers = sshd.answers.replace("peer laptop -", "peer attic - 0 0 0\npeer laptop -")
     return values, state
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_is_cleaned_by_the_tunnel_does_not_lose_its_address_before
     """Deletes come last: its tunnel would be another one's by then, and it would keep its own."""
     values: dict[str, Any] = drifting(sshd)
     state = state_of({**values, "servers": {**values["servers"], "homelab": HOMELAB}})
-    sshd.answers = sshd.answers.replace("peer laptop", "peer homelab - 0 0 0\npeer laptop")
+    sshd.answers = sshd.answers.replace("peer laptop -", "peer homelab - 0 0 0\npeer laptop -")
     run(values, preview=preview, state=state)
     values[kind]["cam"] = {"address": "172.16.0.4"}
     with pytest.raises(LookUpError, match=r"homelab .*the tunnel itself, where cam gets its addr"):
@@ -115,7 +115,7 @@ def test_but_it_may_be_one_that_is_called_otherwise_by_now_and_is_told_at_home(
     cabin = values["servers"]["cabin"]
     at_home = stack(other)["vps"]["ssh"]
     other.answers = f"{facts_text()}none\n"
-    sshd.answers = sshd.answers.replace("peer laptop", "peer homelab - 0 0 0\npeer laptop")
+    sshd.answers = sshd.answers.replace("peer laptop -", "peer homelab - 0 0 0\npeer laptop -")
     through = {**HOMELAB, "ssh": {**HOMELAB["ssh"], "hostKey": other.host_key}}
     for before in (through, {**HOMELAB, "ssh": at_home}):
         state = state_of({**values, "servers": {"cabin": cabin, "homelab": before}})
@@ -139,7 +139,7 @@ def forgetting(sshd: Sshd, other: Sshd, host: str) -> tuple[dict[str, Any], dict
     else:
         values["servers"]["attic"]["forget"] = True
         for line in ("peer attic - 0 0 0", "forward nas ok 0 - - - -"):
-            sshd.answers = sshd.answers.replace("peer laptop", f"{line}\npeer laptop")
+            sshd.answers = sshd.answers.replace("peer laptop -", f"{line}\npeer laptop -")
     return values, state
 
 
@@ -232,7 +232,7 @@ def test_so_is_a_preshared_key_alone_where_the_host_tells_of_it(sshd: Sshd) -> N
     """Its peer stays, and nothing else tells that something is to go."""
     values: dict[str, Any] = drifting(sshd)
     state = state_of({**values, "vps": {**values["vps"], **stack(sshd, port=1)["vps"]}})
-    sshd.leave_out("peer cabin", "forward web")
+    sshd.leave_out("peer cabin", "forward web", "text")
     values = {**values, "servers": {}, "forwards": {}, "clients": {"laptop": LAPTOP}}
     run(values, preview=False, state=None)  # an older helper tells of none
     sshd.answers = sshd.answers.replace("metrics\n", "metrics\nshares laptop\n")
@@ -279,7 +279,7 @@ def test_but_not_the_peer_of_a_server_that_leaves_which_may_be_cleaned_by_the_tu
     values, state = taken_out(sshd, other)
     attic = {"address": "172.16.0.6", "ssh": stack(sshd)["vps"]["ssh"]}
     before = {**values, **stack(other), "servers": {**values["servers"], "attic": attic}}
-    sshd.answers = sshd.answers.replace("peer laptop", "peer attic - 0 0 0\npeer laptop")
+    sshd.answers = sshd.answers.replace("peer laptop -", "peer attic - 0 0 0\npeer laptop -")
     run(values, preview=False, state={**state, **state_of(before)})
     assert removed == [("vps", [(Part.FORWARD, "web"), (Part.PEER, "laptop")])]
 
@@ -300,7 +300,7 @@ def test_nor_the_preshared_key_of_such_a_server_but_that_of_one_that_stays(
     before = {**values, "vps": {**values["vps"], **stack(other)["vps"]}}
     state = state_of({**before, "servers": {**values["servers"], **servers}})
     sshd.answers = sshd.answers.replace(
-        "peer laptop", "peer attic - 0 0 0\npeer homelab - 0 0 0\npeer laptop"
+        "peer laptop -", "peer attic - 0 0 0\npeer homelab - 0 0 0\npeer laptop -"
     ).replace("metrics\n", "metrics\nshares attic homelab laptop\n")
     del servers["attic"]
     servers["homelab"]["presharedKey"] = False

@@ -19,7 +19,7 @@ from tests.components.recording import COMMAND
 from tests.components.sshd import Sshd, facts_text
 
 # What a host tells of a tunnel that is set up
-SETTINGS = ("role", "unit", "firewall", "metrics", "interface", "peer", "forward")
+SETTINGS = ("role", "unit", "firewall", "metrics", "interface", "peer", "forward", "text")
 NOT_THE_HELPER = {
     *("vps-key", "vps-interface", "vps-metrics", "vps-firewall", "vps-firewall-kept"),
     *("cabin", "laptop", "laptop@preshared-key", "web"),
@@ -137,7 +137,7 @@ def test_handshakes_are_waited_for_again_where_the_two_ends_have_lost_each_other
     values: dict[str, Any] = drifting(sshd)
     attic = {"address": "172.16.0.4", "ssh": stack(other)["vps"]["ssh"]}
     values["servers"] = {**values["servers"], "homelab": attic}
-    sshd.answers = sshd.answers.replace("peer cabin", "peer homelab - 0 0 0\npeer cabin")
+    sshd.answers = sshd.answers.replace("peer cabin -", "peer homelab - 0 0 0\npeer cabin -")
     other.answers = f"{facts_text()}none\n"
     state = run(values).as_state()
     if lost == "homelab":

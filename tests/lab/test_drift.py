@@ -1,7 +1,7 @@
 """Drift: what somebody did to a host is found, put right by an `up`, and found again."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -141,6 +141,67 @@ def test_a_file_of_a_host_that_is_gone_is_written_again_alone(example: Deploymen
     assert "its forward http: missing" in example.pulumi("preview").stdout
     example.up()
     assert page(client, f"{VPS}:80", LASTING)
+    assert example.preview_steps() == []
+
+
+def break_off(deployment: Deployment, forwards: dict[str, Any]) -> None:
+    """An `up` to these forwards breaks off when the VPS has http; the stack file is put back."""
+    before = deployment.settings("forwards")
+    deployment.configure(lookUp=False, forwards=forwards)  # else the helper that dies is put right
+    with planned_crashes(deployment.lab.host("vps"), {"put-forward http": "retired-flows"}):
+        assert deployment.up(check=False).returncode != 0
+    deployment.configure(lookUp=None, forwards=before)
+
+
+def test_what_an_up_that_broke_off_has_changed_is_put_back_alone_with_the_stack_file(
+    example: Deployment,
+) -> None:
+    """The engine has the words of before, and sees no change in them."""
+    vps, client = example.lab.host("vps"), example.lab.host("client")
+    forwards = example.settings("forwards")
+    break_off(example, {**forwards, "http": {**forwards["http"], "port": 8088}})
+    homelab = f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{VPS}:8088") == homelab
+    # A peer and a tunnel's end as they would be after the same.
+    peer, settings = f"{FILES}/peers.d/laptop.conf", f"{FILES}/settings"
+    vps.run(f"sed 's/172.16.0.10/172.16.0.99/' {peer} | {HELPER} put-peer laptop")
+    example.lab.host("attic").run(
+        f"sed 's/keepalive 25/keepalive 20/' {settings} | {HELPER} interface"
+    )
+    found = {
+        "vps: its forward http": "http",
+        "vps: its peer laptop": "laptop",
+        "attic: its tunnel": "attic-interface",
+    }
+    status, lines = told(example)
+    assert (status, set(lines)) == (
+        DRIFTED,
+        {f"{each}: the stack file says otherwise" for each in found},
+    )
+    said = example.pulumi("preview").stdout
+    assert [each for each in found if f"  {each}: says otherwise\n" not in said] == []
+    assert example.preview_steps() == sorted(
+        Step("update", COMMAND, name) for name in found.values()
+    )
+    example.up()
+    assert page(client, f"{VPS}:8088") is None
+    assert page(client, f"{VPS}:80") == homelab
+    assert "172.16.0.10/32" in vps.run("wg show wg0 allowed-ips").stdout
+    assert told(example) == (0, [])
+    assert example.preview_steps() == []
+
+
+def test_a_change_that_an_up_is_about_to_make_is_no_drift(example: Deployment) -> None:
+    """Also where one that broke off has made it on the host already."""
+    forwards = example.settings("forwards")
+    changed = {**forwards, "http": {**forwards["http"], "port": 8088}}
+    for _ in range(2):
+        example.forwards(changed)
+        assert example.preview_steps() == [Step("update", COMMAND, "http")]
+        assert "otherwise" not in example.pulumi("preview").stdout
+        example.forwards(forwards)
+        break_off(example, changed)
+    example.up()
     assert example.preview_steps() == []
 
 
