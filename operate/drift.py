@@ -10,8 +10,9 @@ from operate.look import HALF_MADE, Look, Lost, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach import run_in_loop
-from reach.drift import LOST, Part, drift_of, left_over
+from reach.drift import LOST, Drift, Part, drift_of, left_over
 from reach.host_report import HostReport
+from reach.texts import unlike
 from settings import Settings
 
 DRIFTED = 3
@@ -25,7 +26,8 @@ def drift(*, in_json: bool, stack: Stack) -> None:
     """Say where hosts are no longer as the last `pulumi up` made them; `pulumi up` puts it right.
 
     It logs in to each managed host once, and changes nothing. A host that can't be asked, or has
-    no tunnel yet, is named on standard error, and no drift is reported of it.
+    no tunnel yet, is named on standard error, and no drift is reported of it. Where the stack file
+    has been changed since, that is named, too, as what it says otherwise.
 
     Exit status: 0, nothing has drifted; 3, something has; else 1, some host tells nothing.
     """
@@ -73,6 +75,10 @@ def drift_lines(settings: Settings, look: Look, lost: Collection[str]) -> Iterat
             yield f"{name}: {part.value}: {LOST}"
         if isinstance(report, str):
             continue
-        yield from drift_of(settings, name, report).lines()
+        others = dict.fromkeys(
+            ((name, *each) for each in unlike(settings, name, report)),
+            "the stack file says otherwise",
+        )
+        yield from drift_of(settings, name, report).and_also(Drift(others)).lines()
         for part, left in left_over(settings, name, report):
             yield f"{name}: {part.value} {left}: the stack file has no such thing"

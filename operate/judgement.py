@@ -1,12 +1,13 @@
 """What is wrong with a stack, in words, and what to do: plain functions on what was seen."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from operate.look import HALF_MADE, Look
 from operate.words import age_words
 from reach.drift import Part, drift_of, drift_of_all, left_over
 from reach.host_report import HostReport
+from reach.texts import unlike
 from settings import VPS, Protocol, Settings
 
 DEAD = 180
@@ -64,10 +65,18 @@ def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
             " there says why."
         )
         return
-    drift = drift_of(settings, name, report).lines()
-    if drift:
-        what = "; ".join(line.removeprefix(f"{name}: ") for line in drift)
+    drift = drift_of(settings, name, report)
+    if lines := drift.lines():
+        what = "; ".join(line.removeprefix(f"{name}: ") for line in lines)
         yield f"is not as the last `pulumi up` made it ({what}): {_repair(settings)}"
+    others = [
+        f"{part.value} {of}".rstrip()
+        for part, of in unlike(settings, name, report)
+        # Of a forward it is said by itself.
+        if part is not Part.FORWARD and drift.of(name, part, of) is None
+    ]
+    if others:
+        yield f"has {', '.join(others)} otherwise than the stack file: {_repair(settings)}"
     if name == VPS:
         yield from _peers(settings, report)
 
@@ -151,9 +160,11 @@ def _heard_since(settings: Settings, vps: HostReport, age: int | None) -> list[s
 
 def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
     report = look.hosts[VPS]
+    others: Collection[tuple[Part, str]] = ()
     if isinstance(report, HostReport):
         if report.wireguard is None:
             return  # all that could be said follows from that
+        others = unlike(settings, VPS, report)
         for name in _left_over(settings, report, Part.FORWARD):
             yield Finding(
                 f"forward {name}",
@@ -163,6 +174,8 @@ def _forwards(settings: Settings, look: Look) -> Iterator[Finding]:
         says = None
         if isinstance(report, HostReport):
             says = _unlike_wanted(settings, name, report)
+        if says is None and (Part.FORWARD, name) in others:
+            says = f"is otherwise on the VPS than in the stack file: {_repair(settings)}"
         if says is None and not is_silent(settings, look, _server(settings, name)):
             if isinstance(report, HostReport):
                 says = _target(settings, name, report)

@@ -9,10 +9,13 @@ from operate import drift
 from operate.look import Look, Lost
 from reach.host_report import HostReport
 from reach.shell import helper_digest
+from reach.texts import digest_of
 from settings import Settings
 from tests.operate.project import Project, run
 from tests.operate.seen import FORWARD, PEER, SERVER, seen, vps
 from tests.settings.samples import ABSENT
+
+HTTP = "tcp 80 -> 172.16.0.4:8080"
 
 
 @pytest.fixture
@@ -50,8 +53,11 @@ def test_who_waits_at_a_terminal_sees_for_what(
     assert done.stdout == ""
 
 
-def test_nothing_drifted_is_silence_and_exits_0(look: list[Look]) -> None:
-    look.append(well())
+@pytest.mark.parametrize("texts", [{}, {("forward", "http"): digest_of([HTTP])}])
+def test_nothing_drifted_is_silence_and_exits_0(
+    look: list[Look], texts: dict[tuple[str, str], str]
+) -> None:
+    look.append(well(vps=vps(texts=texts)))
     done = run("drift")
     assert (done.exit_code, done.output) == (0, "")
 
@@ -70,6 +76,18 @@ def test_nothing_drifted_is_silence_and_exits_0(look: list[Look]) -> None:
         (
             {"vps": vps(peers={"old": PEER})},
             "vps: its peer old: the stack file has no such thing",
+        ),
+        (
+            {"vps": vps(texts={("forward", "http"): "0" * 16})},
+            "vps: its forward http: the stack file says otherwise",
+        ),
+        (
+            {"homelab": replace(SERVER, texts={("interface", ""): "0" * 16})},
+            "homelab: its tunnel: the stack file says otherwise",
+        ),
+        (
+            {"homelab": replace(SERVER, enabled=False, texts={("interface", ""): "0" * 16})},
+            "homelab: its tunnel: does not start at boot, the stack file says otherwise",
         ),
         ({"homelab": replace(SERVER, wireguard=None)}, "homelab: its tunnel: down"),
         ({"homelab": replace(SERVER, digest="0" * 64)}, "homelab: its helper: another version"),

@@ -10,6 +10,8 @@ from operate.look import Look
 from reach.host_report import HostReport
 from tests.operate.seen import FORWARD, PEER, SERVER, TARGET, VPS, WELL, seen, settings, vps
 
+OTHER = "0" * 16  # the digest of no text
+
 
 def findings(look: Look, changes: Mapping[str, object] | None = None) -> list[str]:
     return [f"{finding.where}: {finding.says}" for finding in judge(settings(changes), look)]
@@ -79,6 +81,26 @@ def test_a_healthy_stack_has_none() -> None:
             seen(vps(forwards={"https": replace(FORWARD, rules="paused")})),
             "forward https",
             "is to be open, and is not: run `pulumi up`",
+        ),
+        (
+            seen(vps(texts={("forward", "https"): OTHER}, targets={(TARGET, 8081): None})),
+            "forward https",
+            "is otherwise on the VPS than in the stack file: run `pulumi up`",
+        ),
+        (
+            seen(vps(texts={("peer", "laptop"): OTHER, ("interface", ""): OTHER})),
+            "vps",
+            "has its tunnel, its peer laptop otherwise than the stack file: run `pulumi up`",
+        ),
+        (
+            seen(homelab=replace(SERVER, enabled=False, texts={("interface", ""): OTHER})),
+            "homelab",
+            "(its tunnel: does not start at boot): run `pulumi up`, which puts that right.",
+        ),
+        (
+            seen(homelab=replace(SERVER, texts={("interface", ""): OTHER})),
+            "homelab",
+            "has its tunnel otherwise than the stack file: run `pulumi up`",
         ),
         (
             seen(vps(targets={(TARGET, 8081): "refuses"}), ports={"https": "refuses"}),
