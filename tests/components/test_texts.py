@@ -54,7 +54,7 @@ def test_what_a_host_has_in_other_words_than_it_was_given_is_given_again_alone(
     words, commands = COMMANDS[entry]
     assert drifted(made) == commands
     (warning,) = heard(made, "WARNING")
-    assert warning.endswith(f"this one puts that right:\n  vps: {words}: says otherwise")
+    assert warning.endswith(f"a full one puts that right:\n  vps: {words}: says otherwise")
 
 
 @pytest.mark.parametrize("third", [False, True], ids=["as recorded", "a third text"])
