@@ -86,7 +86,7 @@ class Guarded:
     def verb(self, verb: str, *, wait: float = 60, crash_at: str | int = "") -> str:
         """The words that call a verb, with the seconds that a trial lasts."""
         variables = f"RT_FIREWALL_WAIT={wait:g} RT_CRASH_AT={crash_at}"
-        return f"{variables} {self.vps.folder}/reverse-tunnel 1 {verb}"
+        return f"{variables} {self.vps.line(verb)}"
 
     def guard(self, text: str) -> None:
         """Put the firewall into force and keep it, by two logins, as `up` does."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from signal import SIGKILL
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -16,6 +16,9 @@ from tests.host.machine import Machine, Result
 from tests.host.tunnel import KILLED, REFUSED, Tunnel
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
 from tests.support import eventually
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 LONG = 30.0  # seconds; WireGuard tries again after five
 # Seconds. WireGuard tries twice; and a former key goes soon.
@@ -42,12 +45,7 @@ class Keys:
 
 def call(tunnel: Tunnel, words: str, stdin: str = "", **env: str) -> Result:
     """A verb with waits of ours, which the processes that it starts have as well."""
-    return tunnel.machine.run(line_of(tunnel, words), stdin=stdin, env=WAITS | env, check=False)
-
-
-def line_of(tunnel: Tunnel, words: str) -> str:
-    """What calls a verb."""
-    return f"{tunnel.folder}/reverse-tunnel 1 {words}"
+    return tunnel.machine.run(tunnel.line(words), stdin=stdin, env=WAITS | env, check=False)
 
 
 class Rotation:
@@ -151,13 +149,19 @@ def own_keys(keys: Keys) -> str:
     return f"{keys.private}\n{shared}"
 
 
-def begin_to_try(rotation: Rotation, keys: Keys) -> None:
-    """The server gets new keys by a login that ends as soon as the first one is tried."""
-    machine = rotation.server.machine
-    login = machine.start(f"exec {line_of(rotation.server, 'key')}", env=WAITS)
+def give_keys(server: Tunnel, keys: Keys, **env: str) -> "Popen[str]":
+    """A login by which the server gets new keys, and which goes on beside the test."""
+    login = server.machine.start(f"exec {server.line('key')}", env=WAITS | env)
     assert login.stdin is not None
     login.stdin.write(own_keys(keys))
     login.stdin.close()
+    return login
+
+
+def begin_to_try(rotation: Rotation, keys: Keys) -> None:
+    """The server gets new keys by a login that ends as soon as the first one is tried."""
+    machine = rotation.server.machine
+    login = give_keys(rotation.server, keys)
     # Not systemd-run, which is asked to start it first.
     tries = partial(machine.run, "pgrep -f '^/bin/bash [^ ]+ 1 switch-key$'", check=False)
     eventually(lambda: tries().status == 0, LONG, "no key is tried")
@@ -343,8 +347,7 @@ pgrep -x sleep -P "$(pgrep -f '[1] key$')" && [ "$(pgrep -fc '[1] (switch-)?key$
 
 def dies_with_new_keys(server: Tunnel, keys: Keys, step: str) -> None:
     """It gets them and dies at a step: in the verb, or in what that has started."""
-    line = f"RT_CRASH_AT={step} exec {line_of(server, 'key')} <<<'{own_keys(keys)}'"
-    verb = server.machine.start(line, env=WAITS)
+    verb = give_keys(server, keys, RT_CRASH_AT=step)
 
     def is_dead() -> bool:
         return verb.poll() is not None or not server.machine.run(_IN_VAIN, check=False).status
@@ -352,7 +355,7 @@ def dies_with_new_keys(server: Tunnel, keys: Keys, step: str) -> None:
     eventually(is_dead, LONG, "it does not die")
     assert verb.poll() in {None, -SIGKILL}, "it went on"
     verb.kill()
-    verb.communicate()
+    verb.wait()
 
 
 @pytest.mark.parametrize("step", ["kept-former", "wrote-peer", "set-peer", "shared-key"])
@@ -433,11 +436,12 @@ def test_a_third_key_takes_the_place_of_one_that_was_never_heard(rotation: Rotat
     rotation.comes_through()
 
 
-# Somebody with a key that was handed over, who shakes hands twice a second until his line ends.
+# Somebody with a key that was handed over, who shakes hands twice a second until his input ends.
 _THIEF = """
+read -r private
 ip link add thief type wireguard 2>/dev/null || wireguard-go thief >/dev/null 2>&1
 ip link set thief up
-wg set thief private-key <(echo {private})
+wg set thief private-key <(echo "$private")
 while read -rt 0.5 || (($? > 128)); do
   wg set thief peer {vps} remove
   wg set thief peer {vps} endpoint {at}:51820 persistent-keepalive 1
@@ -461,8 +465,10 @@ def test_who_has_a_servers_old_key_is_out_soon_however_often_he_comes(
     keys, private = Keys.new(server.machine), server.machine.read(f"{server.files}/private.key")
     last_rotation.tell_vps(keys, **FOREVER, RT_CRASH_AT="turned-former")
     assert last_rotation.change_server(keys).status == 0
-    theft = _THIEF.format(private=private.strip(), vps=last_rotation.vps_key, at=VPS)
-    thief = last_rotation.ends.client.start(theft)
+    thief = last_rotation.ends.client.start(_THIEF.format(vps=last_rotation.vps_key, at=VPS))
+    assert thief.stdin is not None
+    thief.stdin.write(private)
+    thief.stdin.flush()
     try:
         # He has the addresses now.
         eventually(partial(nothing_is_handed_over, vps), LONG, "he is not heard")

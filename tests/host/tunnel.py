@@ -62,6 +62,10 @@ class Tunnel:
         env = {"RT_CRASH_AT": str(crash_at)}
         return self.machine.run(line, stdin=text or helper_text(), env=env, check=check)
 
+    def line(self, words: str) -> str:
+        """What calls a verb, in a line of bash."""
+        return f"{self.folder}/reverse-tunnel 1 {words}"
+
     def call(
         self,
         words: str,
@@ -73,8 +77,7 @@ class Tunnel:
     ) -> Result:
         """Call a verb, with its arguments; killed at a step by its name or number."""
         given = {"RT_CRASH_AT": str(crash_at), **(env or {})}
-        line = f"{self.folder}/reverse-tunnel 1 {words}"
-        return self.machine.run(line, stdin=stdin, env=given, check=check)
+        return self.machine.run(self.line(words), stdin=stdin, env=given, check=check)
 
     def set_key(self) -> str:
         """Give the host a fresh private key; its public key."""
