@@ -27,6 +27,7 @@ from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, call, serve
+from tests.settings.samples import public_key
 from tests.support import eventually
 
 WITH_IPV6 = f"ipv6 {INSIDE6}/64\n"
@@ -457,6 +458,24 @@ def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine, router: Machine
     assert advertised.run(look).stdout == ""
     assert snapshot(advertised) == before
     assert advertised_route(advertised)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "egress tunnel\nnetwork 203.0.113.0/24\n"], ids=["plain", "with a way out"]
+)
+def test_a_server_with_ipv6_leaves_no_trace(advertised: Machine, more: str) -> None:
+    """Nor does one whose line has IPv6 as well."""
+    looks = ("ip -6 rule", "ip -6 route show table all", "ip6tables-save -t mangle")
+    before, seen = snapshot(advertised), [advertised.run(look).stdout for look in looks]
+    server = Tunnel(advertised)
+    server.install()
+    server.set_key()
+    lines = server.server_settings(f"{SERVER}/24", public_key(1), "203.0.113.1:51820")
+    server.call("interface", stdin=f"{lines}ipv6 {SERVER6}/64\n{more}")
+    for look, was in zip(looks, seen, strict=True):
+        assert advertised.run(look).stdout != was, look
+    server.call("uninstall reverse-tunnel/home")
+    assert snapshot(advertised) == before
 
 
 def test_a_route_that_another_program_was_told_of_stays(vps: Tunnel) -> None:
