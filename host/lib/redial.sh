@@ -9,11 +9,13 @@ verb_redial() {
   now=$(wg show "$IFACE" endpoints | awk 'NR == 1 { print $2 }')
   # Without the lock: a name server may be slow.
   find_endpoint "$endpoint" "$now" || return 0
-  [[ $ENDPOINT != "$now" ]] || return 0
+  # Of two keys, while the VPS changes its own, one may be dialled there already.
+  [[ $(wg show "$IFACE" endpoints | cut -f 2 | sort -u) != "$ENDPOINT" ]] || return 0
   lock || return 0
   load_settings && tunnel_is_up && [[ ${SETTING[peer_endpoint]} == "$endpoint" ]] || return 0
   while read -r key; do
     wg set "$IFACE" peer "$key" endpoint "$ENDPOINT"
+    step dialled
   done < <(wg show "$IFACE" peers)
   say "the VPS did not answer at $now: it is dialled at $ENDPOINT now"
 }

@@ -8,6 +8,7 @@ import pytest
 from components.client_config import Gateway, server_config
 from components.client_config import Machine as WireGuardMachine
 from tests.host.machine import Machine
+from tests.host.tunnel import KILLED
 from tests.host.watched import watched
 from tests.host.world import VPS, World, world
 from tests.support import eventually
@@ -278,6 +279,31 @@ def test_of_several_addresses_the_next_one_is_dialled(ends: World) -> None:
         ends.server.call("redial")
         dialled.append(endpoint(server))
     assert dialled == [f"{MOVED}:51820", "203.0.113.12:51820", f"{VPS}:51820"]
+
+
+@pytest.mark.kills("redial")
+def test_a_redial_that_was_killed_is_finished_by_the_next(ends: World) -> None:
+    """While the VPS changes its key it is dialled by two, and either may be the one in use."""
+    server = ends.server.machine
+
+    def endpoints() -> set[str]:
+        return {line.split()[1] for line in server.run("wg show wg0 endpoints").stdout.splitlines()}
+
+    old = server.run("wg show wg0 peers").stdout.strip()
+    new = server.run("wg genkey | wg pubkey").stdout.strip()
+    settings = server.read(f"{ends.server.files}/settings").replace(old, new)
+    ends.server.call("interface", stdin=settings, env={"RT_SETTLED": "1000"})
+    assert set(server.run("wg show wg0 peers").stdout.split()) == {old, new}
+    # Lest it answers, and tells where it is.
+    ends.vps.machine.run("ip link set ens6 down")
+    name_leads_to(server, MOVED)
+    for _ in range(4):  # whichever of the two is told first: wireguard-go has no order of its own
+        assert ends.server.call("redial", crash_at="dialled", check=False).status == KILLED
+        assert endpoints() == {f"{VPS}:51820", f"{MOVED}:51820"}
+        ends.server.call("redial")
+        assert endpoints() == {f"{MOVED}:51820"}
+        for key in (old, new):
+            server.run(f"wg set wg0 peer {key} endpoint {VPS}:51820")
 
 
 @pytest.mark.parametrize("leads_to", [[], [VPS]])
