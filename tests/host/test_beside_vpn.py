@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.host.dual import CLIENT6, SERVER6, Dual, dual
+from tests.host.harm import added, harmed, set_otherwise
 from tests.host.machine import Machine
 from tests.host.watched import watched
 from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, call, serve
@@ -52,14 +53,8 @@ def ends() -> Iterator[Dual]:
 @contextmanager
 def vpn(server: Machine, rules: tuple[str, ...], family: str) -> Iterator[None]:
     """It comes up after the tunnel, and goes."""
-    commands = [rule.format(family=family, line=HOME, table=TABLE) for rule in rules]
-    for command in commands:
-        server.run(command)
-    try:
+    with added(server, *(rule.format(family=family, line=HOME, table=TABLE) for rule in rules)):
         yield
-    finally:
-        for command in reversed(commands):
-            server.run(command.replace(" add ", " del "))
 
 
 def answers(ends: Dual, protocol: str, family: str) -> str:
@@ -85,24 +80,30 @@ def test_visitors_are_answered_by_the_tunnel(
     """And told of until that is so, which a watcher sees to."""
     server, visitor = ends.world.server, CLIENT6 if family == "-6" else CLIENT
     assert answers(ends, protocol, family) == visitor
-    with ExitStack() as watching:
-        with vpn(ends.server, rules, family):
-            assert answers(ends, protocol, family) == "-"
-            assert server.wrong() == ["routes"]
-            watching.enter_context(watched(server))
-            eventually(lambda: server.wrong() == [], LONG, "answers are still led elsewhere")
-            assert answers(ends, protocol, family) == visitor
-        eventually(lambda: answers(ends, protocol, family) == visitor, LONG, "none, without it")
-        with vpn(ends.server, rules, family):
-            eventually(lambda: answers(ends, protocol, family) == visitor, LONG, "none any more")
-    assert server.wrong() == []
-    anew(ends)
+    with anew_in_the_end(ends):
+        with ExitStack() as watching:
+            with vpn(ends.server, rules, family):
+                assert answers(ends, protocol, family) == "-"
+                assert server.wrong() == ["routes"]
+                watching.enter_context(watched(server))
+                eventually(lambda: server.wrong() == [], LONG, "answers are still led elsewhere")
+                assert answers(ends, protocol, family) == visitor
+            eventually(lambda: answers(ends, protocol, family) == visitor, LONG, "none, without it")
+            with vpn(ends.server, rules, family):
+                eventually(
+                    lambda: answers(ends, protocol, family) == visitor, LONG, "none any more"
+                )
+        assert server.wrong() == []
 
 
-def anew(ends: Dual) -> None:
-    """The tunnel's rules at the places that they have where no other is."""
-    for verb in ("down", "up"):
-        ends.world.server.call(verb)
+@contextmanager
+def anew_in_the_end(ends: Dual) -> Iterator[None]:
+    """The tunnel's rules come to the places that they have where no other is."""
+    try:
+        yield
+    finally:
+        for verb in ("down", "up"):
+            ends.world.server.call(verb)
 
 
 def priorities(ends: Dual) -> set[str]:
@@ -115,59 +116,58 @@ def test_its_rules_come_before_others_where_they_must_alone(ends: Dual) -> None:
     """And stay where they are as long as no place is better."""
     server = ends.world.server
     assert priorities(ends) == {"7024"}
-    with vpn(ends.server, TAILSCALE, "-4"):
+    with anew_in_the_end(ends), vpn(ends.server, TAILSCALE, "-4"):
         server.call("restore", crash_at="removed-way-back", check=False)
         assert priorities(ends) == {"7024"}
         server.call("restore")
         assert priorities(ends) == {"5209", "7024"}
     for priority, others in ((2, {"1", "7024"}), (1, {"7024"})):
-        anew(ends)
-        with vpn(ends.server, (f"ip {{family}} rule add priority {priority} table {TABLE}",), "-4"):
+        rules = (f"ip {{family}} rule add priority {priority} table {TABLE}",)
+        with anew_in_the_end(ends), vpn(ends.server, rules, "-4"):
             server.call("restore")
             assert priorities(ends) == others
             server.call("restore", crash_at="removed-way-back")
-    anew(ends)
-    server.call("down")
-    assert priorities(ends) == set()
-    server.call("up")
+    with harmed(ends.server, server.line("down"), server.line("up")):
+        assert priorities(ends) == set()
 
 
 def test_nothing_of_it_stays_when_the_tunnel_goes(ends: Dual) -> None:
     server = ends.world.server
-    server.call("down")
-    with vpn(ends.server, WG_QUICK, "-4"):
+    with (
+        harmed(ends.server, server.line("down"), server.line("up")),
+        vpn(ends.server, WG_QUICK, "-4"),
+    ):
         before = ends.server.run("ip rule; ip -6 rule").stdout
         server.call("up")
         assert ends.server.run("ip rule; ip -6 rule").stdout != before
         server.call("down")
         assert ends.server.run("ip rule; ip -6 rule").stdout == before
-    server.call("up")
 
 
 def test_what_comes_in_is_not_led_back_by_a_mark_that_the_vpn_gives_it(ends: Dual) -> None:
     """wg-quick gives each datagram the mark of its connection, also those for a host behind."""
-    server, restore = ends.server, "-t mangle {} PREROUTING -p udp -j CONNMARK --restore-mark"
+    server = ends.server
+    restore = "iptables -t mangle -A PREROUTING -p udp -j CONNMARK --restore-mark"
     with Machine() as box:
         server.join(box, "lan0 192.168.1.20/24", f"eth0 {BOX}/24")
         box.run("ip route add default via 192.168.1.20")
         serve(box, 22)
-        settings = server.read(f"{ends.world.server.files}/settings")
-        ends.world.server.call("interface", stdin=f"{settings}network 192.168.1.0/24\n")
-        ends.world.server.call("put-opening box", stdin=f"udp {BOX}:22")
         peer = f"{SERVER}/32,{SERVER6}/128,192.168.1.0/24"
         key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
-        ends.vps.call("put-peer homelab", stdin=f"public-key {key}\nallowed-ips {peer}\n")
-        ends.vps.put("box", f"udp 81 -> {BOX}:22")
-        server.run(f"iptables {restore.format('-A')}")
-        flow = Call(ends.client, "udp", VPS, 81)
-        assert [flow.ask(), flow.ask()] == [CLIENT, CLIENT]
-        server.run("ip rule del fwmark 0x1000000/0x1000000 iif wg0")
-        assert flow.ask() == "-"
-        assert ends.world.server.wrong() == ["routes"]
-        ends.world.server.call("restore")
-        assert flow.ask() == CLIENT
-        flow.end()
-        server.run(f"iptables {restore.format('-D')}")
-        ends.vps.remove("box")
-        ends.world.server.call("remove-opening box")
-        ends.world.server.call("interface", stdin=settings)
+        with (
+            set_otherwise(ends.world.server, "network 192.168.1.0/24\n"),
+            added(server, restore),
+        ):
+            ends.world.server.call("put-opening box", stdin=f"udp {BOX}:22")
+            ends.vps.call("put-peer homelab", stdin=f"public-key {key}\nallowed-ips {peer}\n")
+            ends.vps.put("box", f"udp 81 -> {BOX}:22")
+            flow = Call(ends.client, "udp", VPS, 81)
+            assert [flow.ask(), flow.ask()] == [CLIENT, CLIENT]
+            server.run("ip rule del fwmark 0x1000000/0x1000000 iif wg0")
+            assert flow.ask() == "-"
+            assert ends.world.server.wrong() == ["routes"]
+            ends.world.server.call("restore")
+            assert flow.ask() == CLIENT
+            flow.end()
+            ends.vps.remove("box")
+            ends.world.server.call("remove-opening box")

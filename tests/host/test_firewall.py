@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from hashlib import sha256
 
@@ -18,6 +19,7 @@ from tests.host.guarded import (
     guards,
     serve,
 )
+from tests.host.harm import added, harmed
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.test_many_flows import COUNTING
@@ -35,6 +37,8 @@ ALLOW = (
 )
 INSIDE6, SERVER6, LAPTOP6 = (f"fd5c:91e2:7a3b::{number}" for number in ("1", "4", "a"))
 OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
+TRIAL = "/run/reverse-tunnel/wg0.firewall"
+OFF = ("wg-quick down wg0", "wg-quick up wg0")
 
 SHORT = 2  # seconds of a trial whose end a test waits for
 ENOUGH = 30  # seconds of a trial during which a test looks round, also on a slow machine
@@ -94,6 +98,20 @@ def test_from_outside_only_ssh_and_forwards_get_in(open_vps: Guarded) -> None:
         assert call(vps, protocol, "203.0.113.1", 9000) == VPS
 
 
+PUBLISHED = "PREROUTING -p $protocol --dport 53 -j DNAT --to 172.17.0.2"
+DOCKER = f"""
+sysctl -qw net.ipv4.ip_forward=1
+iptables -I FORWARD -o docker0 -j ACCEPT
+for protocol in tcp udp; do iptables -t nat -A {PUBLISHED}; done
+"""
+NO_DOCKER = f"""
+for protocol in tcp udp; do iptables -t nat -D {PUBLISHED}; done
+iptables -D FORWARD -o docker0 -j ACCEPT
+ip link del docker0
+sysctl -qw net.ipv4.ip_forward=0
+"""
+
+
 def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
     """Docker translates before any rule of INPUT is asked; a container stands for the VPS here."""
     vps, client = open_vps.vps.machine, open_vps.client
@@ -101,25 +119,18 @@ def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
         vps.join(container, "docker0 172.17.0.1/16", "eth0 172.17.0.2/16")
         container.run("ip route add default via 172.17.0.1")
         serve(container, 53)
-        vps.run("sysctl -qw net.ipv4.ip_forward=1; iptables -I FORWARD -o docker0 -j ACCEPT")
-        for protocol in ("tcp", "udp"):
-            vps.run(
-                f"iptables -t nat -A PREROUTING -p {protocol} --dport 53 -j DNAT --to 172.17.0.2"
-            )
-        published = Call(client, "udp", VPS, 53)
-        assert published.ask() == CLIENT
-        open_vps.guard(f"{DENY}allow dns udp {LAPTOP} -> {INSIDE}:53\n")
-        assert published.ask() == "-"
-        published.end()
-        assert call(client, "udp", VPS, 53) == "-"
-        assert call(open_vps.laptop, "udp", INSIDE, 53) == LAPTOP
-        assert call(open_vps.laptop, "tcp", INSIDE, 53) == "-"
-        assert call(open_vps.world.server.machine, "udp", INSIDE, 53) == "-"
-        # The container's own way out is not touched.
-        container.run("ping -c 1 -W 2 172.17.0.1; ping -c 1 -W 2 203.0.113.10")
-        vps.run("iptables -D FORWARD -o docker0 -j ACCEPT; ip link del docker0")
-        vps.run("iptables -t nat -F PREROUTING; sysctl -qw net.ipv4.ip_forward=0")
-        open_vps.vps.call("up")
+        with harmed(vps, DOCKER, NO_DOCKER + open_vps.vps.line("up")):
+            published = Call(client, "udp", VPS, 53)
+            assert published.ask() == CLIENT
+            open_vps.guard(f"{DENY}allow dns udp {LAPTOP} -> {INSIDE}:53\n")
+            assert published.ask() == "-"
+            published.end()
+            assert call(client, "udp", VPS, 53) == "-"
+            assert call(open_vps.laptop, "udp", INSIDE, 53) == LAPTOP
+            assert call(open_vps.laptop, "tcp", INSIDE, 53) == "-"
+            assert call(open_vps.world.server.machine, "udp", INSIDE, 53) == "-"
+            # The container's own way out is not touched.
+            container.run("ping -c 1 -W 2 172.17.0.1; ping -c 1 -W 2 203.0.113.10")
 
 
 def test_pings_are_answered_by_a_rate(guarded_vps: Guarded) -> None:
@@ -319,6 +330,15 @@ def flows_to_keep(vps: Machine) -> set[tuple[str, str, str]]:
     }
 
 
+@contextmanager
+def in_the_place_of(machine: Machine, program: str, text: str) -> Iterator[None]:
+    """Another program is found first by that name, for a while."""
+    place = f"/usr/local/sbin/{program}"
+    machine.write(place, text)
+    with harmed(machine, f"chmod 755 {place}", f"rm {place}"):
+        yield
+
+
 def test_few_calls_end_many_strangers_flows(open_vps: Guarded) -> None:
     """Each walks through all that the host has; and what nobody answered is no known one."""
     vps = open_vps.vps.machine
@@ -328,13 +348,10 @@ def test_few_calls_end_many_strangers_flows(open_vps: Guarded) -> None:
     for port, status in (("9000", "--status SEEN_REPLY"), ("$ip", "")):
         line = one.format(vps=VPS, port=port, status=status)
         vps.run(f"for ip in $(seq 101 200); do {line} || exit; done")
-    try:
-        vps.write("/usr/local/sbin/conntrack", COUNTING)
-        vps.run("chmod 755 /usr/local/sbin/conntrack; : >/run/deletions")
+    with in_the_place_of(vps, "conntrack", COUNTING):
+        vps.run(": >/run/deletions")
         open_vps.guard(DENY)
         strangers = [line for line in vps.read("/run/deletions").splitlines() if VPS in line]
-    finally:
-        vps.run("rm /usr/local/sbin/conntrack")
     assert [line.split(" -p ")[1] for line in strangers if " 9000 " in line] == [
         f"udp --orig-dst {VPS} --orig-port-dst 9000 --reply-src {VPS} --reply-port-src 9000"
     ]
@@ -347,36 +364,42 @@ def test_few_calls_end_many_strangers_flows(open_vps: Guarded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "lets_in"),
+    ("harm", "lets_in", "cure"),
     [
-        ("iptables -t mangle -F RT-wg0-in", "stranger"),
-        ("iptables -t mangle -F RT-wg0-through", "peer"),
-        ("iptables -t mangle -D INPUT -j RT-wg0-in", "stranger"),
-        ("ip6tables -t mangle -F RT-wg0-in", "nobody of IPv4"),
-        ("ip6tables -t mangle -I FORWARD -j ACCEPT", "nobody of IPv4"),
+        ("iptables -t mangle -F RT-wg0-in", "stranger", ""),
+        ("iptables -t mangle -F RT-wg0-through", "peer", ""),
+        ("iptables -t mangle -D INPUT -j RT-wg0-in", "stranger", ""),
+        ("ip6tables -t mangle -F RT-wg0-in", "nobody of IPv4", ""),
+        (
+            "ip6tables -t mangle -I FORWARD -j ACCEPT",
+            "nobody of IPv4",
+            "ip6tables -t mangle -D FORWARD -j ACCEPT",
+        ),
     ],
 )
 def test_rules_that_somebody_has_changed_are_told_and_mended_without_a_trial(
-    guarded_vps: Guarded, harm: str, lets_in: str
+    guarded_vps: Guarded, harm: str, lets_in: str, cure: str
 ) -> None:
     machine, client = guarded_vps.vps.machine, guarded_vps.client
     before = guards(machine)
     assert not told_wrong(guarded_vps)
-    machine.run(harm)
-    assert told_wrong(guarded_vps)
-    stranger, peer = Call(client, "udp", VPS, 9000), Call(guarded_vps.laptop, "udp", SERVER, 9001)
-    assert (stranger.ask() == CLIENT) == (lets_in == "stranger")
-    assert (peer.ask() == LAPTOP) == (lets_in == "peer")
-    for verb in ("put-firewall", "confirm-firewall"):
-        guarded_vps.login(guarded_vps.verb(verb, wait=SHORT), stdin=ALLOW)
-        assert guarded_vps.state() == "kept"
-        assert guards(machine) == before
-        assert not told_wrong(guarded_vps)
-    # What got in meanwhile does not go on either.
-    for one in (stranger, peer):
-        assert one.ask() == "-"
-        one.end()
-    machine.run("ip6tables -t mangle -D FORWARD -j ACCEPT", check=False)
+    with harmed(machine, harm, cure):
+        assert told_wrong(guarded_vps)
+        stranger, peer = (
+            Call(client, "udp", VPS, 9000),
+            Call(guarded_vps.laptop, "udp", SERVER, 9001),
+        )
+        assert (stranger.ask() == CLIENT) == (lets_in == "stranger")
+        assert (peer.ask() == LAPTOP) == (lets_in == "peer")
+        for verb in ("put-firewall", "confirm-firewall"):
+            guarded_vps.login(guarded_vps.verb(verb, wait=SHORT), stdin=ALLOW)
+            assert guarded_vps.state() == "kept"
+            assert guards(machine) == before
+            assert not told_wrong(guarded_vps)
+        # What got in meanwhile does not go on either.
+        for one in (stranger, peer):
+            assert one.ask() == "-"
+            one.end()
 
 
 def test_rules_of_a_trial_are_told_of_and_those_of_none_are_not(open_vps: Guarded) -> None:
@@ -392,11 +415,10 @@ def test_rules_of_a_trial_are_told_of_and_those_of_none_are_not(open_vps: Guarde
     open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW)
     assert open_vps.state() == "kept"
     # It stays when the tunnel goes down.
-    machine.run("wg-quick down wg0")
-    assert not told_wrong(open_vps)
-    machine.run("iptables -t mangle -F RT-wg0-in")
-    assert told_wrong(open_vps)
-    machine.run("wg-quick up wg0")
+    with harmed(machine, *OFF):
+        assert not told_wrong(open_vps)
+        machine.run("iptables -t mangle -F RT-wg0-in")
+        assert told_wrong(open_vps)
     assert not told_wrong(open_vps)
 
 
@@ -427,24 +449,27 @@ def told_wrong(house: Guarded) -> bool:
 # ---- beside others ----
 
 
+THEIRS = (
+    "iptables -A INPUT -p tcp --dport 22 -s 198.51.100.0/24 -j DROP",
+    "iptables -t mangle -A INPUT -p tcp --dport 1 -j ACCEPT",
+)
+
+
 def test_it_only_refuses_and_touches_nobody_elses_rules(open_vps: Guarded) -> None:
     """What it lets by is judged by the others, so a ban of fail2ban's goes on banning."""
     vps = open_vps.vps.machine
-    vps.run(
-        "iptables -P FORWARD DROP; iptables -A INPUT -p tcp --dport 22 -s 198.51.100.0/24 -j DROP;"
-        " iptables -t mangle -A INPUT -p tcp --dport 1 -j ACCEPT; ip6tables -P INPUT ACCEPT"
-    )
-    theirs = rules_without_ours(vps)
-    outside = open_vps.world.internet
-    for verb in ("put-firewall", "confirm-firewall"):
-        open_vps.login(open_vps.verb(verb), stdin=ALLOW, by=outside)
-    assert rules_without_ours(vps) == theirs
-    assert not open_vps.lets_in()
-    assert open_vps.login("echo in", by=outside).stdout == "in\n"
-    assert guards(vps)[0] == "-A INPUT -j RT-wg0-in"
-    open_vps.vps.call("remove-firewall")
-    assert rules_without_ours(vps) == theirs
-    vps.run("iptables -P FORWARD ACCEPT; iptables -F INPUT; iptables -t mangle -F INPUT")
+    strict = ("iptables -P FORWARD DROP; ip6tables -P INPUT ACCEPT", "iptables -P FORWARD ACCEPT")
+    with harmed(vps, *strict), added(vps, *THEIRS):
+        theirs = rules_without_ours(vps)
+        outside = open_vps.world.internet
+        for verb in ("put-firewall", "confirm-firewall"):
+            open_vps.login(open_vps.verb(verb), stdin=ALLOW, by=outside)
+        assert rules_without_ours(vps) == theirs
+        assert not open_vps.lets_in()
+        assert open_vps.login("echo in", by=outside).stdout == "in\n"
+        assert guards(vps)[0] == "-A INPUT -j RT-wg0-in"
+        open_vps.vps.call("remove-firewall")
+        assert rules_without_ours(vps) == theirs
 
 
 @pytest.fixture
@@ -453,35 +478,34 @@ def legacy_vps(open_vps: Guarded) -> Iterator[Guarded]:
     machine = open_vps.vps.machine
     switch = "wg-quick down wg0; for tool in iptables ip6tables; do"
     switch += " update-alternatives --set $tool /usr/sbin/$tool-{}; done; wg-quick up wg0"
-    machine.run(switch.format("legacy"))
-    yield open_vps
-    open_vps.vps.call("remove-firewall")
-    machine.run(switch.format("nft"))
+    with harmed(machine, switch.format("legacy"), switch.format("nft")):
+        yield open_vps
+        open_vps.vps.call("remove-firewall")
 
 
 def test_it_serves_as_well_on_the_legacy_backend_of_iptables(legacy_vps: Guarded) -> None:
     client, vps = legacy_vps.client, legacy_vps.vps.machine
     eventually(lambda: call(client, "tcp", VPS, 80) == CLIENT, LONG, "the tunnel is not up again")
     assert call(client, "tcp", VPS, 9000) == CLIENT
-    vps.run("iptables -A INPUT -p tcp --dport 1 -j DROP; ip6tables -A FORWARD -j REJECT")
-    theirs = rules_without_ours(vps)
-    legacy_vps.guard(ALLOW)
-    for tool in ("iptables", "ip6tables"):
-        assert "RT-wg0-in" in vps.run(f"{tool}-legacy-save").stdout
-    assert "RT-" not in vps.run("nft list ruleset").stdout
-    assert call(client, "tcp", VPS, 9000) == "-"
-    assert legacy_vps.lets_in()
-    assert call(client, "tcp", VPS, 80) == CLIENT
-    assert call(legacy_vps.laptop, "tcp", SERVER, 9000) == LAPTOP
-    assert call(legacy_vps.laptop, "tcp", SERVER, 9001) in NOBODY
-    before = guards(vps)
-    legacy_vps.vps.call("up")
-    assert guards(vps) == before
-    legacy_vps.vps.call("remove-firewall")
-    assert guards(vps) == []
-    assert rules_without_ours(vps) == theirs
-    assert call(client, "tcp", VPS, 9000) == CLIENT
-    vps.run("iptables -F INPUT; ip6tables -F FORWARD")
+    rules = ("iptables -A INPUT -p tcp --dport 1 -j DROP", "ip6tables -A FORWARD -j REJECT")
+    with added(vps, *rules):
+        theirs = rules_without_ours(vps)
+        legacy_vps.guard(ALLOW)
+        for tool in ("iptables", "ip6tables"):
+            assert "RT-wg0-in" in vps.run(f"{tool}-legacy-save").stdout
+        assert "RT-" not in vps.run("nft list ruleset").stdout
+        assert call(client, "tcp", VPS, 9000) == "-"
+        assert legacy_vps.lets_in()
+        assert call(client, "tcp", VPS, 80) == CLIENT
+        assert call(legacy_vps.laptop, "tcp", SERVER, 9000) == LAPTOP
+        assert call(legacy_vps.laptop, "tcp", SERVER, 9001) in NOBODY
+        before = guards(vps)
+        legacy_vps.vps.call("up")
+        assert guards(vps) == before
+        legacy_vps.vps.call("remove-firewall")
+        assert guards(vps) == []
+        assert rules_without_ours(vps) == theirs
+        assert call(client, "tcp", VPS, 9000) == CLIENT
 
 
 def rules_without_ours(machine: Machine) -> list[str]:
@@ -500,14 +524,16 @@ def test_another_tunnel_of_the_host_gets_in(guarded_vps: Guarded) -> None:
         return [line.split("--dport ")[1].split()[0] for line in lines if "--dport 518" in line]
 
     assert let_in() == ["51820"] * 2
-    other.set_up_vps("10.8.0.1/24", 51821)
-    assert let_in() == ["51820", "51821"] * 2
-    # Of both families, although the first has no IPv6.
-    theirs = "-A RT-wg0-through -o wg-game -m conntrack --ctstate DNAT -j RETURN"
-    assert guards(other.machine).count(theirs) == 2
-    other.call("interface", stdin=other.vps_settings("10.8.0.1/24", 51822))
-    assert let_in() == ["51820", "51822"] * 2
-    other.call("uninstall reverse-tunnel/game")
+    try:
+        other.set_up_vps("10.8.0.1/24", 51821)
+        assert let_in() == ["51820", "51821"] * 2
+        # Of both families, although the first has no IPv6.
+        theirs = "-A RT-wg0-through -o wg-game -m conntrack --ctstate DNAT -j RETURN"
+        assert guards(other.machine).count(theirs) == 2
+        other.call("interface", stdin=other.vps_settings("10.8.0.1/24", 51822))
+        assert let_in() == ["51820", "51822"] * 2
+    finally:
+        other.call("uninstall reverse-tunnel/game")
     assert let_in() == ["51820"] * 2
     assert guarded_vps.state() == "kept"
 
@@ -554,37 +580,45 @@ def test_what_was_taken_back_and_is_wanted_no_more_is_told_no_more(guarded_vps: 
     guarded_vps.guard(ALLOW)
 
 
+@contextmanager
+def another_sshd(machine: Machine, *ports: int) -> Iterator[None]:
+    """A second one beside that which there is, for a while."""
+    pid = f"/run/sshd-{ports[0]}.pid"
+    listening = " ".join(f"-o Port={port}" for port in ports)
+    start = f"/usr/sbin/sshd -o UsePAM=no -o PidFile={pid} {listening}"
+    with harmed(machine, start, f"kill $(cat {pid})"):
+        # It goes into the background first.
+        listens = partial(machine.run, f"test -e {pid}", check=False)
+        eventually(lambda: listens().status == 0, LONG, "the second one does not listen")
+        yield
+
+
 def test_ports_of_ssh_are_those_of_the_running_server_and_of_the_login(open_vps: Guarded) -> None:
     """Whatever the settings say, and although sudo forgets by which port one came."""
     vps = open_vps.vps.machine
-    vps.run("/usr/sbin/sshd -o UsePAM=no -o Port=2200 -o Port=2201 -o PidFile=/run/second.pid")
-    # It goes into the background first.
-    listens = partial(vps.run, "ss -Hltn sport = :2201")
-    eventually(lambda: listens().stdout, LONG, "the second one does not listen")
-    put = open_vps.verb("put-firewall", wait=60)
-    open_vps.login(f"sudo -n env {put}", stdin=DENY, to=f"hex@{VPS}", port=2201)
-    ports = {
-        line.split("--dport ")[1].split()[0] for line in guards(vps) if "-p tcp -m tcp" in line
-    }
-    assert ports == {"22", "2200", "2201"}
-    confirm = open_vps.verb("confirm-firewall")
-    open_vps.login(f"sudo -n env {confirm}", stdin=DENY, to=f"hex@{VPS}", port=2201)
-    assert open_vps.state() == "kept"
-    vps.run("kill $(cat /run/second.pid)")
+    with another_sshd(vps, 2200, 2201):
+        put = open_vps.verb("put-firewall", wait=60)
+        open_vps.login(f"sudo -n env {put}", stdin=DENY, to=f"hex@{VPS}", port=2201)
+        ports = {
+            line.split("--dport ")[1].split()[0] for line in guards(vps) if "-p tcp -m tcp" in line
+        }
+        assert ports == {"22", "2200", "2201"}
+        confirm = open_vps.verb("confirm-firewall")
+        open_vps.login(f"sudo -n env {confirm}", stdin=DENY, to=f"hex@{VPS}", port=2201)
+        assert open_vps.state() == "kept"
 
 
 def test_a_port_to_which_ssh_is_moved_later_gets_in(guarded_vps: Guarded) -> None:
     """Else who has moved it and logged out would not get in again, by the new nor by the old."""
     machine = guarded_vps.vps.machine
-    machine.run("/usr/sbin/sshd -o UsePAM=no -o PidFile=/run/moved -p 2200")
-    assert not guarded_vps.lets_in(port=2200)
-    with watched(guarded_vps.vps):
-        eventually(lambda: guarded_vps.lets_in(port=2200), LONG, "nobody can log in any more")
-        machine.run("kill $(cat /run/moved)")
-        machine.run("/usr/sbin/sshd -o UsePAM=no -o PidFile=/run/moved-again -p 2201")
-        eventually(lambda: guarded_vps.lets_in(port=2201), LONG, "nor after the second time")
+    with ExitStack() as watching:
+        with another_sshd(machine, 2200):
+            assert not guarded_vps.lets_in(port=2200)
+            watching.enter_context(watched(guarded_vps.vps))
+            eventually(lambda: guarded_vps.lets_in(port=2200), LONG, "nobody can log in any more")
+        with another_sshd(machine, 2201):
+            eventually(lambda: guarded_vps.lets_in(port=2201), LONG, "nor after the second time")
     assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
-    machine.run("kill $(cat /run/moved-again)")
 
 
 @pytest.mark.parametrize(
@@ -619,30 +653,37 @@ def test_what_only_has_the_name_of_sshd_opens_no_port(
         assert guarded_vps.lets_in()
 
 
+MORE_LINES = """
+ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up
+ip route add default dev vpn0 table 51820
+ip rule add from 192.0.2.130 lookup 101
+"""
+NO_MORE_LINES = """
+for name in ens7 ens8 vpn0; do ip link del $name; done
+ip rule del from 192.0.2.130 lookup 101
+"""
+
+
 def test_a_second_line_by_rules_of_its_own_is_outside_too(guarded_vps: Guarded) -> None:
     """As clouds set up a second interface. Not a VPN's own, whose table leads to no router, and not
     one without an address of the internet."""
     world, machine = guarded_vps.world, guarded_vps.vps.machine
-    machine.join(world.internet, "ens7 192.0.2.130/25", "second 192.0.2.129/25")
-    machine.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
-    machine.run("ip route add default dev vpn0 table 51820")
-    machine.run("ip rule add from 192.0.2.130 lookup 101")
-    machine.join(world.internet, "ens8 10.0.1.5/24", "private 10.0.1.1/24")
-    machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
-    assert call(world.internet, "tcp", "192.0.2.130", 9000) == "192.0.2.129"
-    machine.run("ip route add default via 192.0.2.129 dev ens7 table 101")
-    guarded_vps.vps.call("restore")
-    assert call(world.internet, "tcp", "192.0.2.130", 9000) == "-"
-    assert call(world.internet, "tcp", "10.0.1.5", 9000) == "10.0.1.1"
-    assert not [line for line in guards(machine) if "vpn0" in line]
-    # Of an address with a peer `ip` tells no length.
-    machine.run("ip route del default via 10.0.1.1 dev ens8 table 102; ip addr flush dev ens8")
-    machine.run("ip addr add 10.0.1.5 peer 10.0.1.1 dev ens8")
-    machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
-    assert "error" not in guarded_vps.vps.call("restore").stderr
-    assert not [line for line in guards(machine) if "ens8" in line]
-    machine.run("for name in ens7 ens8 vpn0; do ip link del $name; done")
-    machine.run("ip rule del from 192.0.2.130 lookup 101")
+    with harmed(machine, MORE_LINES, NO_MORE_LINES):
+        machine.join(world.internet, "ens7 192.0.2.130/25", "second 192.0.2.129/25")
+        machine.join(world.internet, "ens8 10.0.1.5/24", "private 10.0.1.1/24")
+        machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
+        assert call(world.internet, "tcp", "192.0.2.130", 9000) == "192.0.2.129"
+        machine.run("ip route add default via 192.0.2.129 dev ens7 table 101")
+        guarded_vps.vps.call("restore")
+        assert call(world.internet, "tcp", "192.0.2.130", 9000) == "-"
+        assert call(world.internet, "tcp", "10.0.1.5", 9000) == "10.0.1.1"
+        assert not [line for line in guards(machine) if "vpn0" in line]
+        # Of an address with a peer `ip` tells no length.
+        machine.run("ip route del default via 10.0.1.1 dev ens8 table 102; ip addr flush dev ens8")
+        machine.run("ip addr add 10.0.1.5 peer 10.0.1.1 dev ens8")
+        machine.run("ip route add default via 10.0.1.1 dev ens8 table 102")
+        assert "error" not in guarded_vps.vps.call("restore").stderr
+        assert not [line for line in guards(machine) if "ens8" in line]
 
 
 def test_a_login_through_the_tunnel_must_be_allowed(open_vps: Guarded) -> None:
@@ -666,7 +707,7 @@ def test_only_a_login_that_came_later_can_keep_it(open_vps: Guarded) -> None:
     assert refused.status == REFUSED
     assert "this login is older than the firewall" in refused.stderr
     # Another connection, but from before: it passes as a known one, whatever the rules say.
-    early = f"until grep -q since /run/reverse-tunnel/wg0.firewall; do :; done; {confirm}"
+    early = f"until grep -q since {TRIAL}; do :; done; {confirm}"
     open_vps.vps.call("remove-firewall")
     waiting = open_vps.client.start(
         f"{SSH} root@{VPS} 'echo ready; {early} 2>&1' <<<'{DENY.strip()}'"
@@ -700,10 +741,8 @@ def test_another_text_than_the_one_on_trial_is_not_kept(open_vps: Guarded) -> No
 
 def test_none_is_tried_where_the_rules_that_are_there_cannot_be_read(open_vps: Guarded) -> None:
     vps = open_vps.vps.machine
-    vps.write("/usr/local/sbin/iptables-save", "#!/bin/sh\nexit 1\n")
-    vps.run("chmod 755 /usr/local/sbin/iptables-save")
-    done = open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW, check=False)
-    vps.run("rm /usr/local/sbin/iptables-save")
+    with in_the_place_of(vps, "iptables-save", "#!/bin/sh\nexit 1\n"):
+        done = open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW, check=False)
     assert done.status == REFUSED
     assert "iptables-save failed" in done.stderr
     assert open_vps.state() == "none"
@@ -713,7 +752,7 @@ def test_the_first_trials_timer_does_not_end_the_second(open_vps: Guarded) -> No
     """Killed, a run leaves its timer, which finds another trial when it fires."""
     put = open_vps.verb("put-firewall", wait=SHORT, crash_at="wrote-trial")
     assert open_vps.login(put, stdin=ALLOW, check=False).status != 0
-    open_vps.vps.machine.run("rm -f /run/reverse-tunnel/wg0.firewall")
+    open_vps.vps.machine.run(f"rm -f {TRIAL}")
     open_vps.login(open_vps.verb("put-firewall", wait=60), stdin=ALLOW)
     open_vps.vps.machine.run(f"sleep {SHORT + 1}")
     assert open_vps.state() == "pending"
@@ -787,26 +826,28 @@ def test_it_is_taken_back_although_the_lock_is_held(open_vps: Guarded) -> None:
     open_vps.login(open_vps.verb("put-firewall", wait=SHORT), stdin=ALLOW)
     holder = vps.start("exec flock --no-fork /usr/local/lib/reverse-tunnel sleep 60")
     hung = "grep -c . <(iptables-save -t mangle | grep -e '-j RT-wg0-in')"
-    eventually(lambda: vps.run(hung, check=False).stdout == "0\n", LONG, "it was not taken back")
-    holder.kill()
-    holder.communicate()
+    try:
+        eventually(
+            lambda: vps.run(hung, check=False).stdout == "0\n", LONG, "it was not taken back"
+        )
+    finally:
+        holder.kill()
+        holder.communicate()
     healed(open_vps)
 
 
 def test_it_is_taken_back_although_the_disk_is_full(open_vps: Guarded) -> None:
     vps = open_vps.vps.machine
     files = open_vps.vps.files
-    vps.run(
-        f"cp -a {files} /root/copy; mount -t tmpfs -o size=64k full {files};"
-        f" cp -a /root/copy/. {files}; rm -r /root/copy"
-    )
-    vps.run(f"dd if=/dev/zero of={files}/big bs=4k", check=False)
-    open_vps.login(open_vps.verb("put-firewall", wait=ENOUGH), stdin=ALLOW)
-    full = open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW, check=False)
-    assert full.status != 0
-    assert "the disk is full" in full.stderr
-    healed(open_vps)
-    vps.run(f"umount {files}")
+    full = f"cp -a {files} /root/copy; mount -t tmpfs -o size=64k full {files};"
+    full += f" cp -a /root/copy/. {files}; rm -r /root/copy"
+    with harmed(vps, full, f"umount {files}"):
+        vps.run(f"dd if=/dev/zero of={files}/big bs=4k", check=False)
+        open_vps.login(open_vps.verb("put-firewall", wait=ENOUGH), stdin=ALLOW)
+        refused = open_vps.login(open_vps.verb("confirm-firewall"), stdin=ALLOW, check=False)
+        assert refused.status != 0
+        assert "the disk is full" in refused.stderr
+        healed(open_vps)
 
 
 def test_a_reboot_takes_back_what_is_on_trial_and_keeps_what_is_kept(open_vps: Guarded) -> None:
@@ -840,10 +881,9 @@ def test_it_stays_when_the_tunnel_goes_down(guarded_vps: Guarded) -> None:
     """Else a restart of the tunnel, or one that fails, would open the VPS for a while."""
     vps = guarded_vps.vps.machine
     kept = guards(vps)
-    vps.run("wg-quick down wg0")
-    assert guards(vps) == kept
-    assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
-    vps.run("wg-quick up wg0")
+    with harmed(vps, *OFF):
+        assert guards(vps) == kept
+        assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
     assert guards(vps) == kept
 
 
@@ -904,22 +944,20 @@ def test_a_text_that_is_not_understood_changes_nothing(
     assert snapshot(standing_vps.machine) == before
 
 
+MOVED = "for word in save restore; do mv /usr/sbin/{0}-$word /usr/sbin/{1}-$word; done"
+IPV6_ON = f"sysctl -qw net.ipv6.conf.all.disable_ipv6=0; ip addr add {VPS6}/64 dev ens6"
+
+
 def test_a_host_without_ip6tables_is_guarded_if_it_has_no_ipv6(open_vps: Guarded) -> None:
     """With an address of IPv6 a firewall for IPv4 alone would only look like one."""
     vps = open_vps.vps.machine
     put = open_vps.verb("put-firewall")
-    try:
-        for word in ("save", "restore"):
-            vps.run(f"mv /usr/sbin/ip6tables-{word} /usr/sbin/was-{word}")
+    with harmed(vps, MOVED.format("ip6tables", "was"), MOVED.format("was", "ip6tables")):
         refused = open_vps.login(put, stdin=DENY, check=False)
         assert refused.status == REFUSED
         assert "does not take the firewall for IPv6" in refused.stderr
         assert open_vps.state() == "none"
-        vps.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
-        open_vps.login(put, stdin=DENY)
-        assert call(open_vps.client, "tcp", VPS, 9000) == "-"
-        open_vps.vps.call("remove-firewall")
-    finally:
-        vps.run(f"sysctl -qw net.ipv6.conf.all.disable_ipv6=0; ip addr add {VPS6}/64 dev ens6")
-        for word in ("save", "restore"):
-            vps.run(f"mv /usr/sbin/was-{word} /usr/sbin/ip6tables-{word}")
+        with harmed(vps, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1", IPV6_ON):
+            open_vps.login(put, stdin=DENY)
+            assert call(open_vps.client, "tcp", VPS, 9000) == "-"
+            open_vps.vps.call("remove-firewall")

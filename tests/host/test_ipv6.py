@@ -26,7 +26,7 @@ from tests.host.dual import (
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
-from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, call, serve
+from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, call, serve, served
 from tests.settings.samples import public_key
 from tests.support import eventually
 
@@ -165,17 +165,16 @@ def test_a_remapped_range_goes_port_by_port(ends: Dual) -> None:
 def test_only_those_on_the_list_get_in_and_a_family_that_is_not_on_it_does_not(
     ends: Dual, protocol: str
 ) -> None:
-    serve(ends.vps.machine, 1003, "::")
     line = f"{protocol} 1003 -> {SERVER}:8081"
-    with forward(ends, line, "from 2001:db8:1::/64"):
-        assert call(ends.client, protocol, ends.vps6, 1003) == CLIENT6
-        assert call(ends.internet, protocol, ends.vps6, 1003) == "-"
-        assert call(ends.client, protocol, VPS, 1003) == "-"
-        ends.vps.put("web", f"{line}\nipv6 {SERVER6}\nfrom {CLIENT}/32")
-        assert call(ends.client, protocol, ends.vps6, 1003) == "-"
-        assert call(ends.client, protocol, VPS, 1003) == CLIENT
-    assert call(ends.internet, protocol, ends.vps6, 1003) == ANOTHER6  # the VPS's own
-    ends.vps.machine.run("kill $(ss -Hlntp sport = 1003 | grep -o 'pid=[0-9]*' | cut -d= -f2)")
+    with served(ends.vps.machine, 1003, "::"):
+        with forward(ends, line, "from 2001:db8:1::/64"):
+            assert call(ends.client, protocol, ends.vps6, 1003) == CLIENT6
+            assert call(ends.internet, protocol, ends.vps6, 1003) == "-"
+            assert call(ends.client, protocol, VPS, 1003) == "-"
+            ends.vps.put("web", f"{line}\nipv6 {SERVER6}\nfrom {CLIENT}/32")
+            assert call(ends.client, protocol, ends.vps6, 1003) == "-"
+            assert call(ends.client, protocol, VPS, 1003) == CLIENT
+        assert call(ends.internet, protocol, ends.vps6, 1003) == ANOTHER6  # the VPS's own
 
 
 def test_a_visitors_whole_network_counts_as_one(ends: Dual) -> None:

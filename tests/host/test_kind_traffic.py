@@ -10,8 +10,21 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.host.harm import ROUTER, added, harmed, set_otherwise
 from tests.host.machine import Machine
-from tests.host.world import CLIENT, GONE, SERVER, SHUT, VPS, Call, World, call, serve, world
+from tests.host.world import (
+    CLIENT,
+    GONE,
+    SERVER,
+    SHUT,
+    VPS,
+    Call,
+    World,
+    call,
+    serve,
+    served,
+    world,
+)
 from tests.support import eventually
 
 ANOTHER = "203.0.113.1"
@@ -104,13 +117,12 @@ def test_a_paused_forward_lets_nobody_in_and_ends_its_connections(
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "tcp+udp"])
 def test_only_those_on_the_list_get_in(ends: World, protocol: str) -> None:
     """And others do not reach what the VPS itself has on that port: they are dropped."""
-    serve(ends.vps.machine, 1002)
-    for one in protocol.split("+"):
-        with forward(ends, f"{protocol} 1002 -> {SERVER}:8081\nfrom 192.0.2.0/24,{CLIENT}/32"):
-            assert call(ends.client, one, VPS, 1002) == CLIENT
-            assert call(ends.internet, one, VPS, 1002) == "-"
-        assert call(ends.internet, one, VPS, 1002) == ANOTHER  # the VPS's own
-    ends.vps.machine.run("kill $(ss -Hlntp sport = 1002 | grep -o 'pid=[0-9]*' | cut -d= -f2)")
+    with served(ends.vps.machine, 1002):
+        for one in protocol.split("+"):
+            with forward(ends, f"{protocol} 1002 -> {SERVER}:8081\nfrom 192.0.2.0/24,{CLIENT}/32"):
+                assert call(ends.client, one, VPS, 1002) == CLIENT
+                assert call(ends.internet, one, VPS, 1002) == "-"
+            assert call(ends.internet, one, VPS, 1002) == ANOTHER  # the VPS's own
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -174,7 +186,6 @@ def test_new_connections_a_second_are_limited_for_each_visitor(ends: World) -> N
 def test_a_flow_that_gets_no_answer_is_one_connection_all_the_same(ends: World) -> None:
     """To the kernel each packet of it is new: of a stream that is sent in, of a first burst."""
     server, vps = ends.server.machine, ends.vps.machine
-    server.run("iptables -I INPUT -p udp --dport 9998 -j DROP")
     stream = "python3 -c 'import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
     stream += f's.connect(("{VPS}", 1017))\nfor n in range(40): s.send(b"?")\''
     passed = (
@@ -185,14 +196,17 @@ def test_a_flow_that_gets_no_answer_is_one_connection_all_the_same(ends: World) 
         listed = vps.run("iptables -t mangle -vnxL RT-wg0-GATE").stdout
         return int(listed.splitlines()[2].split()[0])
 
-    with forward(ends, f"udp 1017 -> {SERVER}:9998\nlimit-new 1"):
+    drop = "iptables -I INPUT -p udp --dport 9998 -j DROP"
+    with (
+        added(server, drop),
+        forward(ends, f"udp 1017 -> {SERVER}:9998\nlimit-new 1"),
+    ):
         ends.client.run(stream)
         eventually(lambda: vps.run(passed, check=False).stdout == "1\n", 20, "they did not come")
         assert dropped() == 0
         # Of several at once most do not get through, as ever.
         ends.client.run(" & ".join([stream] * 5) + " & wait")
         assert dropped() > 0
-    server.run("iptables -D INPUT -p udp --dport 9998 -j DROP")
 
 
 def test_as_the_tunnel_the_service_sees_the_vps(ends: World) -> None:
@@ -218,16 +232,22 @@ def nas(ends: World) -> Iterator[Machine]:
         made.run("ip route add default via 192.0.3.1")
         serve(made, 22)
         serve(made, 23)
-        settings = ends.server.machine.read(f"{ends.server.files}/settings")
-        ends.server.call("interface", stdin=settings + BEHIND)
-        key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
-        peer = f"public-key {key}\nallowed-ips {SERVER}/32,{LAN}\n"
-        ends.vps.call("put-peer homelab", stdin=peer)
-        yield made
-        ends.vps.call("put-peer homelab", stdin=peer.replace(f",{LAN}", ""))
-        ends.server.call("interface", stdin=settings)
+        with set_otherwise(ends.server, BEHIND):
+            key = ends.vps.machine.run("wg show wg0 peers").stdout.strip()
+            peer = f"public-key {key}\nallowed-ips {SERVER}/32,{LAN}\n"
+            ends.vps.call("put-peer homelab", stdin=peer)
+            yield made
+            ends.vps.call("put-peer homelab", stdin=peer.replace(f",{LAN}", ""))
         assert ends.server.machine.read("/proc/sys/net/ipv4/conf/lan0/forwarding") == "0\n"
         assert LAN not in ends.vps.machine.run("ip route").stdout
+
+
+@contextmanager
+def led_by_the_server(nas: Machine) -> Iterator[None]:
+    """Its router is the server, for a while."""
+    route = "ip route replace default via"
+    with harmed(nas, f"{route} 192.168.1.20", f"{route} 192.0.3.1"):
+        yield
 
 
 @contextmanager
@@ -260,15 +280,17 @@ def test_a_host_whose_default_route_is_the_server_sees_the_visitor(
     ends: World, nas: Machine, protocol: str
 ) -> None:
     """A container, too. Its connection ends when the forward is paused, by the server as well."""
-    nas.run("ip route replace default via 192.168.1.20")
-    with forward(ends, f"{protocol} 2222 -> {NAS}:22"), opening(ends, f"{protocol} {NAS}:22"):
+    with (
+        led_by_the_server(nas),
+        forward(ends, f"{protocol} 2222 -> {NAS}:22"),
+        opening(ends, f"{protocol} {NAS}:22"),
+    ):
         open_call = Call(ends.client, protocol, VPS, 2222)
         assert open_call.ask() == CLIENT
         ends.server.call("put-opening web", stdin=f"{protocol} {NAS}:22\npaused\n")
         assert open_call.ask() in GONE
         assert ends.server.told("opening web") == ["paused"]
         open_call.end()
-    nas.run("ip route replace default via 192.0.3.1")
 
 
 # Answers each question with a datagram that is too large for the tunnel, and asks for it thrice.
@@ -300,21 +322,22 @@ def test_a_host_behind_the_server_hears_that_its_packets_are_too_large(
     ends: World, nas: Machine
 ) -> None:
     """From the server; what that says belongs to the visitor's connection, and is not for him."""
-    server = ends.server.machine
-    nas.run("ip route replace default via 192.168.1.20")
+    whatever = f"-m connmark --mark {_MARK}/{_MARK} -j CONNMARK --restore-mark"
+    mark_all = f"iptables -t mangle -I RT-wg0-OUT {whatever}"
     service = nas.start(f"exec python3 -c '{_LARGE}'")
     assert service.stdout is not None
     assert service.stdout.readline() == "ready\n"
-    with forward(ends, f"udp 1016 -> {NAS}:1016"), opening(ends, f"udp {NAS}:1016"):
+    with (
+        led_by_the_server(nas),
+        forward(ends, f"udp 1016 -> {NAS}:1016"),
+        opening(ends, f"udp {NAS}:1016"),
+    ):
         assert ends.client.run(f"python3 -c '{_ASK}'").stdout.split()[1:] == ["1450", "1450"]
         nas.run("ip route flush cache")
-        whatever = f"-m connmark --mark {_MARK}/{_MARK} -j CONNMARK --restore-mark"
-        server.run(f"iptables -t mangle -I RT-wg0-OUT {whatever}")
-        assert ends.client.run(f"python3 -c '{_ASK}'").stdout.split() == ["-"] * 3
+        with harmed(ends.server.machine, mark_all, ends.server.line("up")):
+            assert ends.client.run(f"python3 -c '{_ASK}'").stdout.split() == ["-"] * 3
     service.kill()
     service.communicate()
-    ends.server.call("up")
-    nas.run("ip route replace default via 192.0.3.1")
 
 
 # One packet to 127.0.0.1, put onto the tunnel as no honest host would.
@@ -336,10 +359,11 @@ wire.sendto(header + udp, ("wg0", 0x0800))
 def test_what_is_published_to_the_server_alone_is_not_reached_by_the_tunnel(ends: World) -> None:
     """Docker translates it before the kernel sees who calls; a broken-into VPS is no way in."""
     server, vps = ends.server.machine, ends.vps.machine
-    published = "PREROUTING -d 127.0.0.1 -p udp --dport 5432 -j DNAT --to-destination"
-    server.run(f"iptables -t nat -A {published} {NAS}:22")
+    published = "iptables -t nat -A PREROUTING -d 127.0.0.1 -p udp --dport 5432 -j DNAT"
+    published += f" --to-destination {NAS}:22"
     peer = vps.run("wg show wg0 peers").stdout.strip()
-    vps.run(f"wg set wg0 peer {peer} allowed-ips {SERVER}/32,{LAN},127.0.0.1/32")
+    allow = f"wg set wg0 peer {peer} allowed-ips {SERVER}/32,{LAN},127.0.0.1/32"
+    let_in = "iptables -t mangle -D RT-wg0-PRE -d 127.0.0.0/8 -i wg0 -j DROP"
     count = "iptables -t nat -nvxL PREROUTING | awk '/dpt:5432/ {print $1}'"
 
     look = "cat /sys/class/net/wg0/statistics/rx_packets"
@@ -350,34 +374,39 @@ def test_what_is_published_to_the_server_alone_is_not_reached_by_the_tunnel(ends
         eventually(lambda: server.run(look).stdout != before, 20, "nothing came")
         return int(server.run(count).stdout)
 
-    assert arrived() == 0
-    server.run("iptables -t mangle -D RT-wg0-PRE -d 127.0.0.0/8 -i wg0 -j DROP")
-    assert arrived() == 1
-    ends.server.call("up")
-    server.run(f"iptables -t nat -D {published} {NAS}:22")
-    ends.vps.call("restore")
+    with (
+        added(server, published),
+        harmed(vps, allow, ends.vps.line("restore")),
+    ):
+        assert arrived() == 0
+        with harmed(server, let_in, ends.server.line("up")):
+            assert arrived() == 1
 
 
 def test_what_is_behind_the_server_is_open_as_far_as_was_said(ends: World, nas: Machine) -> None:
     """A broken-into VPS reaches the opened port, and nothing else of the home network."""
-    nas.run("ip route replace default via 192.168.1.20")
-    with opening(ends, f"tcp {NAS}:22"):
-        assert call(ends.vps.machine, "tcp", NAS, 22) == "172.16.0.1"
-        assert call(ends.vps.machine, "tcp", NAS, 23) == "-"
-        assert call(ends.vps.machine, "udp", NAS, 22) == "-"
-        assert ends.vps.machine.run(f"ping -c 1 -W 1 {NAS}", check=False).status != 0
-    assert call(ends.vps.machine, "tcp", NAS, 22) == "-"
-    nas.run("ip route replace default via 192.0.3.1")
+    with led_by_the_server(nas):
+        with opening(ends, f"tcp {NAS}:22"):
+            assert call(ends.vps.machine, "tcp", NAS, 22) == "172.16.0.1"
+            assert call(ends.vps.machine, "tcp", NAS, 23) == "-"
+            assert call(ends.vps.machine, "udp", NAS, 22) == "-"
+            assert ends.vps.machine.run(f"ping -c 1 -W 1 {NAS}", check=False).status != 0
+        assert call(ends.vps.machine, "tcp", NAS, 22) == "-"
 
 
 @contextmanager
 def speaking_as(machine: Machine, address: str, to: str, way: str) -> Iterator[None]:
     """The machine calls by another's address, for a while; answers that come back are its own."""
-    machine.run(f"ip address add {address}/32 dev lo; ip route add {to}/32 {way} src {address}")
-    try:
+    route = f"ip route add {to}/32 {way} src {address}"
+    with added(machine, f"ip address add {address}/32 dev lo", route):
         yield
-    finally:
-        machine.run(f"ip route del {to}/32 src {address}; ip address del {address}/32 dev lo")
+
+
+@contextmanager
+def counted(server: Machine, source: str) -> Iterator[None]:
+    """What comes by the tunnel from that address is counted before all else, for a while."""
+    with added(server, f"iptables -t raw -A PREROUTING -i wg0 -s {source}"):
+        yield
 
 
 def passed(machine: Machine, table: str, chain: str) -> int:
@@ -392,39 +421,44 @@ def test_the_vps_cannot_speak_as_somebody_of_the_home_network(ends: World) -> No
     vps = ends.vps.machine
     with speaking_as(vps, "192.168.77.9", SERVER, "dev wg0"):
         assert call(vps, "tcp", SERVER, 8081) == "192.168.77.9"
+    let_in = f"iptables -t mangle -D RT-wg0-PRE -s {LAN} -i wg0 -j DROP"
     with speaking_as(vps, NAS, SERVER, "dev wg0"):
         for protocol in ("tcp", "udp"):
             assert call(vps, protocol, SERVER, 8081) == "-"
-        ends.server.machine.run(f"iptables -t mangle -D RT-wg0-PRE -s {LAN} -i wg0 -j DROP")
-        assert call(vps, "tcp", SERVER, 8081) == NAS
-    ends.server.call("up")
+        with harmed(ends.server.machine, let_in, ends.server.line("up")):
+            assert call(vps, "tcp", SERVER, 8081) == NAS
 
 
 def test_nor_as_somebody_behind_a_router_of_the_house(ends: World) -> None:
     """Of whose network the server knows by its settings alone."""
-    server, vps, somebody = ends.server.machine, ends.vps.machine, "192.168.20.5"
-    settings = server.read(f"{ends.server.files}/settings")
+    vps, somebody = ends.vps.machine, "192.168.20.5"
     with speaking_as(vps, somebody, SERVER, "dev wg0"):
-        ends.server.call("interface", stdin=f"{settings}network 192.168.20.0/24\n")
-        for protocol in ("tcp", "udp"):
-            assert call(vps, protocol, SERVER, 8081) == "-"
-        ends.server.call("interface", stdin=settings)
+        with set_otherwise(ends.server, "network 192.168.20.0/24\n"):
+            for protocol in ("tcp", "udp"):
+                assert call(vps, protocol, SERVER, 8081) == "-"
         assert call(vps, "tcp", SERVER, 8081) == somebody
+
+
+WIDE_VPN = """
+ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up
+ip route add 0.0.0.0/1 dev vpn0; ip route add 10.9.0.0/16 dev vpn0
+ip route add 10.8.0.0/16 via 192.0.2.1
+"""
+NO_VPN = """
+ip link del vpn0; ip route del 10.8.0.0/16
+"""
 
 
 def test_a_visitor_is_nobody_of_the_house_by_a_vpns_wide_route(ends: World) -> None:
     """Private networks alone are the house's; half of the internet may lead into a VPN."""
     server = ends.server.machine
-    server.run("ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip link set vpn1 up")
-    server.run("ip route add 0.0.0.0/1 dev vpn0; ip route add 10.9.0.0/16 dev vpn0")
-    server.run("ip route add 10.8.0.0/16 via 192.0.2.1")
-    ends.server.call("restore")
-    rules = server.run("iptables -t mangle -S RT-wg0-PRE").stdout
-    kept_out = {line.split()[3] for line in rules.splitlines() if line.endswith("-i wg0 -j DROP")}
-    assert "10.9.0.0/16" in kept_out
-    assert not kept_out & {"0.0.0.0/1", "10.8.0.0/16", "192.0.2.0/24"}
-    server.run("ip link del vpn0; ip route del 10.8.0.0/16")
-    ends.server.call("restore")
+    with harmed(server, WIDE_VPN, NO_VPN + ends.server.line("restore")):
+        ends.server.call("restore")
+        rules = server.run("iptables -t mangle -S RT-wg0-PRE").stdout
+        dropped = (line for line in rules.splitlines() if line.endswith("-i wg0 -j DROP"))
+        kept_out = {line.split()[3] for line in dropped}
+        assert "10.9.0.0/16" in kept_out
+        assert not kept_out & {"0.0.0.0/1", "10.8.0.0/16", "192.0.2.0/24"}
 
 
 def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
@@ -435,17 +469,14 @@ def test_nobody_outside_can_speak_as_a_peer_by_a_forward(ends: World) -> None:
         assert call(ends.client, "udp", VPS, 1013) == "-"
         return passed(server, "raw", "PREROUTING")
 
-    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {peer}")
+    let_in = "iptables -t mangle -D RT-wg0-PRE -s 172.16.0.0/24 ! -i wg0 -j DROP"
     ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
-    with forward(ends, f"udp 1013 -> {SERVER}:8081"):
+    with counted(server, peer), forward(ends, f"udp 1013 -> {SERVER}:8081"):
         assert call(ends.client, "udp", VPS, 1013) == CLIENT
         with speaking_as(ends.client, peer, VPS, "via 198.51.100.1"):
             assert arrived() == 0
-            rule = "172.16.0.0/24 ! -i wg0 -j DROP"
-            ends.vps.machine.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
-            assert arrived() > 0
-    ends.vps.call("up")
-    server.run("iptables -t raw -F")
+            with harmed(ends.vps.machine, let_in, ends.vps.line("up")):
+                assert arrived() > 0
 
 
 def test_nor_as_somebody_behind_a_peer(ends: World) -> None:
@@ -457,20 +488,21 @@ def test_nor_as_somebody_behind_a_peer(ends: World) -> None:
         assert call(ends.client, "udp", VPS, 1014) == "-"
         return passed(server, "raw", "PREROUTING")
 
-    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {somebody}")
     ends.internet.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.client.rp_filter=0")
     with (
+        counted(server, somebody),
         forward(ends, f"udp 1014 -> {SERVER}:8081\nfrom 192.168.88.0/24"),
         speaking_as(ends.client, somebody, VPS, "via 198.51.100.1"),
     ):
         assert arrived() > 0
         before = arrived()
         allowed = "allowed-ips 172.16.0.9/32,192.168.88.0/24"
-        ends.vps.call("put-peer attic", stdin=f"public-key {key}{allowed}\n")
-        assert arrived() == before
-        ends.vps.call("remove-peer attic")
+        try:
+            ends.vps.call("put-peer attic", stdin=f"public-key {key}{allowed}\n")
+            assert arrived() == before
+        finally:
+            ends.vps.call("remove-peer attic")
         assert arrived() > before
-    server.run("iptables -t raw -F")
 
 
 def test_nobody_of_the_home_network_can_speak_as_a_peer(ends: World, nas: Machine) -> None:
@@ -482,44 +514,40 @@ def test_nobody_of_the_home_network_can_speak_as_a_peer(ends: World, nas: Machin
         return passed(server, "mangle", "INPUT")
 
     assert call(nas, "udp", "192.168.1.20", 8081) == NAS
-    server.run(f"iptables -t mangle -I INPUT -s {peer}; sysctl -qw net.ipv4.conf.lan0.rp_filter=0")
-    with speaking_as(nas, peer, "192.168.1.20", "dev eth0"):
+    server.run("sysctl -qw net.ipv4.conf.lan0.rp_filter=0")
+    let_in = "iptables -t mangle -D RT-wg0-PRE -s 172.16.0.0/24 ! -i wg0 -j DROP"
+    with (
+        added(server, f"iptables -t mangle -I INPUT -s {peer}"),
+        speaking_as(nas, peer, "192.168.1.20", "dev eth0"),
+    ):
         assert arrived() == 0
-        rule = "172.16.0.0/24 ! -i wg0 -j DROP"
-        server.run(f"iptables -t mangle -D RT-wg0-PRE -s {rule}")
-        assert arrived() > 0
-    ends.server.call("up")
-    server.run(f"iptables -t mangle -D INPUT -s {peer}")
+        with harmed(server, let_in, ends.server.line("up")):
+            assert arrived() > 0
 
 
 @pytest.mark.usefixtures("nas")
 def test_a_server_is_no_router_between_its_own_networks(ends: World, nas: Machine) -> None:
     """It passes on what comes in from there, for answers alone."""
     server = ends.server.machine
+    translate = "iptables -t nat -A PREROUTING -i iot0 -p tcp --dport 2223 -j DNAT"
+    translate += f" --to-destination {NAS}:22"
     with Machine() as lamp:
         server.join(lamp, "iot0 192.168.50.20/24", "eth0 192.168.50.30/24")
         lamp.run("ip route add default via 192.168.50.20")
-        nas.run("ip route replace default via 192.168.1.20")
         serve(lamp, 22)
-        settings = server.read(f"{ends.server.files}/settings")
-        ends.server.call("interface", stdin=settings + "network 192.168.50.0/24\n")
-        assert call(lamp, "tcp", NAS, 22) == "-"
-        assert call(nas, "tcp", "192.168.50.30", 22) == "-"
-        # Nor to anywhere else; from where somebody else wants it, Docker for one, it is.
-        assert call(nas, "tcp", "192.0.2.1", 22) == "-"
-        with forward(ends, f"tcp 2222 -> {NAS}:22"), opening(ends, f"tcp {NAS}:22"):
-            assert call(ends.client, "tcp", VPS, 2222) == CLIENT
-        # What somebody has translated is wanted, as the forwards of another tunnel of ours.
-        translated = "PREROUTING -i iot0 -p tcp --dport 2223 -j DNAT --to-destination"
-        server.run(f"iptables -t nat -A {translated} {NAS}:22")
-        assert call(lamp, "tcp", "192.168.50.20", 2223) == "192.168.50.30"
-        server.run(f"iptables -t nat -D {translated} {NAS}:22")
-        server.run("sysctl -qw net.ipv4.ip_forward=1")
-        ends.server.call("restore")
-        assert call(lamp, "tcp", NAS, 22) == "192.168.50.30"
-        server.run("sysctl -qw net.ipv4.ip_forward=0")
-        ends.server.call("interface", stdin=settings)
-    nas.run("ip route replace default via 192.0.3.1")
+        with led_by_the_server(nas), set_otherwise(ends.server, "network 192.168.50.0/24\n"):
+            assert call(lamp, "tcp", NAS, 22) == "-"
+            assert call(nas, "tcp", "192.168.50.30", 22) == "-"
+            # Nor to anywhere else; from where somebody else wants it, Docker for one, it is.
+            assert call(nas, "tcp", "192.0.2.1", 22) == "-"
+            with forward(ends, f"tcp 2222 -> {NAS}:22"), opening(ends, f"tcp {NAS}:22"):
+                assert call(ends.client, "tcp", VPS, 2222) == CLIENT
+            # What somebody has translated is wanted, as the forwards of another tunnel of ours.
+            with added(server, translate):
+                assert call(lamp, "tcp", "192.168.50.20", 2223) == "192.168.50.30"
+            with harmed(server, *ROUTER):
+                ends.server.call("restore")
+                assert call(lamp, "tcp", NAS, 22) == "192.168.50.30"
 
 
 def test_the_home_network_does_not_get_into_the_tunnel_by_the_server(
@@ -527,12 +555,10 @@ def test_the_home_network_does_not_get_into_the_tunnel_by_the_server(
 ) -> None:
     """The server passes on what comes in from there, now, but for answers alone."""
     serve(ends.vps.machine, 1008)
-    nas.run("ip route add 172.16.0.0/24 via 192.168.1.20")
-    assert call(nas, "tcp", "172.16.0.1", 1008) == "-"
-    ends.server.machine.run("iptables -F RT-wg0-FWD")
-    assert call(nas, "tcp", "172.16.0.1", 1008) == NAS
-    ends.server.call("up")
-    nas.run("ip route del 172.16.0.0/24 via 192.168.1.20")
+    with added(nas, "ip route add 172.16.0.0/24 via 192.168.1.20"):
+        assert call(nas, "tcp", "172.16.0.1", 1008) == "-"
+        with harmed(ends.server.machine, "iptables -F RT-wg0-FWD", ends.server.line("up")):
+            assert call(nas, "tcp", "172.16.0.1", 1008) == NAS
 
 
 def peer_of(ends: World, more: str = "") -> str:
@@ -543,13 +569,11 @@ def peer_of(ends: World, more: str = "") -> str:
 @contextmanager
 def way_out(ends: World) -> Iterator[None]:
     """The server's own traffic leaves by the VPS, for a while."""
-    settings = ends.server.machine.read(f"{ends.server.files}/settings")
     ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
-    ends.server.call("interface", stdin=f"{settings}egress tunnel\n")
     try:
-        yield
+        with set_otherwise(ends.server, "egress tunnel\n"):
+            yield
     finally:
-        ends.server.call("interface", stdin=settings)
         ends.vps.call("put-peer homelab", stdin=peer_of(ends))
 
 
@@ -579,14 +603,16 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) 
 
 @pytest.fixture
 def routed(ends: World, nas: Machine) -> Iterator[Machine]:
-    """A host that the server passes on by its own line since somebody else, as Docker, wants it."""
-    server, masquerade = ends.server.machine, "-s 192.168.1.0/24 -o eth0 -j MASQUERADE"
-    server.run(f"sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A POSTROUTING {masquerade}")
-    nas.run("ip route replace default via 192.168.1.20")
-    ends.server.call("restore")
-    yield nas
-    nas.run("ip route replace default via 192.0.3.1")
-    server.run(f"sysctl -qw net.ipv4.ip_forward=0; iptables -t nat -D POSTROUTING {masquerade}")
+    """A host that the server passes on by its own line since somebody else wants it."""
+    server = ends.server.machine
+    masquerade = "iptables -t nat -A POSTROUTING -s 192.168.1.0/24 -o eth0 -j MASQUERADE"
+    with (
+        added(server, masquerade),
+        harmed(server, *ROUTER),
+        led_by_the_server(nas),
+    ):
+        ends.server.call("restore")
+        yield nas
 
 
 def test_what_the_home_sends_by_the_server_does_not_take_its_way_out(
@@ -602,26 +628,25 @@ def test_a_connection_that_the_vps_has_forgotten_ends_inside(ends: World) -> Non
     """It counts for none, so nobody translates it: outside, a tunnel address would be seen."""
     serve(ends.client, 1015)
     vps, internet = ends.vps.machine, ends.internet
-    internet.run("iptables -t raw -A PREROUTING -i vps -s 172.16.0.0/24")
+    outside = "iptables -t raw -A PREROUTING -i vps -s 172.16.0.0/24"
     count = "iptables -t raw -nvxL PREROUTING | awk '/172.16/ {print $1}'"
+    last = "iptables -t mangle -I FORWARD -i wg0 -p tcp --dport 1015 --tcp-flags FIN FIN"
+    sent = "iptables -t mangle -nvxL FORWARD | awk '/dpt:1015/ {print $1}'"
+    let_out = f"iptables -I RT-wg0-FWD -s {SERVER} -i wg0 -o ens6 -j ACCEPT"
 
     def leaked() -> bool:
         flow = Call(ends.server.machine, "tcp", CLIENT, 1015)
         assert flow.ask() == VPS
         vps.run("conntrack -D -p tcp --orig-port-dst 1015")
-        sent = "iptables -t mangle -nvxL FORWARD | awk '/dpt:1015/ {print $1}'"
-        vps.run("iptables -t mangle -I FORWARD -i wg0 -p tcp --dport 1015 --tcp-flags FIN FIN")
-        flow.end()
-        eventually(lambda: int(vps.run(sent).stdout) > 0, 20, "it does not end")
-        vps.run("iptables -t mangle -D FORWARD -i wg0 -p tcp --dport 1015 --tcp-flags FIN FIN")
+        with added(vps, last):
+            flow.end()
+            eventually(lambda: int(vps.run(sent).stdout) > 0, 20, "it does not end")
         return internet.run(count).stdout != "0\n"
 
-    with way_out(ends):
+    with way_out(ends), added(internet, outside):
         assert not leaked()
-        vps.run(f"iptables -I RT-wg0-FWD -s {SERVER} -i wg0 -o ens6 -j ACCEPT")
-        assert leaked()
-    ends.vps.call("up")
-    internet.run("iptables -t raw -F PREROUTING")
+        with harmed(vps, let_out, ends.vps.line("up")):
+            assert leaked()
 
 
 def test_a_way_out_that_is_given_up_does_not_lead_the_tunnel_into_itself(ends: World) -> None:
@@ -659,20 +684,23 @@ def test_a_way_out_to_the_name_server_can_be_given_up(ends: World) -> None:
     names = ends.client.start(f"exec python3 -c '{_NAME_SERVER}'")
     assert names.stdout is not None
     assert names.stdout.readline() == "ready\n"
-    server.run("cp /etc/resolv.conf /run/resolv.conf")
-    server.write("/etc/resolv.conf", f"nameserver {CLIENT}\noptions timeout:1 attempts:1\n")
+    ask = "cp /etc/resolv.conf /run; printf '%s\\n' 'nameserver {0}' '{1}' >/etc/resolv.conf"
+    ask = ask.format(CLIENT, "options timeout:1 attempts:1")
     own = server.read(f"{ends.server.files}/settings")
     named = own.replace(f"peer-endpoint {VPS}", f"peer-endpoint {name}")
     assert named != own
-    ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
-    ends.server.call("interface", stdin=f"{named}egress tunnel\n")
-    assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
-    ends.vps.call("put-peer homelab", stdin=peer_of(ends))
-    assert server.run(f"getent ahostsv4 {name}", check=False).stdout == ""
-    ends.server.call("interface", stdin=named)
-    assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
-    ends.server.call("interface", stdin=own)
-    server.run("cp /run/resolv.conf /etc/resolv.conf")
+    with harmed(server, ask, "cp /run/resolv.conf /etc"):
+        try:
+            ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
+            ends.server.call("interface", stdin=f"{named}egress tunnel\n")
+            assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
+            ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+            assert server.run(f"getent ahostsv4 {name}", check=False).stdout == ""
+            ends.server.call("interface", stdin=named)
+            assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
+        finally:
+            ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+            ends.server.call("interface", stdin=own)
     names.kill()
     names.communicate()
 
@@ -694,10 +722,9 @@ def test_a_server_reaches_its_own_forward_by_the_public_address(ends: World, pro
     """By its own line as any visitor; by the tunnel masqueraded, lest it hears its own address."""
     with forward(ends, f"{protocol} 1011 -> {SERVER}:8081"):
         # Home is behind a router that translates.
-        translate = "POSTROUTING -t nat -s 192.0.2.20 -j MASQUERADE"
-        ends.internet.run(f"iptables -A {translate}")
-        assert call(ends.server.machine, protocol, VPS, 1011) == ANOTHER
-        ends.internet.run(f"iptables -D {translate}")
+        translate = "iptables -t nat -A POSTROUTING -s 192.0.2.20 -j MASQUERADE"
+        with added(ends.internet, translate):
+            assert call(ends.server.machine, protocol, VPS, 1011) == ANOTHER
         with way_out(ends):
             assert call(ends.server.machine, protocol, VPS, 1011) == "172.16.0.1"
             ends.vps.machine.run("iptables -t nat -D RT-wg0-VISIT 3")

@@ -2,12 +2,14 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.host.harm import ROUTER, added, harmed
 from tests.host.machine import Machine
 from tests.host.waiting import Waiting
-from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, World, call, serve, world
+from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, World, call, serve, served, world
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +44,28 @@ def test_udp_that_came_before_the_rules_is_led_on_when_they_are_there(ends: Worl
     ends.vps.put("game", f"udp 84 -> {SERVER}:8080")
     flow = Call(ends.client, "udp", VPS, 84)
     assert flow.ask() == CLIENT
-    vps.run("iptables -t nat -F RT-wg0-VISIT; conntrack -F")
-    assert flow.ask() in {"-", "closed"}
-    serve(vps, 85)
-    own = Call(ends.client, "udp", VPS, 85)
-    assert own.ask() == CLIENT
-    known = "conntrack -L -p udp --orig-port-dst 85 2>/dev/null | grep -c src"
-    assert vps.run(known).stdout == "1\n"
-    ends.vps.call("up")
+    with harmed(vps, "iptables -t nat -F RT-wg0-VISIT; conntrack -F", ends.vps.line("up")):
+        assert flow.ask() in {"-", "closed"}
+        serve(vps, 85)
+        own = Call(ends.client, "udp", VPS, 85)
+        assert own.ask() == CLIENT
+        known = "conntrack -L -p udp --orig-port-dst 85 2>/dev/null | grep -c src"
+        assert vps.run(known).stdout == "1\n"
     assert flow.ask() == CLIENT
     assert vps.run(known).stdout == "1\n", "it is no forward's"
     for each in (flow, own):
         each.end()
     ends.vps.remove("game")
+
+
+FORGE = f"""
+wg set wg0 peer $(wg show wg0 peers) allowed-ips {SERVER}/32,{HOME}/32
+ip address add {CLIENT}/32 dev lo; ip rule add from {CLIENT} lookup 99
+ip route add default dev wg0 table 99
+"""
+FORGE_NO_MORE = f"""
+ip rule del lookup 99; ip route flush table 99; ip address del {CLIENT}/32 dev lo
+"""
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -65,34 +76,31 @@ def test_what_came_by_the_servers_own_line_stays_there(ends: World, protocol: st
     assert direct.ask() == CLIENT
     known = f"conntrack -L -p {protocol} --orig-dst {HOME} --orig-port-dst 8080 2>/dev/null"
     port = server.run(f"{known} | sed -n 's/.* sport=\\([0-9]*\\) dport=8080 .*/\\1/p'").stdout
-    vps.run(
-        f"wg set wg0 peer $(wg show wg0 peers) allowed-ips {SERVER}/32,{HOME}/32;"
-        f" ip address add {CLIENT}/32 dev lo; ip rule add from {CLIENT} lookup 99;"
-        " ip route add default dev wg0 table 99"
-    )
     seen = f"iptables -t raw -nvxL PREROUTING | awk '/{CLIENT}/ {{ print $1 }}'"
-    server.run(f"iptables -t raw -A PREROUTING -i wg0 -s {CLIENT} -d {HOME}")
-    forged = Call(vps, protocol, HOME, 8080, by=f"{CLIENT} {port}")
-    if protocol == "udp":
-        assert forged.ask() == "-"
-    forged.end()
-    assert int(server.run(seen).stdout) > 0
-    assert direct.ask() == CLIENT
-    assert "mark=0 " in server.run(known).stdout
-    vps.run(f"ip rule del lookup 99; ip route flush table 99; ip address del {CLIENT}/32 dev lo")
+    count = f"iptables -t raw -A PREROUTING -i wg0 -s {CLIENT} -d {HOME}"
+    with (
+        harmed(vps, FORGE, FORGE_NO_MORE + ends.vps.line("restore")),
+        added(server, count),
+    ):
+        forged = Call(vps, protocol, HOME, 8080, by=f"{CLIENT} {port}")
+        if protocol == "udp":
+            assert forged.ask() == "-"
+        forged.end()
+        assert int(server.run(seen).stdout) > 0
+        assert direct.ask() == CLIENT
+        assert "mark=0 " in server.run(known).stdout
     direct.end()
-    server.run("iptables -t raw -F")
-    ends.vps.call("restore")
+
+
+FLUSH = "iptables -t nat -F; iptables -t mangle -F; conntrack -F"
 
 
 def test_so_it_is_at_a_server(ends: World) -> None:
-    server = ends.server.machine
     ends.vps.put("game", f"udp 86 -> {SERVER}:8080")
     flow = Call(ends.client, "udp", VPS, 86)
     assert flow.ask() == CLIENT
-    server.run("iptables -t nat -F; iptables -t mangle -F; conntrack -F")
-    assert flow.ask() == "-"
-    ends.server.call("up")
+    with harmed(ends.server.machine, FLUSH, ends.server.line("up")):
+        assert flow.ask() == "-"
     assert flow.ask() == CLIENT
     flow.end()
     ends.vps.remove("game")
@@ -103,11 +111,10 @@ def test_so_it_is_when_somebody_has_flushed_the_rules(ends: World, flushed: str)
     """Although its visitor never rests: what comes between two tables is no exception."""
     end = ends.vps if flushed == "vps" else ends.server
     ends.vps.put("game", f"udp 87 -> {SERVER}:8080")
-    end.machine.run("iptables -t nat -F; iptables -t mangle -F; conntrack -F")
-    visitor = ends.client.start(f"exec python3 -c '{_RESTLESS}' {VPS} 87")
-    assert visitor.stdout is not None
-    assert visitor.stdout.readline() == "silence\n"
-    end.call("restore")
+    with harmed(end.machine, FLUSH, end.line("restore")):
+        visitor = ends.client.start(f"exec python3 -c '{_RESTLESS}' {VPS} 87")
+        assert visitor.stdout is not None
+        assert visitor.stdout.readline() == "silence\n"
     assert visitor.stdout.readline() == "answered\n"
     visitor.communicate()
     ends.vps.remove("game")
@@ -118,12 +125,14 @@ def test_a_port_that_the_tunnel_has_now_is_no_forwards_any_more(ends: World) -> 
     vps, server = ends.vps, ends.server
     settings = server.machine.read(f"{server.files}/settings")
     vps.put("quic", f"udp 443 -> {SERVER}:8080")
-    vps.call("interface", stdin=vps.vps_settings(port=443))
-    server.call("interface", stdin=settings.replace(f"{VPS}:51820", f"{VPS}:443"))
-    server.machine.run("ping -c 1 -w 20 -i 0.2 172.16.0.1")
-    vps.remove("quic")
-    vps.call("interface", stdin=vps.vps_settings())
-    server.call("interface", stdin=settings)
+    try:
+        vps.call("interface", stdin=vps.vps_settings(port=443))
+        server.call("interface", stdin=settings.replace(f"{VPS}:51820", f"{VPS}:443"))
+        server.machine.run("ping -c 1 -w 20 -i 0.2 172.16.0.1")
+    finally:
+        vps.remove("quic")
+        vps.call("interface", stdin=vps.vps_settings())
+        server.call("interface", stdin=settings)
     server.machine.run("ping -c 1 -w 20 -i 0.2 172.16.0.1")
 
 
@@ -179,20 +188,18 @@ def test_what_counts_for_no_connection_is_not_answered_with_a_reset(ends: World)
     ends.vps.put("web", f"tcp 87 -> {SERVER}:8080")
     serve(vps, 88)
     flow, own = (Call(client, "tcp", VPS, port) for port in (87, 88))
-    vps.run("iptables -t raw -A OUTPUT -p tcp --tcp-flags RST RST")
-    stray(87)
-    assert flow.ask() == CLIENT
-    of_the_forward = dropped()
-    stray(88)
-    assert [flow.ask(), own.ask()] == [CLIENT, CLIENT]
-    assert dropped() == of_the_forward > 0
-    assert count("OUTPUT -t raw", "tcp flags") == 0
-    vps.run("iptables -t mangle -F RT-wg0-PRE")
-    stray(87)
-    assert own.ask() == CLIENT
-    assert count("OUTPUT -t raw", "tcp flags") > 0
-    ends.vps.call("up")
-    vps.run("iptables -t raw -F")
+    with added(vps, "iptables -t raw -A OUTPUT -p tcp --tcp-flags RST RST"):
+        stray(87)
+        assert flow.ask() == CLIENT
+        of_the_forward = dropped()
+        stray(88)
+        assert [flow.ask(), own.ask()] == [CLIENT, CLIENT]
+        assert dropped() == of_the_forward > 0
+        assert count("OUTPUT -t raw", "tcp flags") == 0
+        with harmed(vps, "iptables -t mangle -F RT-wg0-PRE", ends.vps.line("up")):
+            stray(87)
+            assert own.ask() == CLIENT
+            assert count("OUTPUT -t raw", "tcp flags") > 0
     for each in (flow, own):
         each.end()
     ends.vps.remove("web")
@@ -204,18 +211,18 @@ def test_a_packet_of_a_known_connection_is_asked_for_little(ends: World) -> None
 
     def asked(flow: Call) -> int:
         """How many of five packets were asked all questions, and came to the chain's end."""
-        vps.run(f"iptables -A {chain} -p tcp --dport 90")
-        for _ in range(5):
-            assert flow.ask() == CLIENT
-        return int(vps.run(f"iptables -nvxL {chain} | awk 'END {{ print $1 }}'").stdout)
+        with added(vps, f"iptables -A {chain} -p tcp --dport 90"):
+            for _ in range(5):
+                assert flow.ask() == CLIENT
+            return int(vps.run(f"iptables -nvxL {chain} | awk 'END {{ print $1 }}'").stdout)
 
+    known = f"iptables -D {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
     ends.vps.put("web", f"tcp 90 -> {SERVER}:8080")
     flow = Call(ends.client, "tcp", VPS, 90)
     assert flow.ask() == CLIENT
     assert asked(flow) == 0
-    vps.run(f"iptables -D {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
-    assert asked(flow) >= 5
-    ends.vps.call("up")
+    with harmed(vps, known, ends.vps.line("up")):
+        assert asked(flow) >= 5
     flow.end()
     ends.vps.remove("web")
 
@@ -229,41 +236,50 @@ def give_line(ends: World, address: str) -> None:
     ends.server.machine.run("ping -c 1 -w 20 -i 0.2 172.16.0.1")
 
 
+@contextmanager
+def line_of_another_address(ends: World) -> Iterator[None]:
+    """The server's own line has another one for a while, and a stranger that which it had."""
+    give_line(ends, "192.0.2.21")
+    try:
+        with added(ends.internet, f"ip addr add {HOME}/32 dev home"):
+            yield
+    finally:
+        give_line(ends, HOME)
+
+
 def test_visitors_do_not_reach_who_has_the_servers_old_address_by_now(ends: World) -> None:
     """By UDP, which is sent to that, and would be passed on where a server forwards for Docker."""
     server, stranger = ends.server.machine, ends.internet
-    server.run("sysctl -qw net.ipv4.ip_forward=1")
     ends.vps.put("web", f"udp 83 -> {SERVER}:8080")
     flow = Call(ends.client, "udp", VPS, 83)
     assert flow.ask() == CLIENT
-    stranger.run("ip addr add 192.0.2.20/32 dev home")
-    give_line(ends, "192.0.2.21")
-    stranger.run("iptables -t raw -A PREROUTING -i home -d 192.0.2.20 -p udp --dport 8080")
+    came = "iptables -t raw -A PREROUTING -i home -d 192.0.2.20 -p udp --dport 8080"
     count = "iptables -t raw -nvxL PREROUTING | awk '/dpt:8080/ {print $1}'"
-    assert flow.ask() == "-"
-    assert call(ends.client, "udp", VPS, 83) == "-"
-    assert stranger.run(count).stdout == "0\n"
-    server.run("iptables -D RT-wg0-FWD 1")
-    assert flow.ask() == "-"
-    assert call(ends.client, "udp", VPS, 83) == "-"
-    assert int(stranger.run(count).stdout) >= 2
-    ends.server.call("up")
-    assert call(ends.client, "udp", VPS, 83) == CLIENT
-    flow.end()
-    stranger.run("iptables -t raw -F; ip addr del 192.0.2.20/32 dev home")
-    give_line(ends, "192.0.2.20")
+    with (
+        harmed(server, *ROUTER),
+        line_of_another_address(ends),
+        added(stranger, came),
+    ):
+        assert flow.ask() == "-"
+        assert call(ends.client, "udp", VPS, 83) == "-"
+        assert stranger.run(count).stdout == "0\n"
+        with harmed(server, "iptables -D RT-wg0-FWD 1", ends.server.line("up")):
+            assert flow.ask() == "-"
+            assert call(ends.client, "udp", VPS, 83) == "-"
+            assert int(stranger.run(count).stdout) >= 2
+        assert call(ends.client, "udp", VPS, 83) == CLIENT
+        flow.end()
     ends.server.call("up")
     assert call(ends.client, "udp", VPS, 83) == CLIENT
     ends.vps.remove("web")
-    server.run("sysctl -qw net.ipv4.ip_forward=0")
 
 
 def test_without_the_mark_the_answer_leaves_by_the_wrong_line(ends: World) -> None:
     """Shows that the test above can fail."""
     ends.vps.put("web", f"tcp 80 -> {SERVER}:8080")
-    ends.server.machine.run("ip rule del lookup $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)")
-    assert call(ends.client, "tcp", VPS, 80) == "-"
-    ends.server.call("up")
+    unmark = "ip rule del lookup $(cut -d' ' -f2 /etc/reverse-tunnel/wg0/mark)"
+    with harmed(ends.server.machine, unmark, ends.server.line("up")):
+        assert call(ends.client, "tcp", VPS, 80) == "-"
     assert call(ends.client, "tcp", VPS, 80) == CLIENT
     ends.vps.remove("web")
 
@@ -280,75 +296,75 @@ def test_tunnel_addresses_reach_the_service_without_a_forward(ends: World) -> No
 
 def test_a_neighbour_that_routes_the_tunnel_through_the_vps_reaches_nothing(ends: World) -> None:
     """The VPS forwards, and a provider's network is shared: only the rules keep neighbours out."""
-    neighbour = ends.internet
-    neighbour.run(f"ip route add 172.16.0.0/24 via {VPS}")
-    assert call(neighbour, "tcp", SERVER, 8080) == "-"
-    assert call(neighbour, "udp", SERVER, 8080) == "-"
-    assert neighbour.run("ping -c 1 -W 1 172.16.0.1", check=False).status != 0
+    neighbour, route = ends.internet, f"ip route add 172.16.0.0/24 via {VPS}"
     # The guards are what keeps them out; the server's mark would even bring the answers back.
-    ends.vps.machine.run("iptables -t mangle -F RT-wg0-PRE; iptables -F RT-wg0-FWD")
-    assert call(neighbour, "tcp", SERVER, 8080) == "203.0.113.1"
-    ends.vps.call("up")
-    neighbour.run(f"ip route del 172.16.0.0/24 via {VPS}")
+    unguarded = "iptables -t mangle -F RT-wg0-PRE; iptables -F RT-wg0-FWD"
+    with added(neighbour, route):
+        assert call(neighbour, "tcp", SERVER, 8080) == "-"
+        assert call(neighbour, "udp", SERVER, 8080) == "-"
+        assert neighbour.run("ping -c 1 -W 1 172.16.0.1", check=False).status != 0
+        with harmed(ends.vps.machine, unguarded, ends.vps.line("up")):
+            assert call(neighbour, "tcp", SERVER, 8080) == "203.0.113.1"
 
 
 def test_the_vps_is_no_router_into_its_own_private_network(ends: World) -> None:
     """It passes on what comes in from outside, but that is for forwards alone."""
     neighbour, vps = ends.internet, ends.vps.machine
+    route = f"ip route add 10.20.0.0/24 via {VPS}"
+    published = "iptables -t nat -A PREROUTING -i ens6 -p tcp --dport 2224 -j DNAT"
+    published += " --to-destination 10.20.0.3:22"
+    router = (ROUTER[0], f"{ROUTER[1]}; {ends.vps.line('restore')}")
     with Machine() as private:
         vps.join(private, "eth1 10.20.0.2/24", "eth0 10.20.0.3/24")
         private.run("ip route add default via 10.20.0.2")
         vps.run("sysctl -qw net.ipv4.conf.eth1.forwarding=1")
         serve(private, 22)
-        neighbour.run(f"ip route add 10.20.0.0/24 via {VPS}")
-        for protocol in ("tcp", "udp"):
-            assert call(neighbour, protocol, "10.20.0.3", 22) == "-"
-        # What somebody has translated, and where somebody wants a router, it is.
-        published = "PREROUTING -i ens6 -p tcp --dport 2224 -j DNAT --to-destination 10.20.0.3:22"
-        vps.run(f"iptables -t nat -A {published}")
-        assert call(neighbour, "tcp", VPS, 2224) == "203.0.113.1"
-        vps.run(f"iptables -t nat -D {published}; sysctl -qw net.ipv4.ip_forward=1")
-        assert ends.vps.told("chain RT-wg0-FWD") == ["differs"]
-        ends.vps.call("restore")
-        assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
-        assert call(neighbour, "tcp", "10.20.0.3", 22) == "203.0.113.1"
-        vps.run("sysctl -qw net.ipv4.ip_forward=0")
-        ends.vps.call("restore")
-        assert call(neighbour, "tcp", "10.20.0.3", 22) == "-"
-        neighbour.run(f"ip route del 10.20.0.0/24 via {VPS}")
+        with added(neighbour, route):
+            for protocol in ("tcp", "udp"):
+                assert call(neighbour, protocol, "10.20.0.3", 22) == "-"
+            # What somebody has translated, and where somebody wants a router, it is.
+            with added(vps, published):
+                assert call(neighbour, "tcp", VPS, 2224) == "203.0.113.1"
+            with harmed(vps, *router):
+                assert ends.vps.told("chain RT-wg0-FWD") == ["differs"]
+                ends.vps.call("restore")
+                assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
+                assert call(neighbour, "tcp", "10.20.0.3", 22) == "203.0.113.1"
+            assert call(neighbour, "tcp", "10.20.0.3", 22) == "-"
 
 
 def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: World) -> None:
     """Whatever the server sends into the tunnel; with the rules gone it is seen outside."""
     server, internet = ends.server.machine, ends.internet
-    internet.run("iptables -I FORWARD -s 172.16.0.0/24")
 
     def leaked() -> int:
         server.run(f"ping -I {SERVER} -c 2 -i 0.2 -W 1 {CLIENT}", check=False)
         return int(internet.run("iptables -vxnL FORWARD").stdout.splitlines()[2].split()[0])
 
-    server.run(f"ip route add {CLIENT}/32 dev wg0")
-    assert leaked() == 0
-    ends.vps.machine.run("iptables -F RT-wg0-FWD")
-    assert leaked() > 0
-    ends.vps.call("up")
-    server.run(f"ip route del {CLIENT}/32 dev wg0")
-    internet.run("iptables -F FORWARD")
+    with (
+        added(internet, "iptables -A FORWARD -s 172.16.0.0/24"),
+        added(server, f"ip route add {CLIENT}/32 dev wg0"),
+    ):
+        assert leaked() == 0
+        with harmed(ends.vps.machine, "iptables -F RT-wg0-FWD", ends.vps.line("up")):
+            assert leaked() > 0
 
 
 def test_the_vps_reaches_the_server_but_not_what_lies_behind_it(ends: World) -> None:
     """A broken-into VPS must not be a way into the home, even if the server forwards (Docker)."""
     server, vps = ends.server.machine, ends.vps.machine
-    server.run("sysctl -qw net.ipv4.ip_forward=1")
-    vps.run("wg set wg0 peer $(wg show wg0 peers) allowed-ips 172.16.0.4/32,192.0.2.0/24")
-    vps.run("ip route add 192.0.2.1/32 dev wg0")
-    assert vps.run("ping -c 1 -W 1 192.0.2.1", check=False).status != 0
-    server.run("iptables -F RT-wg0-FWD; iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE")
-    assert vps.run("ping -c 1 -w 20 -i 0.2 192.0.2.1", check=False).status == 0
-    server.run("iptables -t nat -F POSTROUTING")
-    ends.server.call("up")
-    server.run("sysctl -qw net.ipv4.ip_forward=0")
-    vps.run("ip route del 192.0.2.1/32 dev wg0")
+    allow = "wg set wg0 peer $(wg show wg0 peers) allowed-ips 172.16.0.4/32"
+    with (
+        harmed(server, *ROUTER),
+        harmed(vps, f"{allow},192.0.2.0/24", allow),
+        added(vps, "ip route add 192.0.2.1/32 dev wg0"),
+    ):
+        assert vps.run("ping -c 1 -W 1 192.0.2.1", check=False).status != 0
+        with (
+            harmed(server, "iptables -F RT-wg0-FWD", ends.server.line("up")),
+            added(server, "iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE"),
+        ):
+            assert vps.run("ping -c 1 -w 20 -i 0.2 192.0.2.1", check=False).status == 0
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -371,18 +387,17 @@ def test_a_connection_is_known_on_a_host_that_counts_its_packets(
     ends: World, protocol: str
 ) -> None:
     """conntrack then prints more of each."""
-    vps = ends.vps.machine
-    vps.run("sysctl -qw net.netfilter.nf_conntrack_acct=1")
-    ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080")
-    counted = Call(ends.client, protocol, VPS, 1086)
-    assert counted.ask() == CLIENT
-    assert "packets=" in vps.run(f"conntrack -L -p {protocol} --orig-port-dst 1086").stdout
-    ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080\nfrom {CLIENT}/32")
-    assert counted.ask() == CLIENT
-    ends.vps.remove("counted")
-    assert counted.ask() in {"-", "closed"}
-    counted.end()
-    vps.run("sysctl -qw net.netfilter.nf_conntrack_acct=0")
+    vps, switch = ends.vps.machine, "sysctl -qw net.netfilter.nf_conntrack_acct="
+    with harmed(vps, f"{switch}1", f"{switch}0"):
+        ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080")
+        counted = Call(ends.client, protocol, VPS, 1086)
+        assert counted.ask() == CLIENT
+        assert "packets=" in vps.run(f"conntrack -L -p {protocol} --orig-port-dst 1086").stdout
+        ends.vps.put("counted", f"{protocol} 1086 -> {SERVER}:8080\nfrom {CLIENT}/32")
+        assert counted.ask() == CLIENT
+        ends.vps.remove("counted")
+        assert counted.ask() in {"-", "closed"}
+        counted.end()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -410,15 +425,13 @@ def test_a_udp_flow_follows_its_forward_at_once(ends: World) -> None:
 
 
 def test_a_udp_flow_from_before_the_forward_gets_to_it(ends: World) -> None:
-    vps = ends.vps.machine
-    vps.run("iptables -I INPUT -p udp --dport 1084 -j DROP")
-    flow = Call(ends.client, "udp", VPS, 1084)
-    assert flow.ask() == "-"
-    ends.vps.put("late", f"udp 1084 -> {SERVER}:8081")
-    assert flow.ask() == CLIENT
+    with added(ends.vps.machine, "iptables -I INPUT -p udp --dport 1084 -j DROP"):
+        flow = Call(ends.client, "udp", VPS, 1084)
+        assert flow.ask() == "-"
+        ends.vps.put("late", f"udp 1084 -> {SERVER}:8081")
+        assert flow.ask() == CLIENT
     ends.vps.remove("late")
     flow.end()
-    vps.run("iptables -D INPUT -p udp --dport 1084 -j DROP")
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -427,28 +440,26 @@ def test_what_calls_the_vps_itself_does_not_end_with_a_new_forward(
 ) -> None:
     """At its tunnel address and its loopback, which no forward translates."""
     vps = ends.vps.machine
-    serve(vps, 1088)
-    mark = f"PREROUTING -p {protocol} --dport 1088 -j CONNMARK --set-mark 7"
-    vps.run(f"iptables -t mangle -A {mark}")
-    flows = [
-        Call(ends.server.machine, protocol, "172.16.0.1", 1088),
-        Call(vps, protocol, "127.0.0.1", 1088),
-        Call(ends.client, protocol, VPS, 1088),
-    ]
-    assert [flow.ask() for flow in flows] == [SERVER, "127.0.0.1", CLIENT]
-    # A mark tells them from what would come back as another entry.
-    vps.run(f"iptables -t mangle -D {mark}")
-    marked = f"conntrack -L -p {protocol} --orig-port-dst 1088 --mark 7"
-    assert vps.run(marked).stdout.count(" mark=7 ") == 3
-    ends.vps.put("own", f"{protocol} 1088 -> {SERVER}:8080")
-    kept = vps.run(marked).stdout
-    assert kept.count(" mark=7 ") == 2
-    assert f"dst={VPS}" not in kept
-    assert [flow.ask() for flow in flows[:2]] == [SERVER, "127.0.0.1"]
-    ends.vps.remove("own")
-    for flow in flows:
-        flow.end()
-    vps.run("kill $(ss -Hlntp sport = 1088 | grep -o 'pid=[0-9]*' | cut -d= -f2)")
+    mark = f"iptables -t mangle -A PREROUTING -p {protocol} --dport 1088 -j CONNMARK --set-mark 7"
+    with served(vps, 1088):
+        # A mark tells them from what would come back as another entry.
+        with added(vps, mark):
+            flows = [
+                Call(ends.server.machine, protocol, "172.16.0.1", 1088),
+                Call(vps, protocol, "127.0.0.1", 1088),
+                Call(ends.client, protocol, VPS, 1088),
+            ]
+            assert [flow.ask() for flow in flows] == [SERVER, "127.0.0.1", CLIENT]
+        marked = f"conntrack -L -p {protocol} --orig-port-dst 1088 --mark 7"
+        assert vps.run(marked).stdout.count(" mark=7 ") == 3
+        ends.vps.put("own", f"{protocol} 1088 -> {SERVER}:8080")
+        kept = vps.run(marked).stdout
+        assert kept.count(" mark=7 ") == 2
+        assert f"dst={VPS}" not in kept
+        assert [flow.ask() for flow in flows[:2]] == [SERVER, "127.0.0.1"]
+        ends.vps.remove("own")
+        for flow in flows:
+            flow.end()
 
 
 def first_packet(machine: Machine, interface: str, expression: str) -> subprocess.Popen[str]:

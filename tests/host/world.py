@@ -10,9 +10,13 @@ The server could answer the client directly, by its own line: whether it does is
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 CLIENT = "198.51.100.10"
 VPS = "203.0.113.10"
@@ -125,9 +129,25 @@ def serve(machine: Machine, port: int, address: str = "") -> None:
 
     `::` means all those of IPv6.
     """
+    _start_service(machine, port, address)
+
+
+@contextmanager
+def served(machine: Machine, port: int, address: str = "") -> Iterator[None]:
+    """The same for a while."""
+    process = _start_service(machine, port, address)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _start_service(machine: Machine, port: int, address: str) -> "Popen[str]":
     process = machine.start(f"exec python3 -c '{_ECHO}' {port} {address}")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    return process
 
 
 @dataclass(frozen=True)
