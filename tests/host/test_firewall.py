@@ -20,10 +20,11 @@ from tests.host.guarded import (
     serve,
 )
 from tests.host.harm import added, harmed
+from tests.host.kills import Tell, killed_at_each_step
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.test_many_flows import COUNTING
-from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.tunnel import KILLED, REFUSED, Tunnel
 from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
 from tests.host.world import serve as serve_at
@@ -39,6 +40,7 @@ INSIDE6, SERVER6, LAPTOP6 = (f"fd5c:91e2:7a3b::{number}" for number in ("1", "4"
 OTHER = f"{DENY}allow all any {LAPTOP} -> {SERVER}\n"
 TRIAL = "/run/reverse-tunnel/wg0.firewall"
 OFF = ("wg-quick down wg0", "wg-quick up wg0")
+TELL = "exit $?"  # of a program that was killed ssh tells no more than that it failed
 
 SHORT = 2  # seconds of a trial whose end a test waits for
 ENOUGH = 30  # seconds of a trial during which a test looks round, also on a slow machine
@@ -771,53 +773,111 @@ def test_a_kept_one_is_not_put_on_trial_again(guarded_vps: Guarded) -> None:
     assert guards(guarded_vps.vps.machine) == before
 
 
-def test_a_trial_killed_at_any_step_is_taken_back(open_vps: Guarded) -> None:
-    for step in range(1, 30):
-        put = open_vps.verb("put-firewall", wait=SHORT, crash_at=step)
-        status = open_vps.login(put, stdin=ALLOW, check=False).status
-        if status == 0:
-            assert step > 6
-            return
+@pytest.mark.kills("put-firewall")
+def test_a_trial_killed_at_any_step_is_taken_back(open_vps: Guarded, record_property: Tell) -> None:
+    def put(step: int) -> int:
+        words = open_vps.verb("put-firewall", wait=SHORT, crash_at=step)
+        return open_vps.login(f"{words}; {TELL}", stdin=ALLOW, check=False).status
+
+    tried = 0
+    for tried in killed_at_each_step(put):
         healed(open_vps)
         # What is left over of it is in nobody's way.
-        assert open_vps.lets_in()
-    raise AssertionError("there is no end of steps")
+        assert open_vps.lets_in(), f"killed at step {tried}"
+    assert tried >= 6
+    record_property("tried", tried)
 
 
-@pytest.mark.parametrize(
-    "step",
-    ["computed-guards-4", "synced-guards-4", "synced-guards-6", "ended-trial", "removed-trial"],
-)
+# The trial's timer ends, which would take it back itself, and its time is over.
+OVER = f"""
+kill -- -$(sed -n 's/^timer process \\([0-9]*\\) .*/\\1/p' {TRIAL}) &&
+  sed -i 's/^until .*/until 1/' {TRIAL}
+"""
+
+
+@pytest.mark.kills("revert-firewall")
+@pytest.mark.parametrize("kept", [False, True], ids=["to none", "to another"])
 def test_taking_it_back_killed_at_any_step_is_done_by_the_next(
-    open_vps: Guarded, step: str
+    open_vps: Guarded, record_property: Tell, *, kept: bool
 ) -> None:
-    open_vps.login(open_vps.verb("put-firewall", wait=1), stdin=ALLOW)
-    eventually(
-        # It says that it is too early until then; or its timer was faster.
-        lambda: open_vps.vps.call("revert-firewall", crash_at=step, check=False).status != 1,
-        LONG,
-        "the trial did not end",
-    )
-    healed(open_vps)
+    vps = open_vps.vps
+    if kept:
+        open_vps.guard(OTHER)
+    before = (open_vps.state(), guards(vps.machine))
+
+    def revert(step: int) -> int:
+        open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW)
+        assert open_vps.state() == "pending"
+        vps.machine.run(OVER)
+        return vps.call("revert-firewall", crash_at=step, check=False).status
+
+    tried = 0
+    for tried in killed_at_each_step(revert):
+        vps.call("revert-firewall")
+        assert (open_vps.state(), guards(vps.machine)) == before, f"killed at step {tried}"
+        assert vps.machine.run(f"test -e {TRIAL}", check=False).status == 1
+    assert tried >= 4
+    record_property("tried", tried)
 
 
+@pytest.mark.kills("confirm-firewall")
 @pytest.mark.parametrize("step", ["staged-firewall", "kept-firewall", "ended-trial"])
 def test_keeping_it_killed_at_any_step_is_done_or_not(open_vps: Guarded, step: str) -> None:
     """By the next run; and without one it is either kept, by a file, or will be taken back."""
     vps = open_vps.vps.machine
     put, confirm = (open_vps.verb(verb) for verb in ("put-firewall", "confirm-firewall"))
-    killing = open_vps.verb("confirm-firewall", crash_at=step)
+    killing = f"{open_vps.verb('confirm-firewall', crash_at=step)}; {TELL}"
     open_vps.login(put, stdin=ALLOW)
     rules = guards(vps)
-    assert open_vps.login(killing, stdin=ALLOW, check=False).status != 0
+    assert open_vps.login(killing, stdin=ALLOW, check=False).status == KILLED
     open_vps.login(confirm, stdin=ALLOW)
     assert (open_vps.state(), guards(vps)) == ("kept", rules)
     open_vps.vps.call("remove-firewall")
     open_vps.login(put, stdin=ALLOW)
-    open_vps.login(killing, stdin=ALLOW, check=False)
+    assert open_vps.login(killing, stdin=ALLOW, check=False).status == KILLED
     reboot(vps)
     kept = step != "staged-firewall"
     assert (open_vps.state(), guards(vps)) == (("kept", rules) if kept else ("none", []))
+
+
+@pytest.mark.kills("remove-firewall")
+def test_a_removal_killed_at_any_step_is_done_by_the_next(
+    open_vps: Guarded, record_property: Tell
+) -> None:
+    vps = open_vps.vps
+
+    def remove(step: int) -> int:
+        open_vps.guard(ALLOW)
+        return vps.call("remove-firewall", crash_at=step, check=False).status
+
+    tried = 0
+    for tried in killed_at_each_step(remove):
+        vps.call("remove-firewall")
+        left = (open_vps.state(), guards(vps.machine))
+        assert left == ("none", []), f"killed at step {tried}"
+    assert tried >= 4
+    record_property("tried", tried)
+
+
+@pytest.mark.kills("sync-firewall")
+def test_one_that_another_tunnel_has_put_right_may_be_killed_at_any_step(
+    guarded_vps: Guarded, record_property: Tell
+) -> None:
+    """As that tunnel comes, goes, or changes its port."""
+    vps = guarded_vps.vps
+    before = guards(vps.machine)
+
+    def sync(step: int) -> int:
+        vps.machine.run("for tool in iptables ip6tables; do $tool -t mangle -F RT-wg0-in; done")
+        return vps.call("sync-firewall", crash_at=step, check=False).status
+
+    tried = 0
+    for tried in killed_at_each_step(sync):
+        vps.call("sync-firewall")
+        assert guards(vps.machine) == before, f"killed at step {tried}"
+    assert guards(vps.machine) == before
+    assert tried >= 4
+    record_property("tried", tried)
 
 
 def test_it_is_taken_back_although_the_lock_is_held(open_vps: Guarded) -> None:
