@@ -61,17 +61,20 @@ forwards_for_nobody_else() {
 # restore_forwarding: as it was, where no other tunnel needs it
 restore_forwarding() {
   local name names user
-  [[ -e $RUN/$IFACE.up ]] || return 0
-  read -ra names <"$RUN/$IFACE.up" || true
   find_users up
-  for name in "${names[@]}"; do
-    for user in "${USERS[@]}"; do
-      [[ " $(<"$RUN/$user.up") " != *" $name "* ]] || continue 2
+  if [[ -e $RUN/$IFACE.up ]]; then
+    read -ra names <"$RUN/$IFACE.up" || true
+    for name in "${names[@]}"; do
+      for user in "${USERS[@]}"; do
+        [[ " $(<"$RUN/$user.up") " != *" $name "* ]] || continue 2
+      done
+      restore_forwarding_by "$name"
     done
-    restore_forwarding_by "$name"
-  done
-  [[ ! -e $SYSCTL/conf/$IFACE || $(<$SYSCTL/ip_forward) != 0 ]] || set_sysctl "conf/$IFACE/forwarding" 0
-  rm -f "$RUN/$IFACE.up"
+    [[ ! -e $SYSCTL/conf/$IFACE || $(<$SYSCTL/ip_forward) != 0 ]] || set_sysctl "conf/$IFACE/forwarding" 0
+    rm -f "$RUN/$IFACE.up"
+  fi
+  # Of a run that was killed before it had noted for whom.
+  ((${#USERS[@]})) || rm -f "$RUN"/*.forwarding
   rmdir "$RUN" 2>/dev/null || true
 }
 

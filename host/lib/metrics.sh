@@ -107,6 +107,7 @@ renew_metrics() {
   # The folder may be node_exporter's own user's: what that puts in the file's place is never followed.
   remove_staged_metrics
   (umask 022 && metrics_text | dd conv=excl status=none of="$staged")
+  step staged-metrics
   mv -fT "$staged" "$METRICS_FILE"
 }
 

@@ -76,6 +76,8 @@ take_down() {
   stop_watcher
   stop_beside
   rm -rf "$QUEUE"
+  # What a killed run has staged there, of whatever tunnel: nobody else has the lock.
+  rm -f "$RUN"/.*.new
   (remove_rules 4) || true
   (remove_rules 6) || true
   step removed-rules

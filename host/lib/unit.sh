@@ -31,13 +31,16 @@ write_drop_in() {
     text+="Environment=GOMEMLIMIT=$((kib / MEMORY_SHARE))KiB"$'\n'
     text+="Environment=GOMAXPROCS=$(((processors + 1) / 2))"$'\n'
   fi
-  ! has_text "$DROP_IN" "$text" || return 0
+  # By the modes a run is known that was killed before it had told systemd.
+  if has_text "$DROP_IN" "$text" && [[ $(stat -c %a "$DROP_IN" "${DROP_IN%/*}") == 644$'\n'755 ]]; then
+    return 0
+  fi
   make_folder "${DROP_IN%/*}"
   write_file "$DROP_IN" "$text"
   step wrote-drop-in
-  chmod 0755 "${DROP_IN%/*}"
   chmod 0644 "$DROP_IN"
   systemctl daemon-reload
+  chmod 0755 "${DROP_IN%/*}"
 }
 
 # may_start_again: before version 244 systemd takes no unit like wg-quick's that shall

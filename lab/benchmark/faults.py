@@ -39,7 +39,7 @@ _TAG = re.compile(
 _TESTS = (
     CountedTests(
         "the helper is killed at each of its steps, in every verb",
-        ("tests/host/test_crashes.py",),
+        ("tests/host", "-m", "kills", "--numprocesses=2"),
     ),
     CountedTests(
         "the disk is full, or the helper arrives cut short",

@@ -1,10 +1,15 @@
 """What tests are counted as: examples if they are random, what they tell, or one case."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import assume, strategies
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from lab.benchmark import faults
 from lab.benchmark.counted_tests import Counted, CountedTests, count
+from lab.operator_host import CHECKOUT
 from lab.progress import StepError
 from tests.host.sequences import run_sequences
 
@@ -57,6 +62,13 @@ def test_tests_that_are_not_there_are_not_right() -> None:
     gone = CountedTests("gone", ("tests/benchmark", "-k", "no_test_has_this_name"))
     with pytest.raises(StepError, match="gone: pytest did not run them"):
         gone.run("fast")
+
+
+@pytest.mark.parametrize("tests", faults._TESTS, ids=lambda tests: str(tests.name))
+def test_there_are_tests_for_each_row_of_the_faults(tests: CountedTests) -> None:
+    words = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", *tests.words]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_test_that_could_not_begin_is_not_right() -> None:

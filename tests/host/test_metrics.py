@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.host.machine import Machine
-from tests.host.tunnel import KILLED, REFUSED, Tunnel
+from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
 
 FOLDER = "/var/lib/node_exporter"
@@ -101,19 +101,6 @@ def test_taken_away_nothing_is_left(vps: Tunnel, verb: str) -> None:
         vps.call(verb)
         vps.call("write-metrics")
         assert left(vps.machine) == ""
-
-
-def test_a_removal_that_was_killed_is_made_up_for(vps: Tunnel) -> None:
-    for step in range(1, 20):
-        put(vps)
-        status = vps.call("remove-metrics", crash_at=step, check=False).status
-        vps.call("remove-metrics")
-        assert left(vps.machine) == ""
-        if status == 0:
-            assert step > 2
-            return
-        assert status == KILLED
-    raise AssertionError("there is no end of steps")
 
 
 def test_another_folder_takes_the_file_from_the_old_one(vps: Tunnel) -> None:

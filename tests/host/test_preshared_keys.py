@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.host.tunnel import KILLED, REFUSED, Tunnel
+from tests.host.tunnel import REFUSED, Tunnel
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, call, world
 from tests.support import eventually
 
@@ -92,23 +92,6 @@ def test_what_is_no_key_is_refused_and_not_shown(vps: Tunnel, text: str) -> None
         assert "32 bytes in base64" in done.stderr
         assert LAPTOP not in done.stderr
     assert shared(vps) == {LAPTOP: NONE}
-
-
-def test_a_killed_run_is_made_up_for_by_the_next(vps: Tunnel) -> None:
-    put_peer(vps, "laptop")
-    for step in range(1, 20):
-        key = new_key(vps)
-        put = vps.call("put-preshared-key laptop", stdin=f"{key}\n", crash_at=step, check=False)
-        share(vps, "laptop", key)
-        assert shared(vps) == {LAPTOP: key}
-        gone = vps.call("remove-preshared-key laptop", crash_at=step, check=False)
-        vps.call("remove-preshared-key laptop")
-        assert shared(vps) == {LAPTOP: NONE}
-        assert {put.status, gone.status} <= {0, KILLED}
-        if put.status == gone.status == 0:
-            assert step > 3
-            return
-    raise AssertionError("there is no end of steps")
 
 
 def test_one_that_was_changed_by_hand_is_told_by_name_and_put_back(vps: Tunnel) -> None:

@@ -85,6 +85,7 @@ def test_what_is_refused_is_told_to_its_own_caller_alone(vps: Tunnel, line: str,
     assert vps.forwards() == sorted(FIVE.items())
 
 
+@pytest.mark.kills("put-forward")
 @pytest.mark.parametrize("step", ["wrote-forward", "synced-rules", "retired-flows", "told-joined"])
 def test_who_does_the_work_of_others_may_be_killed(vps: Tunnel, step: str) -> None:
     waiting = Waiting(vps)

@@ -317,10 +317,11 @@ def test_a_server_gets_a_new_key_and_a_new_way_to_the_vps_in_one_run(
 
 
 # Of the verb and of the process that it starts, which dies by the same plan.
-TRYING = ["wrote-next-key", "set-key", "called-vps"]
+TRYING = ["wrote-next-key", "noted-key", "set-key", "called-vps"]
 TAKING = ["wrote-key", "kept-preshared-key", "wrote-conf"]  # only a key that was answered is taken
 
 
+@pytest.mark.kills("key", "switch-key")
 @pytest.mark.parametrize(
     ("step", "told"),
     [*((step, True) for step in TRYING + TAKING), *((step, False) for step in TRYING)],
@@ -358,6 +359,7 @@ def dies_with_new_keys(server: Tunnel, keys: Keys, step: str) -> None:
     verb.wait()
 
 
+@pytest.mark.kills("put-peer")
 @pytest.mark.parametrize("step", ["kept-former", "wrote-peer", "set-peer", "shared-key"])
 def test_a_vps_that_dies_while_it_is_told_knows_the_old_key_until_it_is_told_again(
     rotation: Rotation, step: str
@@ -372,6 +374,7 @@ def test_a_vps_that_dies_while_it_is_told_knows_the_old_key_until_it_is_told_aga
     rotation.comes_through()
 
 
+@pytest.mark.kills("hand-over")
 @pytest.mark.parametrize("step", ["turned-new", "dropped-former", "turned-over", "synced-ends"])
 def test_a_hand_over_that_dies_at_any_step_is_finished_by_the_next(
     rotation: Rotation, step: str
@@ -598,6 +601,7 @@ def call_server(rotation: Rotation) -> None:
         )
 
 
+@pytest.mark.kills("wait-handshake")
 @pytest.mark.parametrize("step", ["wrote-key", "wrote-conf", "took-keys", "exchanged-key"])
 @pytest.mark.parametrize("starts_again", [True, False])
 def test_a_vps_that_dies_on_its_way_to_a_new_key_gets_there(
@@ -616,6 +620,7 @@ def test_a_vps_that_dies_on_its_way_to_a_new_key_gets_there(
     assert rotation.key_of(rotation.vps) == keys.public
 
 
+@pytest.mark.kills("wait-handshake")
 def test_a_vps_that_dies_on_its_way_back_is_at_its_old_key_after_a_start(
     rotation: Rotation,
 ) -> None:
@@ -703,6 +708,7 @@ def test_a_vps_key_that_was_changed_by_hand_is_put_back_at_once(
     rotation.comes_through()
 
 
+@pytest.mark.kills("key")
 @pytest.mark.parametrize("step", ["wrote-next-key", "noted-key"])
 def test_a_staged_key_still_waits_where_its_command_was_killed(
     rotation: Rotation, step: str
