@@ -119,7 +119,7 @@ def arrival(server: str, login: Login) -> pulumi.ResourceHookBinding:
         return asyncio.create_task(wait(server, login))
 
     async def before(_args: pulumi.ResourceHookArgs) -> None:
-        await waiting()
+        await asyncio.shield(waiting())  # others wait for it, too
 
     hook = pulumi.ResourceHook(f"{server}-arrival", before)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

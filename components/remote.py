@@ -198,10 +198,10 @@ class Remote:
             made anew.
         turns: of its commands.
         fate: what has become of that machine.
-        settled: whether this very machine is known to be that host already. Then a replacement is
-            one that the user has asked for (`--replace`), and what is replaced goes first: deleted
-            afterwards, as where another machine takes its place, it would take away what has been
-            made instead.
+        settled: whether this very machine is known to be that host already. Then a replacement of
+            what it has is one that the user has asked for (`--replace`), and the old goes first:
+            deleted afterwards, as where another machine takes its place, it would take away what
+            has been made instead.
     """
 
     texts: Texts
@@ -270,7 +270,7 @@ class Remote:
                 one: for each forward that would be two more that the engine encrypts at each step.
             depends_on: what must be there first.
             deleted_with: the resource whose own delete undoes this one, too.
-            part_of: another one whose replacement takes this one along, as that one's does.
+            part_of: the one whose replacement takes this one along.
             hooks: what else is done when it runs.
             urgent: whether it comes before others that wait for their turn on this host.
         """
@@ -303,8 +303,9 @@ class Remote:
                 ignore_changes=self._ignored(update),
                 depends_on=list(depends_on),
                 deleted_with=deleted_with,
-                delete_before_replace=self.settled or None,
-                replace_with=[each for each in (deleted_with, part_of) if each] or None,
+                # Not the claim: what is deleted with it would be deleted one by one before.
+                delete_before_replace=(self.settled and deleted_with is not None) or None,
+                replace_with=[part_of] if part_of else None,
                 additional_secret_outputs=["stdout", "stderr"] if secret else None,
                 retain_on_delete=self.fate is Fate.FORGOTTEN or None,
                 transformations=[_in_place] if self.fate is Fate.REPLACED else None,

@@ -34,7 +34,7 @@ def is_unexplained(known: Known) -> bool:
     """
     others = (
         each.report is None
-        or not is_settled(known, name)
+        or not is_claimed(known, name)
         or is_half_made(known.settings, name, each.report)
         or bool(unlike(known.settings, name, each.report))
         for name, each in known.seen.items()
@@ -49,10 +49,19 @@ def is_unexplained(known: Known) -> bool:
     )
 
 
-def is_settled(known: Known, host: str) -> bool:
+def is_claimed(known: Known, host: str) -> bool:
     """Whether the machine that the stack file names has the tunnel as that host."""
     report = known.seen[host].report
     return report is not None and report.claimant == claimant(host, known.logins[host][0].host_key)
+
+
+def is_settled(known: Known, host: str) -> bool:
+    """Whether all of that host is there, and nothing of it on another machine, as far as is known.
+
+    Where an `up` was broken off that was to move it, the record says more than the host.
+    """
+    key, machines = known.logins[host][0].host_key, known.record.machines.get(host, ())
+    return is_claimed(known, host) and all(each.host_key == key for each in machines)
 
 
 def strays(known: Known) -> Entries:
@@ -93,7 +102,7 @@ def _misnamed(known: Known) -> Iterator[tuple[Entry, str]]:
     That one's delete would find its own there, and take away all of it.
     """
     for host, each in known.seen.items():
-        if each.report is None or each.report.claimant is None or is_settled(known, host):
+        if each.report is None or each.report.claimant is None or is_claimed(known, host):
             continue
         for part in OF_EVERY_HOST:
             if _was_given(known, (host, part, "")):

@@ -105,6 +105,7 @@ listeners() {
     }
     {
       port = $5; sub(/.*:/, "", port)
+      if (port !~ /^[0-9]+$/ || $1 !~ /^(tcp|udp)$/) next
       address = substr($5, 1, length($5) - length(port) - 1)
       gsub(/[][]/, "", address); sub(/^::ffff:/, "", address)
       if (!(address in at) || seen[$1, port]++) next

@@ -31,7 +31,7 @@ verb_install() {
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
   [[ -e $OWN/owner ]] || write_file "$OWN/owner" "$owner"$'\n'
   step wrote-owner
-  [[ -z $claimant ]] || write_file "$OWN/claimant" "$claimant${tenancy:+ $tenancy}"$'\n'
+  [[ -z $claimant ]] || note_tenant "$claimant" "$tenancy"
   step wrote-claimant
   # A newer helper may see the same files another way. What it sees alike is not touched.
   load_settings || return 0
@@ -44,6 +44,17 @@ verb_install() {
   # What watches has read the older one.
   stop_watcher
   bring_up
+}
+
+# note_tenant CLAIMANT TENANCY: with the tenancies that it had before, whose deletes may be still to come
+note_tenant() {
+  local now='' since='' each
+  local -a before=()
+  [[ ! -r $OWN/claimant ]] || read -r now since <"$OWN/claimant" || true
+  if [[ $now == "$1" ]]; then
+    for each in $since; do [[ $each == "$2" ]] || before+=("$each"); done
+  fi
+  write_file "$OWN/claimant" "$1${2:+ $2}${before[*]:+ ${before[*]}}"$'\n'
 }
 
 # note_old_keys: those that an older helper was given, which kept no note of it

@@ -15,8 +15,8 @@ tell_texts() {
     ! is_slug "$name" || echo "text $kind $name ${line:0:16}"
   done < <(cd "$FOLDER" 2>/dev/null && sha256sum -- * 2>/dev/null || true)
   for file in "$OWN"/peers.d/*.conf; do
-    [[ -e $file ]] || continue
-    read_lines <"$file"
+    # Another run may be removing it.
+    read_lines 2>/dev/null <"$file" || continue
     name=${file##*/} name=${name%.conf}
     ! is_slug "$name" || tell_text peer "$name" "${LINES[@]}"
   done
@@ -39,6 +39,6 @@ tell_text() {
       *) text+=${text:+$'\n'}$line ;;
     esac
   done
-  digest=$(sha256sum <<<"$text")
+  digest=$(digest_of "$text")
   echo "text $1 $2 ${digest:0:16}"
 }

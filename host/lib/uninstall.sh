@@ -3,21 +3,21 @@
 # verb_uninstall [OWNER [CLAIMANT [TENANCY]]]: unless another stack has it by now, or this one by another
 # name, or once more: on a rename the new one is made before the old one is deleted, and so it is where a host
 # is left and come back to. Programs of before there were claimants name none; they have lost a host that has
-# one since. Those of before there were tenancies have not.
+# one since. Those of before there were tenancies have not; nor has one whose helper never came.
 verb_uninstall() {
-  local owner=${1-} claimant=${2-} tenancy=${3-} now='' since=''
+  local owner=${1-} claimant=${2-} tenancy=${3-} now='' since='' former=''
   DOING=uninstall
   owner_of "$IFACE"
   if [[ -n $owner && -n $VALUE && $VALUE != "$owner" ]]; then
     say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
     return 0
   fi
-  [[ ! -r $OWN/claimant ]] || read -r now since <"$OWN/claimant" || true
+  [[ ! -r $OWN/claimant ]] || read -r now since former <"$OWN/claimant" || true
   if [[ -n $owner && -n $now && $now != "$claimant" ]]; then
     say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
     return 0
   fi
-  if [[ -n $owner && -n $since && -n $tenancy && $since != "$tenancy" ]]; then
+  if [[ -n $owner && -n $tenancy && " $former " == *" $tenancy "* ]]; then
     say "$IFACE on this host was left, and is $now once more by now: nothing was removed"
     return 0
   fi

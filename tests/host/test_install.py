@@ -106,14 +106,18 @@ def test_what_another_claimant_has_by_now_stays(vps: Tunnel, recorded: str) -> N
     assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
 
 
-@pytest.mark.parametrize("recorded", ["0123456789abcdef", ""])
-def test_what_was_left_and_come_back_to_is_left_by_its_last_tenancy_alone(
+FIRST, SECOND, THIRD = "0123456789abcdef", "fedcba9876543210", "02468ace13579bdf"
+
+
+@pytest.mark.parametrize("recorded", [FIRST, THIRD, ""], ids=["its own", "unheard of", "none"])
+def test_what_was_left_and_come_back_to_is_not_left_by_a_tenancy_of_before(
     vps: Tunnel, recorded: str
 ) -> None:
-    """The delete of an earlier one may be still to come. Programs of before name none."""
-    vps.install(claimant=f"{CLAIMANT} 0123456789abcdef")
+    """Its delete may be still to come. That of a later one may come before its helper does."""
+    for tenancy in (FIRST, SECOND, FIRST, FIRST):
+        vps.install(claimant=f"{CLAIMANT} {tenancy}")
     before = snapshot(vps.machine)
-    done = vps.call(f"uninstall {vps.owner} {CLAIMANT} fedcba9876543210")
+    done = vps.call(f"uninstall {vps.owner} {CLAIMANT} {SECOND}")
     assert "nothing was removed" in done.stderr
     assert snapshot(vps.machine) == before
     vps.call(f"uninstall {vps.owner} {CLAIMANT} {recorded}")
@@ -122,7 +126,7 @@ def test_what_was_left_and_come_back_to_is_left_by_its_last_tenancy_alone(
 
 def test_a_host_of_before_there_were_tenancies_is_released_by_one(vps: Tunnel) -> None:
     vps.install(claimant=CLAIMANT)
-    vps.call(f"uninstall {vps.owner} {CLAIMANT} 0123456789abcdef")
+    vps.call(f"uninstall {vps.owner} {CLAIMANT} {FIRST}")
     assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
+from tests.lab.flows import download
 from tests.lab.probes import VPS, page
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
@@ -80,6 +81,24 @@ def test_a_move_to_another_machine_is_taken_back(lab: Lab, fresh: Deployment, pa
     # What is at rest again can go.
     fresh.destroy()
     assert homelab.run("ls -d /etc/reverse-tunnel", check=False).returncode != 0
+
+
+def test_a_vps_that_was_to_move_serves_all_the_time(lab: Lab, fresh: Deployment) -> None:
+    """Its claim is elsewhere, and all else of it is not: nothing of that is touched."""
+    attic, client = lab.host("attic"), lab.host("client")
+    servers, vps = fresh.settings("servers"), fresh.settings("vps")
+    ssh_of_attic = servers.pop("attic")["ssh"]
+    stays = {"endpoint": "vps.example.org", "firewall": "defaultDeny"}
+    fresh.configure(servers=servers, vps={**vps, **stays}, forwards=ONE_FORWARD)
+    fresh.up()
+    with download(client, VPS, 80) as visit:
+        fresh.configure(vps={**stays, "ssh": ssh_of_attic})
+        with in_the_way(attic, "/usr/local/lib/reverse-tunnel"):
+            fails(fresh)
+        fresh.configure(vps={**vps, **stays})
+        fresh.up()
+        assert visit.end().alive
+    serves(fresh, f"homelab:8080 sees you as {client.address}")
 
 
 def test_another_name_of_a_server_is_taken_back(lab: Lab, fresh: Deployment) -> None:

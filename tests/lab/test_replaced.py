@@ -47,8 +47,6 @@ def firewalls(lab: Lab) -> dict[str, list[str]]:
         "homelab-key",
         "vps-interface",
         "vps-firewall",
-        "vps-claim",
-        "homelab-claim",
     ],
 )
 def test_it_is_there_afterwards(lab: Lab, house: Deployment, name: str) -> None:
