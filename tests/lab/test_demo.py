@@ -91,7 +91,7 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
     assert "lab: on client: " in done.stderr
 
     left = ran(demo_lab, destroy)
-    assert "- 38 deleted" in left
+    assert "- 41 deleted" in left
     assert "RT-" not in left
     assert "wg0.conf" not in left
     assert call(demo_lab, "down").returncode == 0
