@@ -37,11 +37,10 @@ verb_interface() {
   write_conf
   step wrote-conf
   if tunnel_is_up; then
-    [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]] || drop_vps
     # Before WireGuard's packets lose their mark: the tunnel would be led into itself, and the VPS be told
     # to answer there, until the next keepalive.
     [[ ${SETTING[role]} == vps || ${SETTING[egress]-} == tunnel ]] || by_family remove_way_out
-    sync_wireguard
+    if [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]]; then sync_wireguard; else sync_wireguard anew; fi
     sync_link
     bring_up
   fi

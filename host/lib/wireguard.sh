@@ -28,7 +28,7 @@ conf_text() {
     peer_text "${NAMED[$key]-${SPARE[$key]-}}" "$key" "${PEER[$key]}" "${SHARED[$key]-}"
     [[ ${SETTING[role]} == server ]] || continue
     keepalive_of "$key"
-    TEXT+="Endpoint = ${SETTING[peer_endpoint]}"$'\n'
+    TEXT+="Endpoint = ${DIALLED:-${SETTING[peer_endpoint]}}"$'\n'
     TEXT+="PersistentKeepalive = $VALUE"$'\n'
   done
 }
@@ -53,7 +53,10 @@ conf_is_ours() {
   [[ $first == "# Written by reverse-tunnel for the stack "* ]]
 }
 
-# sync_wireguard: keys, port and peers of the running interface, without taking it down
+DIALLED= # where a server's VPS is, if a name server has just said so
+
+# sync_wireguard [anew]: keys, port and peers of the running interface, without taking it down; on a server with
+# the VPS dialled anew
 sync_wireguard() {
   local wanted running said key
   wanted=$(public_half "$(<"$OWN/private.key")")
@@ -62,10 +65,13 @@ sync_wireguard() {
     # From now on an older handshake says nothing. They are told by the second, so in a new one.
     next_second
     write_file "$OWN/changed" "$EPOCHSECONDS"$'\n'
-  elif [[ ${SETTING[role]} == server && $running != "$wanted-"* ]]; then
+  elif [[ ${SETTING[role]} == server ]] && [[ ${1-} == anew || $running != "$wanted-"* ]]; then
+    # The name server may be behind it.
+    ! find_endpoint "${SETTING[peer_endpoint]}" '' || DIALLED=$ENDPOINT
     drop_vps
   fi
   conf_text wg
+  DIALLED=
   # An empty file, or one without its key, would be taken, and would cut off every peer.
   [[ $TEXT == "[Interface]"$'\n'"PrivateKey = "?* ]] || fail "the interface's file is not whole"
   said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||

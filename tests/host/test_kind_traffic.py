@@ -678,31 +678,54 @@ while True:
 """
 
 
-def test_a_way_out_to_the_name_server_can_be_given_up(ends: World) -> None:
-    """The VPS ends it first; the name by which it is dialled is the one that it was."""
-    server, name = ends.server.machine, "vps.example.org"
+NAME = "vps.example.org"
+
+
+@contextmanager
+def name_server_outside(ends: World) -> Iterator[tuple[str, str]]:
+    """The server asks one on the internet; yields its settings of now, and those with the name."""
+    server = ends.server.machine
     names = ends.client.start(f"exec python3 -c '{_NAME_SERVER}'")
     assert names.stdout is not None
     assert names.stdout.readline() == "ready\n"
     ask = "cp /etc/resolv.conf /run; printf '%s\\n' 'nameserver {0}' '{1}' >/etc/resolv.conf"
     ask = ask.format(CLIENT, "options timeout:1 attempts:1")
     own = server.read(f"{ends.server.files}/settings")
-    named = own.replace(f"peer-endpoint {VPS}", f"peer-endpoint {name}")
+    named = own.replace(f"peer-endpoint {VPS}", f"peer-endpoint {NAME}")
     assert named != own
     with harmed(server, ask, "cp /run/resolv.conf /etc"):
         try:
-            ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
-            ends.server.call("interface", stdin=f"{named}egress tunnel\n")
-            assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
-            ends.vps.call("put-peer homelab", stdin=peer_of(ends))
-            assert server.run(f"getent ahostsv4 {name}", check=False).stdout == ""
-            ends.server.call("interface", stdin=named)
-            assert server.run(f"getent ahostsv4 {name}").stdout.startswith(VPS)
+            yield own, named
         finally:
             ends.vps.call("put-peer homelab", stdin=peer_of(ends))
             ends.server.call("interface", stdin=own)
     names.kill()
     names.communicate()
+
+
+def test_a_way_out_to_the_name_server_can_be_given_up(ends: World) -> None:
+    """The VPS ends it first; the name by which it is dialled is the one that it was."""
+    server = ends.server.machine
+    with name_server_outside(ends) as (_, named):
+        ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
+        ends.server.call("interface", stdin=f"{named}egress tunnel\n")
+        assert server.run(f"getent ahostsv4 {NAME}").stdout.startswith(VPS)
+        ends.vps.call("put-peer homelab", stdin=peer_of(ends))
+        assert server.run(f"getent ahostsv4 {NAME}", check=False).stdout == ""
+        ends.server.call("interface", stdin=named)
+        assert server.run(f"getent ahostsv4 {NAME}").stdout.startswith(VPS)
+
+
+def test_a_vps_that_gets_a_name_is_found_by_a_name_server_behind_it(ends: World) -> None:
+    """It is dialled anew, and the name must be looked up while it is still there."""
+    server = ends.server.machine
+    with name_server_outside(ends) as (own, named):
+        ends.vps.call("put-peer homelab", stdin=peer_of(ends, "egress tunnel\n"))
+        ends.server.call("interface", stdin=f"{own}egress tunnel\n")
+        assert f" dev {ends.server.name} " in server.run(f"ip route get {CLIENT}").stdout
+        ends.server.call("interface", stdin=f"{named}egress tunnel\n")
+        assert server.run("wg show wg0 endpoints").stdout.split()[1].startswith(f"{VPS}:")
+        assert server.run(f"getent ahostsv4 {NAME}").stdout.startswith(VPS)
 
 
 def test_calls_to_all_of_a_network_stay_at_home(ends: World) -> None:
