@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components.host import Host
-from components.remote import Remote
+from components.remote import Remote, as_text
 from reach.drift import Part
 from reach.recorded import command_of, keeper_of
 from settings import VPS
@@ -24,7 +24,7 @@ def put_firewall(
         drift: what is wrong with it; then both run again.
     """
     name = command_of(VPS, Part.FIREWALL)
-    text = "".join(f"{line}\n" for line in lines)
+    text = as_text(lines)
     firewall = host.command(
         name,
         parent=vps,

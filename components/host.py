@@ -8,7 +8,7 @@ from pulumi_command import remote
 from pulumi_random import RandomId
 
 from components.delivery import delivery
-from components.remote import Remote
+from components.remote import Remote, as_text
 from reach import PROTOCOL
 from reach.drift import Drift, Part
 from reach.recorded import HOST, claim_of, command_of, tenancy_of
@@ -120,7 +120,7 @@ class Host(pulumi.ComponentResource):
             parent=self,
             create=texts.call("interface"),
             drift=drift.of(name, Part.INTERFACE),
-            stdin=pulumi.Output.all(*lines).apply(lambda known: "".join(f"{x}\n" for x in known)),
+            stdin=pulumi.Output.all(*lines).apply(as_text),
             depends_on=[key],
             deleted_with=self.claim,
             hooks=both(arrival, removal),

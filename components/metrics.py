@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components.host import Host
-from components.remote import Remote
+from components.remote import Remote, as_text
 from reach.drift import Part
 from reach.recorded import command_of
 from settings import VPS
@@ -24,7 +24,7 @@ def put_metrics(*, vps: Host, host: Remote, lines: Sequence[str], drift: str | N
         create=host.texts.call("put-metrics"),
         drift=drift,
         delete=host.texts.call_if_there("remove-metrics"),
-        stdin="".join(f"{line}\n" for line in lines),
+        stdin=as_text(lines),
         depends_on=[vps.interface],
         deleted_with=vps.claim,
     )

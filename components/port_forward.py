@@ -8,7 +8,7 @@ from pulumi_command import remote
 
 from components.host import Host
 from components.peer import Peer
-from components.remote import Remote
+from components.remote import Remote, as_text
 from reach.drift import Part
 from reach.recorded import FORWARD, command_of
 from settings import VPS
@@ -72,7 +72,7 @@ class PortForward(pulumi.ComponentResource):
             create=host.texts.call("put-forward", name),
             drift=drift,
             delete=host.texts.call_if_there("remove-forward", name),
-            stdin=_text(lines),
+            stdin=as_text(lines),
             # The way before those who take it; so it is also closed after them.
             depends_on=[vps.interface, *([] if opening is None else self._open(name, opening))],
             deleted_with=vps.claim,
@@ -86,13 +86,9 @@ class PortForward(pulumi.ComponentResource):
             create=opening.host.texts.call("put-opening", name),
             drift=opening.drift,
             delete=opening.host.texts.call_if_there("remove-opening", name),
-            stdin=_text(opening.lines),
+            stdin=as_text(opening.lines),
             depends_on=[opening.server.interface],
             deleted_with=opening.server.claim,
             hooks=opening.server.arrival,
         )
         return [opening.peer.command, command]
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)

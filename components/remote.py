@@ -11,7 +11,7 @@ in the text either.
 """
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -185,6 +185,11 @@ def as_input(value: Late[T]) -> pulumi.Input[T]:
     if is_late(value) and not isinstance(value, pulumi.Output):
         raise TypeError(f"a value that is known later must be a pulumi.Output, not {type(value)}")
     return cast("pulumi.Input[T]", value)
+
+
+def as_text(lines: Iterable[str]) -> str:
+    """Lines, for a command's standard input."""
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)

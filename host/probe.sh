@@ -74,47 +74,45 @@ interfaces() {
   done
 }
 
-# port:who, where who is a tunnel's interface or the program
-udp_ports() {
+# sockets: who listens where: protocol, address, port, and the program's name, if it is known
+sockets() {
   has ss || return 0
-  {
-    has wg && wg show all listen-port 2>/dev/null | awk '{ print "wg", $1, $2 }'
-    ss -Hlunp 2>/dev/null | awk '{
-      port = $4; sub(/.*:/, "", port)
-      who = ""
-      if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
-      gsub(/[^!-~]/, "_", who) # one word, whatever a program calls itself
-      print "ss", who == "" ? "-" : who, port
-    }'
-  } | awk '
-    $1 == "wg" { tunnel[$3] = $2; next }
-    !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : ($2 == "-" ? "" : $2)) }'
+  ss -Hltunp 2>/dev/null | awk '{
+    port = $5; sub(/.*:/, "", port)
+    address = substr($5, 1, length($5) - length(port) - 1)
+    gsub(/[][]/, "", address); sub(/^::ffff:/, "", address)
+    who = ""
+    if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
+    gsub(/[^!-~]/, "_", who) # one word, whatever a program calls itself
+    if (port ~ /^[0-9]+$/ && $1 ~ /^(tcp|udp)$/) print $1, address, port, who
+  }'
 }
 
-# PROTOCOL:port:program, of what visitors can come to: at any address, or at one of the public interface.
-# Ports that the kernel gives to who asks for any are not told of UDP: mostly somebody waits for an answer there.
+# udp_ports SOCKETS: port:who, where who is a tunnel's interface or the program
+udp_ports() {
+  {
+    ! has wg || wg show all listen-port 2>/dev/null
+    echo "$1"
+  } | awk '
+    NF == 2 { tunnel[$2] = $1 }
+    $1 == "udp" && !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : $4) }'
+}
+
+# listeners SOCKETS: PROTOCOL:port:program, of what visitors can come to: at any address, or at one of the public
+# interface. Ports that the kernel gives to who asks for any are not told of UDP: mostly somebody waits for an
+# answer there.
 listeners() {
-  has ss || return 0
   reachable=$(ip -o address show dev "$(default_interface)" scope global 2>/dev/null |
     awk '{ sub("/.*", "", $4); printf "%s ", $4 }')
-  ss -Hltunp 2>/dev/null | awk -v reachable="* 0.0.0.0 :: $reachable" \
+  echo "$1" | awk -v reachable="* 0.0.0.0 :: $reachable" \
     -v given="$(cat /proc/sys/net/ipv4/ip_local_port_range)" '
     BEGIN {
       split(reachable, list, " "); for (i in list) at[list[i]]
       split(given, range, " ")
     }
-    {
-      port = $5; sub(/.*:/, "", port)
-      if (port !~ /^[0-9]+$/ || $1 !~ /^(tcp|udp)$/) next
-      address = substr($5, 1, length($5) - length(port) - 1)
-      gsub(/[][]/, "", address); sub(/^::ffff:/, "", address)
-      if (!(address in at) || seen[$1, port]++) next
-      if ($1 == "udp" && port + 0 >= range[1] + 0 && port + 0 <= range[2] + 0) next
-      who = ""
-      if (match($0, /\(\("[^"]+"/)) who = substr($0, RSTART + 3, RLENGTH - 4)
-      gsub(/[^!-~]/, "_", who) # one word, whatever a program calls itself
-      print $1 ":" port ":" who
-    }'
+    NF < 3 || !($2 in at) || seen[$1, $3]++ { next }
+    $1 == "udp" && $3 + 0 >= range[1] + 0 && $3 + 0 <= range[2] + 0 { next }
+    { print $1 ":" $3 ":" $4 }'
 }
 
 # network@interface, with :via behind it where a router leads there; without the default route, and of
@@ -241,8 +239,9 @@ fact wireguard-go "$(wireguard_go)"
 fact disk "$(free_space)"
 fact default-interface "$(default_interface)"
 fact interfaces "$(interfaces)"
-fact udp-ports "$(udp_ports)"
-fact listeners "$(listeners)"
+sockets=$(sockets)
+fact udp-ports "$(udp_ports "$sockets")"
+fact listeners "$(listeners "$sockets")"
 fact routes "$(routes)"
 [ "$#" = 0 ] || fact metrics-folder "$(yes_or_no test -d "$1")"
 tunnels
