@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -30,6 +31,20 @@ while True:
     for ends in ((near, far), (far, near)):
         threading.Thread(target=pump, args=ends, daemon=True).start()
 """
+
+
+class _Host(Protocol):
+    def run(self, command: str, /) -> object: ...
+
+
+@contextmanager
+def harmed(host: _Host, harm: str, cure: str) -> Iterator[None]:
+    """Some bash on a host, and at the end some other, however that comes."""
+    host.run(harm)
+    try:
+        yield
+    finally:
+        host.run(cure)
 
 
 def eventually(condition: Callable[[], T], timeout: float, message: str) -> T:

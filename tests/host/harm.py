@@ -6,19 +6,10 @@ from contextlib import contextmanager
 
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
+from tests.support import harmed
 
 # To pass everything on, as Docker has it, and not to.
 ROUTER = ("sysctl -qw net.ipv4.ip_forward=1", "sysctl -qw net.ipv4.ip_forward=0")
-
-
-@contextmanager
-def harmed(machine: Machine, harm: str, cure: str) -> Iterator[None]:
-    """Some bash, and at the end some other."""
-    machine.run(harm)
-    try:
-        yield
-    finally:
-        machine.run(cure)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.host.dual import CLIENT6, SERVER6, Dual, dual
-from tests.host.harm import added, harmed, set_otherwise
+from tests.host.harm import added, set_otherwise
 from tests.host.machine import Machine
 from tests.host.watched import watched
 from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, call, serve
-from tests.support import eventually
+from tests.support import eventually, harmed
 
 LONG = 30.0
 BOX = "192.168.1.30"

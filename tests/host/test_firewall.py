@@ -19,7 +19,7 @@ from tests.host.guarded import (
     guards,
     serve,
 )
-from tests.host.harm import added, harmed
+from tests.host.harm import added
 from tests.host.kills import Tell, killed_at_each_step
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
@@ -28,7 +28,7 @@ from tests.host.tunnel import KILLED, REFUSED, Tunnel
 from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
 from tests.host.world import serve as serve_at
-from tests.support import eventually
+from tests.support import eventually, harmed
 
 DENY = "default-deny\n"
 ALLOW = (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.host.harm import ROUTER, added, harmed, set_otherwise
+from tests.host.harm import ROUTER, added, set_otherwise
 from tests.host.machine import Machine
 from tests.host.world import (
     CLIENT,
@@ -25,7 +25,7 @@ from tests.host.world import (
     served,
     world,
 )
-from tests.support import eventually
+from tests.support import eventually, harmed
 
 ANOTHER = "203.0.113.1"
 NAS = "192.168.1.30"

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.host.harm import ROUTER, added, harmed
+from tests.host.harm import ROUTER, added
 from tests.host.machine import Machine
 from tests.host.waiting import Waiting
 from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, World, call, serve, served, world
+from tests.support import harmed
 
 
 @pytest.fixture(scope="module")

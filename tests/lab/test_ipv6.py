@@ -9,7 +9,6 @@ from lab.lab import Lab
 from lab.topology import ADVERTISED_LIFETIME
 from tests.lab.deployment import Deployment, Settings
 from tests.lab.flows import echo_service
-from tests.lab.harm import harmed
 from tests.lab.mtu import (
     DOWNLOAD,
     TLS_PORT,
@@ -30,7 +29,7 @@ from tests.lab.probes import (
     udp_greeting,
 )
 from tests.lab.snapshots import differences, snapshot
-from tests.support import eventually
+from tests.support import eventually, harmed
 from tests.symptoms import symptom
 
 CLIENT = "198.51.100.10"

@@ -16,11 +16,10 @@ import pytest
 from lab.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
-from tests.lab.harm import harmed
 from tests.lab.probes import LASTING, VPS, page, pings, tunnel_of_a_client
 from tests.lab.snapshots import Snapshot, differences, logins, rules, snapshot
 from tests.settings.samples import public_key
-from tests.support import eventually
+from tests.support import eventually, harmed
 
 PORT = 5354
 FOLDER = "/var/lib/node_exporter"

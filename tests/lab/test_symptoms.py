@@ -13,11 +13,10 @@ from lab.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
-from tests.lab.harm import harmed
 from tests.lab.mtu import TLS_PORT, forget_paths, tls_greets, tls_service
 from tests.lab.probes import LASTING, VPS, greeting, page
 from tests.lab.provider import provider_blocks
-from tests.support import eventually
+from tests.support import eventually, harmed
 from tests.symptoms import advised, symptom
 
 LONG = 60.0  # seconds, for what normally takes a few

@@ -19,11 +19,10 @@ from lab.lab import Lab
 from lab.tree import tool
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
-from tests.lab.harm import harmed
 from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import Snapshot, differences, rules, snapshot
 from tests.settings.samples import host_key
-from tests.support import eventually
+from tests.support import eventually, harmed
 from tests.symptoms import symptom
 
 SERVERS = ("homelab", "attic")
