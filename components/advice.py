@@ -226,9 +226,7 @@ def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
 
 def _their_forwards(facts: Facts, wanted: Wanted) -> Iterator[tuple[str, PublicPorts]]:
     """The forwards of other tunnels at the same public interface, each with its tunnel."""
-    mine = facts.tunnels.get(wanted.interface)
-    # Once it is there, it keeps to the interface that it has found.
-    public = wanted.public_interface or (mine and mine.public) or facts.default_interface
+    public = public_interface(facts, wanted)
     for name, fact in facts.tunnels.items():
         if name != wanted.interface and fact.public == public:
             yield from ((name, forward) for forward in fact.forwards)
@@ -236,6 +234,13 @@ def _their_forwards(facts: Facts, wanted: Wanted) -> Iterator[tuple[str, PublicP
 
 def _other(name: str, owner: str | None) -> str:
     return f"the tunnel {name} of the stack {owner or '(unknown)'}"
+
+
+def public_interface(facts: Facts, wanted: Wanted) -> str:
+    """Where visitors come in; empty where that can't be found."""
+    mine = facts.tunnels.get(wanted.interface)
+    # Once it is there, it keeps to the interface that it has found.
+    return wanted.public_interface or (mine and mine.public) or facts.default_interface
 
 
 def _public_interface(facts: Facts, wanted: Wanted) -> Iterator[str]:

@@ -62,16 +62,18 @@ class TunnelFact:
 
 @dataclass(frozen=True)
 class Listener:
-    """A program at a port of a host's to which visitors can come.
+    """A program at a port of a host's to which others can come.
 
     Attributes:
         protocol: `tcp` or `udp`.
         port: which one.
+        interface: by which they can; None by any.
         program: what it calls itself; empty if unknown, as of what the kernel does.
     """
 
     protocol: Protocol
     port: int
+    interface: str | None
     program: str
 
     def has_port_of(self, ports: PublicPorts) -> bool:
@@ -135,7 +137,7 @@ class Facts:
         default_interface: that of the default route; empty if there is none.
         interfaces: all of them.
         udp_ports: who listens on a UDP port: an interface or a program, empty if unknown.
-        listeners: what visitors can come to.
+        listeners: what others can come to.
         routes: those to networks, without the default route.
         metrics_folder: whether the folder for metrics is there, if it was asked for.
         tunnels: this project's tunnels by interface.
@@ -240,8 +242,8 @@ def _udp_port(word: str) -> tuple[int, str]:
 
 
 def _listener(word: str) -> Listener:
-    protocol, port, program = word.split(":", 2)
-    return Listener(Protocol(protocol), int(port), program)
+    protocol, port, interface, program = word.split(":", 3)
+    return Listener(Protocol(protocol), int(port), None if interface == "*" else interface, program)
 
 
 def _route(word: str) -> Route:

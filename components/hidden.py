@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.advice import Wanted
+from components.advice import Wanted, public_interface
 from components.facts import Facts
 
 
@@ -14,11 +14,14 @@ def warn_of_hidden(facts: Facts, wanted: Wanted) -> Iterator[str]:
     """
     mine = facts.tunnels.get(wanted.interface)
     open_ones = mine.forwards if mine else ()
+    visited = {None, public_interface(facts, wanted)}
     hidden = [
         f"{forward.name} ({each.protocol} {each.port}{each.program and f': {each.program}'})"
         for forward in wanted.forwards
         for each in facts.listeners
-        if each.has_port_of(forward) and not any(map(each.has_port_of, open_ones))
+        if each.interface in visited
+        and each.has_port_of(forward)
+        and not any(map(each.has_port_of, open_ones))
     ]
     if hidden:
         yield (

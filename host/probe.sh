@@ -98,21 +98,22 @@ udp_ports() {
     $1 == "udp" && !seen[$3]++ { print $3 ":" (($3 in tunnel) ? tunnel[$3] : $4) }'
 }
 
-# listeners SOCKETS: PROTOCOL:port:program, of what visitors can come to: at any address, or at one of the public
-# interface. Ports that the kernel gives to who asks for any are not told of UDP: mostly somebody waits for an
-# answer there.
+# listeners SOCKETS: PROTOCOL:port:interface:program, of what others can come to: by any interface ("*"), or by the
+# one that has the address. Ports that the kernel gives to who asks for any are not told of UDP: mostly somebody
+# waits for an answer there.
 listeners() {
-  reachable=$(ip -o address show dev "$(default_interface)" scope global 2>/dev/null |
-    awk '{ sub("/.*", "", $4); printf "%s ", $4 }')
-  echo "$1" | awk -v reachable="* 0.0.0.0 :: $reachable" \
-    -v given="$(cat /proc/sys/net/ipv4/ip_local_port_range)" '
+  {
+    ip -o address show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print $4, $2 }'
+    echo "$1"
+  } | awk -v given="$(cat /proc/sys/net/ipv4/ip_local_port_range)" '
     BEGIN {
-      split(reachable, list, " "); for (i in list) at[list[i]]
+      by["*"] = by["0.0.0.0"] = by["::"] = "*"
       split(given, range, " ")
     }
-    NF < 3 || !($2 in at) || seen[$1, $3]++ { next }
+    NF == 2 { by[$1] = $2 }
+    NF < 3 || !($2 in by) || seen[$1, $3, by[$2]]++ { next }
     $1 == "udp" && $3 + 0 >= range[1] + 0 && $3 + 0 <= range[2] + 0 { next }
-    { print $1 ":" $3 ":" $4 }'
+    { print $1 ":" $3 ":" by[$2] ":" $4 }'
 }
 
 # network@interface, with :via behind it where a router leads there; without the default route, and of

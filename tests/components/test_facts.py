@@ -19,7 +19,7 @@ def test_every_line_is_read() -> None:
             "wg4 reverse-tunnel/play 51824 172.20.0.1/24 ens6 web:tcp:80 g-1:tcp+udp:27000-27003",
             missing="wireguard-tools conntrack",
             udp_ports="51820:wg0 53:named 123:",
-            listeners="tcp:443:nginx udp:53:",
+            listeners="tcp:443:*:nginx udp:53:ens6:",
             routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0 10.0.0.0/8@eth0:via",
             interfaces="lo eth0 wg0",
         )
@@ -31,8 +31,8 @@ def test_every_line_is_read() -> None:
     assert facts.interfaces == {"lo", "eth0", "wg0"}
     assert facts.udp_ports == {51820: "wg0", 53: "named", 123: ""}
     assert facts.listeners == (
-        Listener(Protocol.TCP, 443, "nginx"),
-        Listener(Protocol.UDP, 53, ""),
+        Listener(Protocol.TCP, 443, None, "nginx"),
+        Listener(Protocol.UDP, 53, "ens6", ""),
     )
     assert facts.routes == (
         Route(IPv4Network("192.168.1.0/24"), "eth0"),
@@ -84,8 +84,8 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(tun=None), "no line says 'tun'"),
         (facts_text(disk="much"), "garbled"),
         (facts_text(udp_ports="http:nginx"), "garbled"),
-        (facts_text(listeners="tcp:443"), "garbled"),
-        (facts_text(listeners="sctp:443:nginx"), "garbled"),
+        (facts_text(listeners="tcp:443:nginx"), "garbled"),
+        (facts_text(listeners="sctp:443:*:nginx"), "garbled"),
         (facts_text(routes="somewhere@eth0"), "garbled"),
         (facts_text("wg0 home"), "garbled"),
         (facts_text("wg0 - - - ens6 web:tcp"), "garbled"),

@@ -75,8 +75,8 @@ def test_a_host_with_tunnels_and_others_services(vps: Tunnel) -> None:
     assert "172.16.0.0/24@wg0" in facts["routes"][0].split()
 
 
-def test_what_visitors_can_come_to_is_told_with_its_program(machine: Machine) -> None:
-    """Not what listens where no visitor comes, nor who waits for an answer."""
+def test_what_others_can_come_to_is_told_with_its_interface_and_program(machine: Machine) -> None:
+    """Not what listens for the host alone, nor who waits for an answer."""
     machine.run("ip address add 172.17.0.1/16 dev lo")
     listeners = [
         machine.start(f"exec nc -l{flags} {where}")
@@ -90,7 +90,7 @@ def test_what_visitors_can_come_to_is_told_with_its_program(machine: Machine) ->
             ("", "127.0.0.1 631"),
             ("6", "::1 632"),
             ("u", "127.0.0.1 633"),
-            ("", "172.17.0.1 2375"),
+            ("", "172.17.0.1 444"),
         )
     ]
     eventually(
@@ -103,11 +103,12 @@ def test_what_visitors_can_come_to_is_told_with_its_program(machine: Machine) ->
         listener.kill()
         listener.communicate()
     assert sorted(told[0].split()) == [
-        "tcp:443:nc",
-        "tcp:444:nc",
-        "tcp:445:nc",
-        "tcp:51001:nc",
-        "udp:53:nc",
+        "tcp:443:*:nc",
+        "tcp:444:ens6:nc",
+        "tcp:444:lo:nc",
+        "tcp:445:*:nc",
+        "tcp:51001:*:nc",
+        "udp:53:*:nc",
     ]
 
 
@@ -121,7 +122,7 @@ def test_a_program_whose_name_is_several_words_is_told_by_one(machine: Machine) 
     assert listener.stdout.readline() == "ready\n"
     facts = probe(machine)
     assert facts["udp-ports"] == ["1900:Media____Server"]
-    assert facts["listeners"] == ["udp:1900:Media____Server"]
+    assert facts["listeners"] == ["udp:1900:*:Media____Server"]
     listener.communicate()
 
 
