@@ -19,11 +19,11 @@ from components.args import (
     ThroughArgs,
     VpsArgs,
 )
-from components.begun import all_begun
-from components.inspection import LookUpError
+from components.preflight.inspection import LookUpError
 from components.refusal import ArgumentsError
 from components.reverse_tunnel import ReverseTunnel
-from components.sdk_messages import leave_out_sdk_messages
+from components.sdk.begun import all_begun
+from components.sdk.messages import leave_out_sdk_messages
 
 __all__ = [
     "AllowArgs",

@@ -10,14 +10,14 @@ from components.firewall import put_firewall
 from components.handed_out import warn_of_new_files
 from components.handshake import wait_for_handshakes
 from components.host import Host
-from components.inspection import inspect_hosts
 from components.key_pair import KeyPair
-from components.lean_state import without_stack_traces
 from components.metrics import put_metrics
 from components.peer import Peer
 from components.port_forward import Opening, PortForward
+from components.preflight.inspection import inspect_hosts
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
+from components.sdk.lean_state import without_stack_traces
 from reach.drift import LOST, Part
 from reach.recorded import TUNNEL
 from settings import (

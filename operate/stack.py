@@ -15,7 +15,7 @@ from operate.stack_file import read_file
 from reach.drift import Part
 from reach.recorded import COMMAND, entry_of, read_urn
 from settings import Settings, SettingsError, in_namespace, load
-from settings.keys import SSH_PRIVATE_KEY_FIELD
+from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ from typing import Optional
 from pydantic import SecretStr
 
 from settings import VPS, Late, Settings, Through, Way, is_late
-from settings.keys import SSH_PRIVATE_KEY_FIELD
+from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """What a stack file means: models, the address plan, checks, words. Imports no Pulumi."""
 
-from .allow import Allow
-from .client import Client
-from .egress import Egress
-from .firewall import Firewall
-from .forward import Forward, SourceAddress
-from .hints import hints, hints_at_secrets
-from .late import Late, is_late
-from .limit import Limit
-from .lines import (
+from settings.allow import Allow
+from settings.client import Client
+from settings.fields.egress import Egress
+from settings.fields.firewall import Firewall
+from settings.fields.names import VPS
+from settings.fields.packages import Packages
+from settings.fields.ports import Ports
+from settings.fields.protocol import Protocol
+from settings.forward import Forward, SourceAddress
+from settings.hints import hints, hints_at_secrets
+from settings.late import Late, is_late
+from settings.limit import Limit
+from settings.lines import (
     firewall_lines,
     forward_lines,
     interface_lines,
@@ -16,20 +20,16 @@ from .lines import (
     opening_lines,
     peer_lines,
 )
-from .loading import load
-from .names import VPS
-from .namespace import in_namespace
-from .network import Network
-from .packages import Packages
-from .ports import Ports
-from .problem import Problem, SettingsError
-from .protocol import Protocol
-from .server import Server
-from .ssh import Ssh, Through
-from .stack import Destination, Settings
-from .vps import Vps
-from .way import Way
-from .words import forward_words
+from settings.loading import load
+from settings.namespace import in_namespace
+from settings.network import Network
+from settings.problem import Problem, SettingsError
+from settings.server import Server
+from settings.ssh import Ssh, Through
+from settings.stack import Destination, Settings
+from settings.vps import Vps
+from settings.way import Way
+from settings.words import forward_words
 
 __all__ = [
     "VPS",

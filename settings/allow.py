@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .check import Check
-from .choice import choice
-from .model import Model
-from .names import PATTERN, VPS, check_name
-from .ports import PORTS, PORTS_SCHEMA, Ports, check_ports
-from .problem import Rule
-from .protocol import WHY, Protocol
+from settings.fields.check import Check
+from settings.fields.choice import choice
+from settings.fields.names import PATTERN, VPS, check_name
+from settings.fields.ports import PORTS, PORTS_SCHEMA, Ports, check_ports
+from settings.fields.protocol import WHY, Protocol
+from settings.model import Model
+from settings.problem import Rule
 
 FROM = Rule("a list of names of servers and clients, such as [laptop, phone]", "these may reach it")
 TO = Rule(f"the name of a server or a client, or {VPS}", "this is what they may reach")

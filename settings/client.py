@@ -1,11 +1,11 @@
 """A client device: a laptop, a phone."""
 
-from .egress import Egress, EgressField
-from .keys import PublicKeyField
-from .model import Model
-from .network import Address6Field, AddressField, OwnMtuField
-from .rotation import KeyGeneration
-from .switch import Switch
+from settings.fields.egress import Egress, EgressField
+from settings.fields.keys import PublicKeyField
+from settings.fields.rotation import KeyGeneration
+from settings.fields.switch import Switch
+from settings.model import Model
+from settings.network import Address6Field, AddressField, OwnMtuField
 
 
 class Client(Model):

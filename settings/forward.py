@@ -5,16 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .check import Check
-from .choice import choice
-from .comment import CommentField
-from .limit import Limit
-from .model import Model
-from .networks import SOURCES, Sources, check_sources, sources_schema
-from .ports import PORTS, PORTS_SCHEMA, Ports, check_ports
-from .protocol import WHY, Protocol
-from .switch import Switch
-from .target import TARGET, TARGET_SCHEMA, Target, check_target
+from settings.fields.check import Check
+from settings.fields.choice import choice
+from settings.fields.comment import CommentField
+from settings.fields.ports import PORTS, PORTS_SCHEMA, Ports, check_ports
+from settings.fields.protocol import WHY, Protocol
+from settings.fields.switch import Switch
+from settings.fields.target import TARGET, TARGET_SCHEMA, Target, check_target
+from settings.limit import Limit
+from settings.model import Model
+from settings.networks import SOURCES, Sources, check_sources, sources_schema
 
 
 class SourceAddress(StrEnum):

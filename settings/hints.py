@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterator
 
-from .forward import SourceAddress
-from .keys import SSH_PRIVATE_KEY_FIELD
-from .network import CARRIER, PRIVATE
-from .ssh import as_ip
-from .stack import Settings
+from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
+from settings.forward import SourceAddress
+from settings.network import CARRIER, PRIVATE
+from settings.ssh import as_ip
+from settings.stack import Settings
 
 _OF_NO_INTERNET = (*PRIVATE, CARRIER)  # addresses that lead somewhere only within a network
 

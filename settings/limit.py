@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from .model import Model
-from .numbers import whole
-from .problem import Rule
+from settings.fields.numbers import whole
+from settings.model import Model
+from settings.problem import Rule
 
 MOST_NEW, MOST_CONCURRENT = 10_000, 65_535
 

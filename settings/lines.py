@@ -6,14 +6,14 @@ not use changes nothing in its lines.
 
 from collections.abc import Iterator
 
-from .allow import Allow
-from .egress import Egress
-from .firewall import Firewall
-from .forward import Forward, SourceAddress
-from .late import is_late
-from .names import VPS
-from .server import Server
-from .stack import Settings
+from settings.allow import Allow
+from settings.fields.egress import Egress
+from settings.fields.firewall import Firewall
+from settings.fields.names import VPS
+from settings.forward import Forward, SourceAddress
+from settings.late import is_late
+from settings.server import Server
+from settings.stack import Settings
 
 
 def forward_lines(settings: Settings, name: str) -> tuple[str, ...]:

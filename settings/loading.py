@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection, Mapping
 
-from .conflicts import conflicts
-from .facts import read
-from .keys import SSH_PRIVATE_KEY, SSH_PRIVATE_KEY_FIELD
-from .problem import Path, Problem, SettingsError
-from .stack import Settings
+from settings.conflicts import conflicts
+from settings.conflicts.facts import read
+from settings.fields.keys import SSH_PRIVATE_KEY, SSH_PRIVATE_KEY_FIELD
+from settings.problem import Path, Problem, SettingsError
+from settings.stack import Settings
 
 _TEXTS = frozenset({SSH_PRIVATE_KEY_FIELD})
 """Top-level keys whose value is a text; those of all others are JSON when they are texts."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from .near import nearest
-from .problem import Problem, Rule, SettingsError
+from settings.near import nearest
+from settings.problem import Problem, Rule, SettingsError
 
 T = TypeVar("T")
 

@@ -4,12 +4,12 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated, TypeVar
 
-from .check import Check
-from .model import Model
-from .numbers import whole
-from .ports import one_port
-from .problem import Rule
-from .rotation import KeyGeneration
+from settings.fields.check import Check
+from settings.fields.numbers import whole
+from settings.fields.ports import one_port
+from settings.fields.rotation import KeyGeneration
+from settings.model import Model
+from settings.problem import Rule
 
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 CARRIER = IPv4Network("100.64.0.0/10")

@@ -4,8 +4,8 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from .network import PRIVATE, read_network
-from .problem import Rule
+from settings.network import PRIVATE, read_network
+from settings.problem import Rule
 
 MOST = 256
 """Networks in one list. Each is a rule on a host, which every new connection may have to pass."""

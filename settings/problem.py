@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .late import is_late
+from settings.late import is_late
 
 Path = tuple[object, ...]
 """The keys that lead to a field, as the user wrote them: `("forwards", "https", "port")`."""

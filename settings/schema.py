@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .model import Model
-from .namespace import PROJECT
-from .stack import Settings
+from settings.model import Model
+from settings.namespace import PROJECT
+from settings.stack import Settings
 
 FILE = Path(__file__).parent.parent / "stacks" / "schema.json"
 

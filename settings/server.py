@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from .check import Check
-from .egress import Egress, EgressField
-from .keys import PublicKeyField
-from .model import Model
-from .network import Address6Field, AddressField, OwnMtuField
-from .networks import BEHIND, Networks, check_behind, networks_schema
-from .packages import Packages, PackagesField
-from .rotation import KeyGeneration
-from .ssh import Ssh
-from .switch import Switch
+from settings.fields.check import Check
+from settings.fields.egress import Egress, EgressField
+from settings.fields.keys import PublicKeyField
+from settings.fields.packages import Packages, PackagesField
+from settings.fields.rotation import KeyGeneration
+from settings.fields.switch import Switch
+from settings.model import Model
+from settings.network import Address6Field, AddressField, OwnMtuField
+from settings.networks import BEHIND, Networks, check_behind, networks_schema
+from settings.ssh import Ssh
 
 
 class Server(Model):

@@ -11,12 +11,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import ValidationInfo
 
-from .check import Check, named
-from .late import Late, is_late
-from .model import Model
-from .names import VPS
-from .ports import one_port
-from .problem import Rule
+from settings.fields.check import Check, named
+from settings.fields.names import VPS
+from settings.fields.ports import one_port
+from settings.late import Late, is_late
+from settings.model import Model
+from settings.problem import Rule
 
 HOST = Rule(
     "a host name such as vps.example.org, or an IP address",

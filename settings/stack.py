@@ -8,23 +8,23 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from .check import Check
-from .client import Client
-from .conflicts import conflicts
-from .facts import Facts, facts_of
-from .forward import Forward
-from .keys import SSH_PRIVATE_KEY, check_ssh_private_key
-from .late import Late, is_late
-from .model import Model
-from .names import VPS, Name, PeerName
-from .network import Network, same_number
-from .ports import Ports
-from .problem import SettingsError
-from .server import Server
-from .ssh import Ssh, Through
-from .switch import Switch
-from .vps import Vps
-from .way import Way
+from settings.client import Client
+from settings.conflicts import conflicts
+from settings.conflicts.facts import Facts, facts_of
+from settings.fields.check import Check
+from settings.fields.keys import SSH_PRIVATE_KEY, check_ssh_private_key
+from settings.fields.names import VPS, Name, PeerName
+from settings.fields.ports import Ports
+from settings.fields.switch import Switch
+from settings.forward import Forward
+from settings.late import Late, is_late
+from settings.model import Model
+from settings.network import Network, same_number
+from settings.problem import SettingsError
+from settings.server import Server
+from settings.ssh import Ssh, Through
+from settings.vps import Vps
+from settings.way import Way
 
 _PADDING = 16  # bytes
 

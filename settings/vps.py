@@ -6,19 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .allow import Allow
-from .check import Check
-from .firewall import Firewall, FirewallField
-from .late import Late
-from .metrics import MetricsField
-from .model import Model
-from .names import Name
-from .network import ADDRESS, ADDRESS_SCHEMA, Address6Field, check_address
-from .packages import Packages, PackagesField
-from .problem import Rule
-from .rotation import KeyGeneration
-from .ssh import Ssh, as_ip, check_host
-from .switch import Switch
+from settings.allow import Allow
+from settings.fields.check import Check
+from settings.fields.firewall import Firewall, FirewallField
+from settings.fields.metrics import MetricsField
+from settings.fields.names import Name
+from settings.fields.packages import Packages, PackagesField
+from settings.fields.rotation import KeyGeneration
+from settings.fields.switch import Switch
+from settings.late import Late
+from settings.model import Model
+from settings.network import ADDRESS, ADDRESS_SCHEMA, Address6Field, check_address
+from settings.problem import Rule
+from settings.ssh import Ssh, as_ip, check_host
 
 ENDPOINT = Rule(
     "a host name such as vps.example.org, or an IPv4 address, without a port",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from .late import Late
+from settings.late import Late
 
 
 @dataclass(frozen=True)

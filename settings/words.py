@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 
-from .forward import Forward, SourceAddress
-from .limit import Limit
-from .stack import Settings
+from settings.forward import Forward, SourceAddress
+from settings.limit import Limit
+from settings.stack import Settings
 
 
 def forward_words(settings: Settings, name: str, public_address: str) -> str:

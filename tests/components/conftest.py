@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components import inspection
+from components.preflight import inspection
 from reach import Login
 from reach.drift import Part
 from tests.components.sshd import Sshd, running

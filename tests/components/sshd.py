@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncssh
 
-from components.lookup import TRY, script
+from components.preflight.lookup import TRY, script
 from reach import Login, root_shell
 
 HEALTHY = {

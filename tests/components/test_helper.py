@@ -35,7 +35,7 @@ def test_each_verb_has_a_caller() -> None:
     """Of the program's, or of the helper's own: a verb that tests alone call is none."""
     verbs = {*re.findall(r"^    ([a-z-]+)\) verb_", helper_text(), re.MULTILINE)}
     assert len(verbs) > 20
-    program = (path for part in ("components", "reach") for path in (CHECKOUT / part).glob("*.py"))
+    program = (path for part in ("components", "reach") for path in (CHECKOUT / part).rglob("*.py"))
     text = "".join([helper_text(), *(path.read_text() for path in program)])
     # By the helper's own text, and by the program's calls.
     callers = [

@@ -5,7 +5,7 @@ import traceback
 
 import pytest
 
-from components.lean_state import without_stack_traces
+from components.sdk.lean_state import without_stack_traces
 
 
 def depth() -> int:

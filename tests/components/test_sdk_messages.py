@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.sdk_messages import leave_out_sdk_messages
+from components.sdk.messages import leave_out_sdk_messages
 from tests.components.recording import deploy
 
 SDK = [

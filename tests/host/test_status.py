@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lookup import script
+from components.preflight.lookup import script
 from reach.shell import helper_digest
 from tests.host.machine import Machine
 from tests.host.test_kind_traffic import way_out

@@ -156,7 +156,7 @@ def test_a_port_that_the_first_stack_forwards_is_refused_too(vps: Tunnel, other:
 def test_a_wider_network_behind_a_router_gives_way_to_the_tunnels(
     vps: Tunnel, route: str, *, fine: bool
 ) -> None:
-    """As in many clouds. The look-up's judgement is the same, see components/facts.py."""
+    """As in many clouds. The look-up's judgement is the same, see components/preflight/facts.py."""
     wanted = 0 if fine else REFUSED
     network = "10.8.0.0/24"
     key = vps.machine.run("wg genkey | wg pubkey").stdout.strip()

@@ -24,7 +24,7 @@ from components.key_pair import private_key, public_key
 from lab.lab import Lab
 from reach import LIBRARY, claimant
 from reach.shell import helper_digest, helper_text
-from settings.keys import check_ssh_private_key
+from settings.fields.keys import check_ssh_private_key
 from tests.lab.deployment import Deployment
 
 FOLDER = Path(__file__).parent / "recorded"

@@ -525,7 +525,7 @@ def test_what_no_retry_can_mend_fails_without_a_dial(
 def test_an_agent_is_dialled_though_a_key_is_given(
     tmp_path: Path, environment: dict[str, str], server: SshServer
 ) -> None:
-    """Were it otherwise, nobody would have to look for it before (components/agent.py)."""
+    """Were it otherwise, nobody would have to look for it: components/preflight/agent.py."""
     stack = Stack(tmp_path, {**environment, "SSH_AUTH_SOCK": "/nowhere"})
     one = {"create": note("ran", "agent"), "connection": server.connection()}
     assert "dial unix /nowhere" in stack.up({"one": one}, succeeds=False)

@@ -1,0 +1,1 @@
+"""What Pulumi's SDK does by default, and what costs too much with hundreds of resources."""

@@ -1,0 +1,53 @@
+"""Removing what no stack has: the helper is told of it by a login of its own."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from components.preflight.left_over import LeftOverError, remove
+from reach.drift import Part
+from tests.components.sshd import Sshd, running
+
+HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
+ENTRIES = [
+    (Part.FORWARD, "old"),
+    (Part.PEER, "ghost"),
+    (Part.OPENING, "nas"),
+    (Part.PRESHARED_KEY, "laptop"),
+]
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    asked = f"""\
+set -e
+{HELPER} remove-forward old
+{HELPER} remove-preshared-key ghost
+{HELPER} remove-peer ghost
+{HELPER} remove-opening nas
+{HELPER} remove-preshared-key laptop
+"""
+    with running(Sshd(asked=asked, answers="")) as server:
+        yield server
+
+
+def run(sshd: Sshd) -> None:
+    asyncio.run(remove("vps", [sshd.login()], "wg0", ENTRIES))
+
+
+def test_the_helper_is_told_of_each_entry_by_name_on_standard_input(sshd: Sshd) -> None:
+    run(sshd)
+    assert sshd.probed == 1
+
+
+def test_a_helper_that_fails_is_told_with_the_hosts_name(sshd: Sshd) -> None:
+    sshd.status, sshd.complains = 1, "reverse-tunnel: the disk is full\n"
+    with pytest.raises(LeftOverError, match=r"^vps \(root@127.*\): reverse-tunnel: the disk is"):
+        run(sshd)
+
+
+def test_one_that_is_ended_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
+    sshd.status = 1
+    with pytest.raises(LeftOverError, match=r"^vps \(root@127.*\): what was run there was ended"):
+        run(sshd)
