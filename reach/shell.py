@@ -16,7 +16,7 @@ _HOST = Path(__file__).resolve().parent.parent / "host"
 @cache
 def helper_text() -> str:
     """The helper as it lies on a host: one bash file, put together as `host/build` does it."""
-    rooms = [sorted((_HOST / room).glob("*.sh")) for room in ("entry", "lib")]
+    rooms = [sorted(_HOST.glob(room)) for room in ("entry/*.sh", "lib/*/*.sh")]
     parts = [*chain.from_iterable(rooms), _HOST / "main.sh"]
     return "".join(part.read_text(encoding="utf-8") for part in parts)
 

@@ -3,7 +3,7 @@
 # bash reads on as it goes, so these files come before all others: a run that waits here has read
 # none of them yet, and takes a fifth of the memory, of which a small VPS has little.
 #
-# Who waits leaves its lines, so that the run before may do its work too (host/lib/joining.sh).
+# Who waits leaves its lines, so that the run before may do its work too (host/lib/forwards/joining.sh).
 
 GIVEN=() # the lines that such a run was given
 

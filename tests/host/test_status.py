@@ -390,7 +390,7 @@ FLOW = (
 
 def added_up(machine: Machine, lines: list[str]) -> list[str]:
     """What the helper makes of forwards and of what conntrack says of connections."""
-    part = (Path(__file__).parents[2] / "host/lib/traffic.sh").read_text()
+    part = (Path(__file__).parents[2] / "host/lib/forwards/traffic.sh").read_text()
     machine.write("/tmp/traffic.sh", f"{part}\nadd_up\n")
     return sorted(machine.run("bash /tmp/traffic.sh", stdin="\n".join(lines)).stdout.splitlines())
 

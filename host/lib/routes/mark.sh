@@ -15,15 +15,15 @@ load_mark() {
 
 # choose_mark: the first that is free, beginning at one derived from the tunnel's name
 choose_mark() {
-  local i code sum=0 bit
+  local i code hash=0 bit
   load_mark
   ((MARK == 0)) || return 0
   for ((i = 0; i < ${#IFACE}; i++)); do
     printf -v code '%d' "'${IFACE:i:1}"
-    sum=$(((sum * 31 + code) % BITS)) # of a long name it would be too large a number
+    hash=$(((hash * 31 + code) % BITS)) # of a long name it would be too large a number
   done
   for ((i = 0; i < BITS; i++)); do
-    bit=$((FIRST_BIT + (sum + i) % BITS))
+    bit=$((FIRST_BIT + (hash + i) % BITS))
     printf -v MARK '0x%x' $((1 << bit))
     TABLE=$((TABLES + bit))
     if mark_was_ours || mark_is_free; then
