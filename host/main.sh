@@ -9,6 +9,7 @@ main() {
       "run 'pulumi up' with the program that installed it, or a newer one"
   local verb=$2
   shift 2
+  find_tools
   use_family 4
   case $verb in
     install) verb_install "$@" ;;

@@ -129,8 +129,9 @@ printf '#!/bin/sh\\nexit 125\\n' >/usr/bin/stdbuf
 cat >/usr/local/sbin/iptables <<'END'
 #!/bin/sh
 [ "$*" != --version ] || { echo 'iptables v1.8.11 (nf_tables)'; exit; }
-exec /usr/sbin/iptables "$@"
+exec /usr/sbin/"${0##*/}" "$@"
 END
+cp /usr/local/sbin/iptables /usr/local/sbin/iptables-nft
 cat >/usr/local/sbin/xtables-monitor <<'END'
 #!/bin/sh
 exec stdbuf-itself -oL /usr/sbin/xtables-monitor "$@"

@@ -10,14 +10,14 @@ use_family() {
   FAMILY=$1
   if ((FAMILY == 4)); then
     PREFIXED=${SETTING[address]-} CIDR=network.cidr
-    IPTABLES=iptables ICMP=icmp
+    IPTABLES=${TOOLS[4]} ICMP=icmp
     WHOLE=32          # bits of an address
     VISITOR=32        # bits that tell one visitor from the next
     HEADERS=40        # bytes, of IP and TCP
     SOMEWHERE=1.1.1.1 # an address on the internet, to ask for the way there
   else
     PREFIXED=${SETTING[ipv6]-} CIDR=network.ipv6
-    IPTABLES=ip6tables ICMP=ipv6-icmp
+    IPTABLES=${TOOLS[6]} ICMP=ipv6-icmp
     WHOLE=128
     VISITOR=64 # a visitor has a whole network to choose addresses from
     HEADERS=60

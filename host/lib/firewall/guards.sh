@@ -253,6 +253,7 @@ apply_guards() {
   [[ -n $SCRIPT ]] || return 0
   step "computed-guards-$FAMILY"
   restore_guards || return 1
+  note_backend
   step "synced-guards-$FAMILY"
 }
 
@@ -296,7 +297,7 @@ is_family_guarded() {
 # unhook_guards: the last resort, which needs no file and no lock
 unhook_guards() {
   local tool
-  for tool in iptables ip6tables; do
+  for tool in "${TOOLS[@]}"; do
     while "$tool" -w 10 -t mangle -D INPUT -j "$GUARD_IN"; do :; done
     while "$tool" -w 10 -t mangle -D FORWARD -j "$GUARD_THROUGH"; do :; done
   done 2>/dev/null

@@ -259,20 +259,24 @@ apply_rules() {
   step computed-rules
   said=$(printf '%s' "$1" | "$IPTABLES-restore" --noflush -w 60 2>&1) ||
     fail "$IPTABLES-restore failed: ${said//$'\n'/; }"
+  note_backend
 }
 
-# remove_rules 4|6...: everything of this tunnel out of the firewall, whichever version put it there
+# remove_rules 4|6: everything of this tunnel out of the firewall, whichever version put it there; the run's end
+# if something stays
 remove_rules() {
-  local family
-  for family in "$@"; do
-    use_family "$family"
-    ! has "$IPTABLES-save" || remove_family_rules
-  done
+  use_family "$1"
+  if has "$IPTABLES-save"; then
+    remove_family_rules
+  elif [[ -e ${BACKENDS[$FAMILY]} ]]; then
+    fail "rules of this tunnel are in force, and there is no $IPTABLES any more: install it, or restart this" \
+      "host, and run again"
+  fi
   use_family 4
 }
 
 remove_family_rules() {
-  local table place entry script='' lines
+  local table place entry script='' lines drops=''
   read_rules unseen-too
   for table in "${UNSEEN[@]}"; do remove_unseen "$table"; done
   for table in nat mangle filter; do
@@ -285,12 +289,30 @@ remove_family_rules() {
     for place in "${!PRESENT[@]}"; do
       [[ $place != "$table "* ]] || lines+="-F ${place#* }"$'\n'
     done
+    [[ -z $lines ]] || script+="*$table"$'\n'$lines"COMMIT"$'\n'
+    lines=
     for place in "${!PRESENT[@]}"; do
       [[ $place != "$table "* ]] || lines+="-X ${place#* }"$'\n'
     done
-    [[ -z $lines ]] || script+="*$table"$'\n'$lines"COMMIT"$'\n'
+    [[ -z $lines ]] || drops+="*$table"$'\n'$lines"COMMIT"$'\n'
   done
   [[ -z $script ]] || apply_rules "$script"
+  step emptied-chains
+  [[ -z $drops ]] || printf '%s' "$drops" | "$IPTABLES-restore" --noflush -w 60 2>/dev/null || drop_singly
+  # The firewall stays when the tunnel goes down.
+  [[ -e $KEPT || -e $TRIAL ]] || forget_backends "$FAMILY"
+}
+
+# drop_singly: the chains that were read, which are empty by now
+drop_singly() {
+  local place chain table kept=''
+  for place in "${!PRESENT[@]}"; do
+    table=${place% *} chain=${place#* }
+    "$IPTABLES" -w 60 -t "$table" -S "$chain" >/dev/null 2>&1 || continue
+    "$IPTABLES" -w 60 -t "$table" -X "$chain" 2>/dev/null || kept+=" $chain ('$IPTABLES -t $table -S')"
+  done
+  [[ -z $kept ]] || fail "rules that somebody has made lead into chains of this tunnel:$kept; delete those rules," \
+    "and run again"
 }
 
 # remove_unseen TABLE: by the chains that this version makes

@@ -12,11 +12,11 @@ find_socket_match() {
   local chain=RT-$IFACE-TRY found=no
   load_socket_match
   if printf '*nat\n:%s - [0:0]\n-A %s -p udp -m socket -j RETURN\nCOMMIT\n' "$chain" "$chain" |
-    iptables-restore --noflush -w 60 2>/dev/null; then
+    "$IPTABLES-restore" --noflush -w 60 2>/dev/null; then
     found=yes
   fi
   printf '*nat\n:%s - [0:0]\n-X %s\nCOMMIT\n' "$chain" "$chain" |
-    iptables-restore --noflush -w 60 2>/dev/null || true
+    "$IPTABLES-restore" --noflush -w 60 2>/dev/null || true
   # A note: a full disk is no reason to stay without a tunnel.
   [[ $found == "$SOCKET_MATCH" ]] || (write_file "$OWN/socket-match" "$found"$'\n') || true
   SOCKET_MATCH=$found

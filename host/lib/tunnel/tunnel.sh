@@ -71,15 +71,21 @@ verb_down() {
   take_down
 }
 
+RULES_LEFT= # or yes: take_down could not remove all of them, and has said why
+
 # take_down: best effort, each part for itself
 take_down() {
+  local family
+  RULES_LEFT=
   stop_watcher
   stop_beside
   rm -rf "$QUEUE"
   # What a killed run has staged there, of whatever tunnel: nobody else has the lock.
   rm -f "$RUN"/.*.new
-  (remove_rules 4) || true
-  (remove_rules 6) || true
+  for family in 4 6; do
+    # A host that can't have any may fail, too.
+    (remove_rules "$family") || [[ ! -e ${BACKENDS[$family]} ]] || RULES_LEFT=yes
+  done
   step removed-rules
   (restore_accounting) || true
   (restore_forwarding) || true

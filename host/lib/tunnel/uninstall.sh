@@ -31,6 +31,9 @@ verb_uninstall() {
     remove_firewall
     remove_metrics
     ((${#SETTING[@]} == 0)) || retire_all_flows
+    # Without this helper nobody could.
+    [[ -z $RULES_LEFT ]] || exit 1
+    forget_backends 4 6
     remove_files
     unlock
   fi
