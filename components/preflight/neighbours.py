@@ -4,10 +4,13 @@ The tunnel opens nothing in somebody else's firewall: that is its owner's to do.
 something in can't be told for certain from outside, so these are warnings.
 """
 
+import re
 from collections.abc import Iterator
 
 from components.preflight.advice import Wanted
 from components.preflight.facts import Facts
+
+_PORTS = re.compile(r"\d{1,5}(-\d{1,5})?", re.ASCII)  # of nftables
 
 _OPEN = {
     "ufw": "ufw allow {port}/udp",
@@ -60,7 +63,7 @@ def _dropping(facts: Facts, wanted: Wanted) -> Iterator[str]:
 
 def _names(word: str, port: int) -> bool:
     """Whether a word of a chain is this port, or a range that has it; not the name of something."""
-    return word[0].isdigit() and _covers(f"{word.replace('-', ':')}/udp", port)
+    return bool(_PORTS.fullmatch(word)) and _covers(f"{word.replace('-', ':')}/udp", port)
 
 
 def _covers(words: str, port: int) -> bool:

@@ -71,6 +71,11 @@ def test_what_firewalld_would_reject_on_its_way_through_is_said(wanted: Wanted, 
             ),
         ),
         ("input inet f in 22 80-90", "nft insert rule inet f in udp dport 51820 accept"),
+        # The names of interfaces may begin with a digit, or be nearly a port.
+        (
+            "input inet f in 6in4-he 4g0 51820-he",
+            "nft insert rule inet f in udp dport 51820 accept",
+        ),
     ],
 )
 def test_a_chain_of_nftables_that_drops_is_said_with_its_command(chain: str, command: str) -> None:
@@ -86,6 +91,7 @@ def test_a_chain_of_nftables_that_drops_is_said_with_its_command(chain: str, com
         "forward inet f through eth0 dnat",
         "input inet f in 51820",
         "input inet f in 51000-52000",
+        "input inet f in 6in4-he 51820",
     ],
 )
 def test_a_chain_of_nftables_that_lets_the_tunnel_pass_is_fine(chain: str) -> None:
