@@ -116,8 +116,10 @@ listeners() {
     { print $1 ":" $3 ":" by[$2] ":" $4 }'
 }
 
-# network@interface, with :via behind it where a router leads there; without the default route, and of
-# IPv6 the unique local ones alone, which a tunnel may want
+# network@interface, with :beyond behind it unless the host itself is part of that network or another
+# tunnel of this project leads there; without the default route, and of IPv6 the unique local ones
+# alone, which a tunnel may want. What makes the route that comes with an address is the kernel, or
+# the program that has asked for the address.
 routes() {
   has ip || return 0
   {
@@ -126,9 +128,9 @@ routes() {
   } 2>/dev/null | awk '
     $1 ~ /^([0-9.]+|f[cd][0-9a-f:]+)(\/[0-9]+)?$/ {
       whole = $1 ~ /:/ ? "/128" : "/32"
-      via = / via / ? ":via" : ""
+      beyond = / via / || !/ proto (kernel|dhcp|ra|171)( |$)/ ? ":beyond" : ""
       for (i = 2; i < NF; i++) if ($i == "dev") {
-        print ($1 ~ /\// ? $1 : $1 whole) "@" $(i + 1) via
+        print ($1 ~ /\// ? $1 : $1 whole) "@" $(i + 1) beyond
         break
       }
     }'

@@ -88,22 +88,24 @@ class Route:
     Attributes:
         network: which one.
         interface: where it sends what is meant for there.
-        by_router: whether a router leads there; else the host itself is part of it.
+        beyond: whether it leads to what is somebody else's, by a router or into a VPN; else the
+            host itself is part of it, or another tunnel of this project leads there.
     """
 
     network: IPv4Network | IPv6Network
     interface: str
-    by_router: bool = False
+    beyond: bool = False
 
     def collides_with(self, network: IPv4Network | IPv6Network) -> bool:
         """Whether a route of the tunnel to that network can't stand beside this one.
 
-        They may not overlap; but a wider network behind a router, such as all of 10.0.0.0/8 in
-        many clouds, gives way to the tunnel's own. The helper (neighbours.sh) judges alike.
+        They may not overlap; but a wider network that the host is not in gives way to the
+        tunnel's own: all of 10.0.0.0/8 behind a router, as in many clouds, or half of the internet
+        in a VPN. The helper (neighbours.sh) judges alike.
         """
         if self.network.version != network.version or not self.network.overlaps(network):
             return False
-        return not self.by_router or self.network.prefixlen >= network.prefixlen
+        return not self.beyond or self.network.prefixlen >= network.prefixlen
 
 
 @dataclass(frozen=True)
@@ -248,5 +250,7 @@ def _listener(word: str) -> Listener:
 
 def _route(word: str) -> Route:
     network, _, way = word.partition("@")
-    interface, _, via = way.partition(":")  # which no interface's name has
-    return Route(ip_network(network), interface, by_router=bool(via))
+    interface, _, beyond = way.partition(":")  # which no interface's name has
+    if beyond not in {"", "beyond"}:
+        raise ValueError
+    return Route(ip_network(network), interface, beyond=bool(beyond))

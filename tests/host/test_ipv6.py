@@ -604,6 +604,17 @@ def test_a_network_that_the_host_has_otherwise_is_refused(vps: Tunnel) -> None:
     assert "network.ipv6 fd5c:91e2:7a3b::/64 overlaps fd5c:91e2:7a3b::/64" in refused.stderr
 
 
+def test_a_vpns_wide_route_gives_way_and_a_wide_network_of_the_hosts_own_does_not(
+    vps: Tunnel,
+) -> None:
+    vps.machine.run("ip -6 route add 8000::/1 dev ens6")
+    vps.call("interface", stdin=vps.vps_settings() + WITH_IPV6)
+    vps.machine.run("ip -6 route add fd5c:91e2::/32 dev ens6 proto ra")
+    refused = vps.call("interface", stdin=vps.vps_settings() + WITH_IPV6, check=False)
+    assert refused.status == REFUSED
+    assert "network.ipv6 fd5c:91e2:7a3b::/64 overlaps fd5c:91e2::/32" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

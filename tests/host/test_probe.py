@@ -221,12 +221,29 @@ def test_what_an_active_ufw_lets_in_is_read_from_its_notes(machine: Machine) -> 
 def test_the_routes_that_a_tunnel_could_run_into(machine: Machine) -> None:
     machine.run("ip -6 address add fd5c:91e2::10/64 dev ens6 nodad")
     machine.run("ip -6 address add 2001:db8::10/64 dev ens6 nodad")
-    machine.run("ip route add 10.0.0.0/8 via 203.0.113.1")
     machine.run("ip -6 route add fd5c:91e2:1::9 via fd5c:91e2::1 dev ens6")
+    for route in (
+        "10.0.0.0/8 via 203.0.113.1",
+        "10.1.0.0/16 via 203.0.113.1 proto dhcp",
+        "128.0.0.0/1 dev ens6",  # as wg-quick makes them
+        "10.2.0.0/16 dev ens6 proto static",
+        "10.3.0.0/16 dev ens6 proto dhcp",  # as dhcpcd has them instead of the kernel's
+        "10.4.0.0/16 dev ens6 proto 171",  # behind another tunnel of this project
+        "fd5c:91e2:2::/48 dev ens6",
+        "fd5c:91e2:3::/64 dev ens6 proto ra",
+    ):
+        machine.run(f"ip route add {route}")
     assert sorted(probe(machine)["routes"][0].split()) == [
-        "10.0.0.0/8@ens6:via",
+        "10.0.0.0/8@ens6:beyond",
+        "10.1.0.0/16@ens6:beyond",
+        "10.2.0.0/16@ens6:beyond",
+        "10.3.0.0/16@ens6",
+        "10.4.0.0/16@ens6",
+        "128.0.0.0/1@ens6:beyond",
         "203.0.113.0/24@ens6",
-        "fd5c:91e2:1::9/128@ens6:via",
+        "fd5c:91e2:1::9/128@ens6:beyond",
+        "fd5c:91e2:2::/48@ens6:beyond",
+        "fd5c:91e2:3::/64@ens6",
         "fd5c:91e2::/64@ens6",
     ]
 

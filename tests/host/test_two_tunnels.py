@@ -150,13 +150,23 @@ def test_a_port_that_the_first_stack_forwards_is_refused_too(vps: Tunnel, other:
         ("10.0.0.0/8 via 203.0.113.1", True),
         ("10.8.0.0/24 via 203.0.113.1", False),
         ("10.8.0.128/25 via 203.0.113.1", False),
-        ("10.0.0.0/8 dev ens6", False),
+        ("10.0.0.0/8 via 203.0.113.1 proto dhcp", True),
+        ("0.0.0.0/1 dev ens6", True),
+        ("10.0.0.0/8 dev ens6 proto static", True),
+        ("10.8.0.0/24 dev ens6", False),
+        ("10.8.0.128/25 dev ens6", False),
+        ("10.0.0.0/8 dev ens6 proto kernel", False),
+        ("10.0.0.0/8 dev ens6 proto dhcp", False),  # as dhcpcd has it instead of the kernel's
+        ("10.0.0.0/8 dev ens6 proto 171", False),  # behind another tunnel of this project
     ],
 )
-def test_a_wider_network_behind_a_router_gives_way_to_the_tunnels(
+def test_a_wider_network_that_the_host_is_not_in_gives_way_to_the_tunnels(
     vps: Tunnel, route: str, *, fine: bool
 ) -> None:
-    """As in many clouds. The look-up's judgement is the same, see components/preflight/facts.py."""
+    """Behind a router, as in many clouds, or in a VPN, as half of the internet may be.
+
+    The look-up's judgement is the same, see components/preflight/facts.py.
+    """
     wanted = 0 if fine else REFUSED
     network = "10.8.0.0/24"
     key = vps.machine.run("wg genkey | wg pubkey").stdout.strip()

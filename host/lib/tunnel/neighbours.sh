@@ -102,10 +102,17 @@ check_routes() {
 }
 
 # collides NETWORK TO REST: a route of the tunnel to NETWORK can't stand beside the route `TO REST`.
-# A wider one by way of a router gives way to the tunnel's own, a connected network does not.
+# A wider one by way of a router or into a VPN gives way to the tunnel's own. A network that this host is
+# in does not, nor one behind another tunnel of ours.
 collides() {
   overlap "$1" "$2" || return 1
-  [[ " $3 " != *" via "* ]] || ((${2#*/} >= ${1#*/}))
+  ((${2#*/} >= ${1#*/})) || is_in "$3"
+}
+
+# is_in REST: the route is that of an address of this host's, made by the kernel or by the program that has
+# asked for the address, or one by another tunnel of ours
+is_in() {
+  [[ " $1 " != *" via "* && " $1 " =~ " proto "(kernel|dhcp|ra|"$ROUTES_OURS")" " ]]
 }
 
 check_port() {

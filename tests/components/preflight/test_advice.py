@@ -183,16 +183,20 @@ def test_a_network_reached_by_another_interface_is_said() -> None:
 @pytest.mark.parametrize(
     ("routes", "fine"),
     [
-        ("172.16.0.0/12@ens6:via", True),
+        ("172.16.0.0/12@ens6:beyond", True),
+        ("0.0.0.0/1@vpn0:beyond 128.0.0.0/1@vpn0:beyond", True),
         ("172.16.0.0/12@ens6", False),
-        ("172.16.0.0/24@ens6:via", False),
-        ("172.16.0.128/25@ens6:via", False),
+        ("172.16.0.0/24@ens6:beyond", False),
+        ("172.16.0.128/25@ens6:beyond", False),
     ],
 )
-def test_a_wider_network_behind_a_router_gives_way_to_the_tunnels(
+def test_a_wider_network_that_the_host_is_not_in_gives_way_to_the_tunnels(
     routes: str, *, fine: bool
 ) -> None:
-    """As in many clouds. The helper's judgement is the same, see tests/host/test_two_tunnels.py."""
+    """Behind a router, as in many clouds, or in a VPN, as half of the internet may be.
+
+    The helper's judgement is the same, see tests/host/test_two_tunnels.py.
+    """
     assert (said(facts_text(routes=routes)) == []) == fine
     behind = replace(VPS, network=IPv4Network("10.9.0.0/24"), behind=((SERVER.network, "homelab"),))
     assert (said(facts_text(routes=routes), behind) == []) == fine
@@ -200,7 +204,9 @@ def test_a_wider_network_behind_a_router_gives_way_to_the_tunnels(
 
 def test_a_network_of_ipv6_reached_by_another_interface_is_said() -> None:
     dual = replace(VPS, ipv6=IPv6Network("fd5c:91e2:7a3b::/64"))
-    text = facts_text(routes="fd5c:91e2:7a3b::/48@eth1 fd5c:91e2:7a3c::/64@eth1")
+    text = facts_text(
+        routes="fd5c:91e2:7a3b::/48@eth1 fd5c:91e2:7a3c::/64@eth1 fd00::/8@vpn0:beyond"
+    )
     advice = only(text, dual)
     assert "fd5c:91e2:7a3b::/48 by its interface eth1" in advice
     assert "network.ipv6" in advice

@@ -20,7 +20,7 @@ def test_every_line_is_read() -> None:
             missing="wireguard-tools conntrack",
             udp_ports="51820:wg0 53:named 123:",
             listeners="tcp:443:*:nginx udp:53:ens6:",
-            routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0 10.0.0.0/8@eth0:via",
+            routes="192.168.1.0/24@eth0 172.16.0.0/24@wg0 10.0.0.0/8@eth0:beyond",
             interfaces="lo eth0 wg0",
         )
     )
@@ -37,7 +37,7 @@ def test_every_line_is_read() -> None:
     assert facts.routes == (
         Route(IPv4Network("192.168.1.0/24"), "eth0"),
         Route(IPv4Network("172.16.0.0/24"), "wg0"),
-        Route(IPv4Network("10.0.0.0/8"), "eth0", by_router=True),
+        Route(IPv4Network("10.0.0.0/8"), "eth0", beyond=True),
     )
     assert facts.tunnels == {
         "wg0": TunnelFact("reverse-tunnel/home", 51820, IPv4Network("172.16.0.0/24")),
@@ -87,6 +87,7 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(listeners="tcp:443:nginx"), "garbled"),
         (facts_text(listeners="sctp:443:*:nginx"), "garbled"),
         (facts_text(routes="somewhere@eth0"), "garbled"),
+        (facts_text(routes="10.0.0.0/8@eth0:via"), "garbled"),
         (facts_text("wg0 home"), "garbled"),
         (facts_text("wg0 - - - ens6 web:tcp"), "garbled"),
         (facts_text("wg0 - - - ens6 web:icmp:80"), "garbled"),
