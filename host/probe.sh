@@ -182,10 +182,12 @@ tunnels() {
 # too; `any` for either. Not what is let in from some addresses alone.
 firewalls() {
   if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then
-    # In its own notes: `### tuple ### allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in`
+    # In its own notes: `### tuple ### allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in`, with `allow_log` or
+    # `allow_log-all` where it logs, and ` comment=576972654775617264` behind
     fact firewall ufw "$(cat /etc/default/ufw /etc/ufw/user.rules 2>/dev/null | awk '
       /^DEFAULT_INPUT_POLICY="?ACCEPT/ { print "any/any" }
-      $2 == "tuple" && ($4 == "allow" || $4 == "limit") && $9 == "0.0.0.0/0" && $NF ~ /^in/ {
+      { sub(/ comment=.*/, "") }
+      $2 == "tuple" && $4 ~ /^(allow|limit)(_log(-all)?)?$/ && $9 == "0.0.0.0/0" && $NF ~ /^in/ {
         count = split($6, ports, ",")
         for (i = 1; i <= count; i++) print ports[i] "/" $5
       }')"

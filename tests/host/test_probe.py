@@ -203,6 +203,12 @@ UFW_RULES = """\
 ### tuple ### deny udp 99 0.0.0.0/0 any 0.0.0.0/0 in
 ### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in
 ### tuple ### allow any 60000:61000 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow udp 51821 0.0.0.0/0 any 0.0.0.0/0 in comment=576972654775617264
+### tuple ### allow_log udp 51822 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### limit_log-all udp 51823 0.0.0.0/0 any 0.0.0.0/0 VPN - in_ens6 comment=696e
+### tuple ### deny_log udp 98 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### route:allow_log udp 97 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow_log udp 96 0.0.0.0/0 any 0.0.0.0/0 out comment=696e
 """
 
 
@@ -212,7 +218,7 @@ def test_what_an_active_ufw_lets_in_is_read_from_its_notes(machine: Machine) -> 
     machine.write("/etc/ufw/user.rules", UFW_RULES)
     assert "firewall" not in probe(machine)
     machine.run("echo ENABLED=yes >/etc/ufw/ufw.conf")
-    opened = "22/tcp 51820/udp 80/tcp 443/tcp 60000:61000/any"
+    opened = "22/tcp 51820/udp 80/tcp 443/tcp 60000:61000/any 51821/udp 51822/udp 51823/udp"
     assert probe(machine)["firewall"] == [f"ufw {opened}"]
     machine.run("echo 'DEFAULT_INPUT_POLICY=\"ACCEPT\"' >/etc/default/ufw")
     assert probe(machine)["firewall"] == [f"ufw any/any {opened}"]

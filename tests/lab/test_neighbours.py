@@ -62,6 +62,8 @@ def test_ufw_and_docker_before_and_after_us(lab: Lab, crowd: Deployment) -> None
     assert commands(crowd) == ["ufw allow 51820/udp"]
     vps.run(commands(crowd)[0])
     assert commands(crowd) == []
+    vps.run("ufw allow log 51820/udp comment 'our WireGuard'")  # it changes the rule
+    assert commands(crowd) == []
     start_docker(vps)
     before = theirs(vps)
     works(lab)
