@@ -209,7 +209,7 @@ firewalls() {
 
 # Base chains of nftables that drop what none of their rules accepts, but for those of iptables and of
 # firewalld: HOOK FAMILY TABLE CHAIN and the words of its rules that may let the tunnel pass: ports,
-# interfaces, dnat. What others forbid, no rule of ours can allow.
+# interfaces (`wg*` are all that begin so), dnat. What others forbid, no rule of ours can allow.
 dropping_chains() {
   has nft || return 0
   nft list ruleset 2>/dev/null | awk '
@@ -226,10 +226,16 @@ dropping_chains() {
       hook = / hook input / ? "input" : "forward"
     }
     hook != "" && $1 != "type" {
-      gsub(/[{},"]/, " ")
-      for (i = 1; i <= NF; i++) if ($i ~ /^([0-9]+(-[0-9]+)?|dnat)$/ || $(i - 1) ~ /^[io]ifname$/) {
-        if ($i ~ /^[A-Za-z0-9_.*-]+$/) words = words " " $i
+      # One interface or a set; nft writes them in quotes. Not by `!=`: that is all but those.
+      rest = $0
+      while (match(rest, /(^|[ \t])[io]if(name)?[ a-z.]*("[^"]*"|[{][^}]*[}])/)) {
+        count = split(substr(rest, RSTART, RLENGTH), part, "\"")
+        for (i = 2; i <= count; i += 2) if (part[i] ~ /^[A-Za-z0-9_.-]+[*]?$/) words = words " " part[i]
+        rest = substr(rest, RSTART + RLENGTH)
       }
+      gsub(/"[^"]*"/, " ") # comments, too
+      gsub(/[{},]/, " ")
+      for (i = 1; i <= NF; i++) if ($i ~ /^([0-9]+(-[0-9]+)?|dnat)$/) words = words " " $i
     }
     END { tell() }' | while read -r line; do fact dropping "$line"; done
 }

@@ -10,6 +10,7 @@ from settings import Ports, Protocol
 _FORWARD = re.compile(r"([\w-]+):([a-z+]+):(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
 _PLACE = re.compile(r"[a-z0-9]+ [\w-]+ [\w-]+", re.ASCII)
+_WORD = re.compile(r"[\w.-]+\*?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class DroppingChain:
     Attributes:
         hook: `input` or `forward`.
         place: family, table and name, as `nft` takes them: `inet filter forward`.
-        words: ports, interfaces and `dnat`, where its rules have them.
+        words: ports, interfaces (`wg*` are all that begin so) and `dnat`, where its rules have
+            them.
     """
 
     hook: str
@@ -234,6 +236,8 @@ def _dropping(value: str) -> DroppingChain:
     hook, family, table, chain, *words = value.split()
     place = f"{family} {table} {chain}"
     if hook not in {"input", "forward"} or not _PLACE.fullmatch(place):
+        raise ValueError
+    if not all(map(_WORD.fullmatch, words)):
         raise ValueError
     return DroppingChain(hook, place, frozenset(words))
 

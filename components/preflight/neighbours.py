@@ -6,6 +6,7 @@ something in can't be told for certain from outside, so these are warnings.
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from components.preflight.advice import Wanted
 from components.preflight.facts import Facts
@@ -48,7 +49,8 @@ def _dropping(facts: Facts, wanted: Wanted) -> Iterator[str]:
     for chain in facts.dropping:
         here = f"has the chain `{chain.place}` of nftables, which drops what it does not know"
         if chain.hook == "forward":
-            if (port or wanted.passes_on) and not chain.words & {interface, "dnat"}:
+            passes = any(word == "dnat" or fnmatchcase(interface, word) for word in chain.words)
+            if (port or wanted.passes_on) and not passes:
                 ways = " && ".join(
                     f"nft insert rule {chain.place} {way} {interface} accept"
                     for way in ("iifname", "oifname")

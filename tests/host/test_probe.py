@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import Tunnel
@@ -302,3 +304,38 @@ table inet f {
         "forward inet f through eth0 22 8000-8010 dnat",
         "input inet f in 51820",
     ]
+
+
+def words_of(machine: Machine, rule: str) -> set[str]:
+    """What is told of a chain that drops all but this."""
+    chain = "type filter hook forward priority 0; policy drop;"
+    machine.run("nft -f -", stdin=f"table inet f {{ chain a {{ {chain}\n{rule}\n}}\n}}\n")
+    (told,) = probe(machine)["dropping"]
+    machine.run("nft delete table inet f")
+    return set(told.removeprefix("forward inet f a").split())
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('iifname { "eth1", "wg0" } accept', {"eth1", "wg0"}),
+        (
+            'tcp dport 22 iif "lo" oifname { "wg*", "6in4-he" } accept',
+            {"22", "lo", "wg*", "6in4-he"},
+        ),
+        ('oif { "lo", "ens6" } udp dport { 53, 80-90 } accept', {"lo", "ens6", "53", "80-90"}),
+        ('iifname vmap { "eth1" : drop, "wg0" : accept }', {"eth1", "wg0"}),
+        ('iifname . oifname { "wg0" . "eth1" } accept', {"eth1", "wg0"}),
+        ('iifname . tcp dport { "wg0" . 22 } accept', {"wg0", "22"}),
+        # What is not by that interface, and what names none.
+        ('iifname != "wg0" accept', set()),
+        ('oifname != { "eth1", "wg0" } accept', set()),
+        ('iifname "eth1" accept comment "wg0 dnat 51820"', {"eth1"}),
+        ('ct state invalid log prefix "51820 dnat" accept', set()),
+        ('iifname "$(reboot)" accept', set()),
+    ],
+)
+def test_each_interface_by_which_a_dropping_chain_lets_something_pass_is_told(
+    machine: Machine, rule: str, words: set[str]
+) -> None:
+    assert words_of(machine, rule) == words

@@ -97,6 +97,9 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(firewall="pf 22/tcp"), "garbled"),
         (facts_text(dropping="forward inet f"), "garbled"),
         (facts_text(dropping="forward inet f $(reboot)"), "garbled"),
+        (facts_text(dropping="forward inet f a $(reboot)"), "garbled"),
+        (facts_text(dropping="forward inet f a wg?"), "garbled"),
+        (facts_text(dropping="forward inet f a *wg"), "garbled"),
     ],
 )
 def test_what_is_incomplete_or_garbled_is_refused(text: str, says: str) -> None:

@@ -64,7 +64,7 @@ def test_what_firewalld_would_reject_on_its_way_through_is_said(wanted: Wanted, 
     ("chain", "command"),
     [
         (
-            "forward inet f through 22",
+            "forward inet f through 22 eth* wg1* lo",
             (
                 "nft insert rule inet f through iifname wg0 accept"
                 " && nft insert rule inet f through oifname wg0 accept"
@@ -88,6 +88,8 @@ def test_a_chain_of_nftables_that_drops_is_said_with_its_command(chain: str, com
     "chain",
     [
         "forward inet f through wg0",
+        "forward inet f through eth1 wg0 22",
+        "forward inet f through wg*",
         "forward inet f through eth0 dnat",
         "input inet f in 51820",
         "input inet f in 51000-52000",
