@@ -19,6 +19,18 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - as its base class has it
+        # Here, since later what `<<` brings is among them; that may be there twice.
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                says = f"line {line}: {key.value} is there already, line {lines[key.value]}"
+                raise ValueError(f"{says}: keep one of them, with what both have")
+            lines[key.value] = line
+        return node
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as its base class has it
         # All of it at once, so that what contains itself is refused, as Go's reader does.
         del deep

@@ -182,6 +182,39 @@ def test_what_is_used_twice_is_read_twice(project: Project) -> None:
     assert read["a"].to == read["b"].to
 
 
+AGAIN = "  reverse-tunnel:clients:\n    tablet: {address: 172.16.0.12}\n"
+DEEP = f"{FORWARDS}    a: {{port: 81, to: homelab, port: 82}}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (FORWARDS, AGAIN + FORWARDS, r"line \d+: reverse-tunnel:clients is there already, line "),
+        (FORWARDS, DEEP, r"line (\d+): port is there already, line \1: keep one"),
+        ("config:", "config: {}\nconfig:", "line 2: config is there already, line 1: "),
+    ],
+    ids=["a section", "a field", "all of it"],
+)
+def test_a_key_that_is_there_twice_is_refused_as_the_engine_does(
+    project: Project, old: str, new: str, says: str
+) -> None:
+    """As after a merge; else the picture would be of the last one alone."""
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(CommandError, match=rf"Pulumi\.home\.yaml can't be read: {says}"):
+        Stack("home").plan()
+
+
+def test_a_key_may_be_in_two_entries_and_of_two_values_one_is_ones_own(project: Project) -> None:
+    """What `<<` brings is not there twice, also where it is brought on."""
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    nested = "{<<: &y {<<: &x {port: 81, to: homelab}, port: 82}, port: 83}"
+    three = f"a: {nested}\n    b: *y\n    c: *x"
+    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {three}\n"))
+    read = Stack("home").plan().forwards
+    assert [read[name].port.first for name in "abc"] == [83, 82, 81]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "# nothing", "- a list", "name", "name: [", "\tx", "a: &x [*x]", "a: b", "name: [a]"],
