@@ -14,11 +14,13 @@ class Project:
     Attributes:
         name: of the project, before each key of its own in a stack file.
         stacks: the folder of its stack files.
+        suffix: how the names of these end: as that of its own file.
         configures: whether it has configuration itself, which goes for all its stacks.
     """
 
     name: str
     stacks: Path
+    suffix: str
     configures: bool
 
     @classmethod
@@ -34,7 +36,7 @@ class Project:
         if not isinstance(name, str):
             raise CommandError(f"{file} can't be read: it has no `name`, as a project's has")
         stacks = file.parent / str(content.get("stackConfigDir", "."))
-        return cls(name, stacks, configures="config" in content)
+        return cls(name, stacks, file.suffix, configures="config" in content)
 
 
 def _file() -> Path:

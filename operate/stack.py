@@ -65,7 +65,7 @@ class Stack:
             CommandError: they can't be had, or are wrong.
         """
         project = Project.here()
-        file = project.stacks / f"Pulumi.{self._own_name()}.yaml"
+        file = project.stacks / f"Pulumi.{self._own_name()}{project.suffix}"
         try:
             content = read_file(file)
         except FileNotFoundError:

@@ -233,6 +233,15 @@ def test_a_project_may_keep_its_stacks_beside_it(project: Project) -> None:
     assert Stack("home").plan().forwards
 
 
+def test_a_stack_file_ends_as_the_projects_does(project: Project) -> None:
+    """So the engine looks for it."""
+    (project.folder / "Pulumi.yaml").rename("Pulumi.yml")
+    with pytest.raises(CommandError, match=r"there is no .*/stacks/Pulumi\.home\.yml\. "):
+        Stack("home").plan()
+    (project.folder / "stacks/Pulumi.home.yaml").rename("stacks/Pulumi.home.yml")
+    assert Stack("home").plan().forwards
+
+
 def test_the_engine_speaks_utf_8_whatever_the_locale(project: Project) -> None:
     project.configure({"forwards.http.comment": "for guests"})
     file = project.folder / "bin/config.json"
