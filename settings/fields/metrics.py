@@ -6,7 +6,7 @@ from typing import Annotated
 from settings.fields.check import Check
 from settings.problem import Rule
 
-_PATTERN = r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+"
+_PATTERN = r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+/?"
 
 FOLDER = Rule(
     "the absolute path of a folder, such as /var/lib/prometheus/node-exporter: letters, digits and "
@@ -16,12 +16,12 @@ FOLDER = Rule(
 
 
 def check_folder(value: object) -> str:
-    """Return `value`, the path of a folder on the VPS."""
+    """Return the path of a folder on the VPS, without the slash that completion leaves behind."""
     if not isinstance(value, str):
         raise FOLDER.refuse(value)
     if not re.fullmatch(_PATTERN, value):
         raise FOLDER.refuse(value, "is not such a path")
-    return value
+    return value.removesuffix("/")
 
 
 MetricsField = Annotated[

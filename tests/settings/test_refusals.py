@@ -455,7 +455,8 @@ CASES = [
             ("/", '"/" is not such a path'),
             ("/var/../etc", "is not such a path"),
             ("/var/lib/x;reboot", "is not such a path"),
-            ("/var/lib/", "is not such a path"),
+            ("/var/lib//", "is not such a path"),
+            ("/var//lib", "is not such a path"),
             (1, "1 is not allowed"),
         )
     ),

@@ -203,9 +203,10 @@ def test_an_interface_in_lines() -> None:
 
 
 def test_metrics_in_lines() -> None:
-    assert metrics_lines(loaded({"vps.metrics": "/var/lib/metrics"})) == (
-        "folder /var/lib/metrics",
-    )
+    """The same with a slash behind, which changes nothing on the host."""
+    for written in ("/var/lib/metrics", "/var/lib/metrics/"):
+        lines = metrics_lines(loaded({"vps.metrics": written}))
+        assert lines == ("folder /var/lib/metrics",)
     assert metrics_lines(loaded()) == ()
 
 
