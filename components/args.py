@@ -2,7 +2,8 @@
 
 They say what a stack file says, in snake_case. `pulumi.Input` stands exactly where a value may
 come from another resource; everything else decides which resources exist, so it must be known.
-What each one allows is written at the models in `settings`, which check them all.
+None is the same as leaving one out, as in `keys.get(name)`. What each one allows is written at the
+models in `settings`, which check them all.
 """
 
 import inspect
@@ -25,13 +26,13 @@ EgressWord: TypeAlias = Literal["own", "tunnel"]
 class NetworkArgs(TypedDict, total=False):
     """What all hosts of the tunnel have in common; see `settings.Network`."""
 
-    cidr: str | IPv4Network
-    ipv6: str | IPv6Network
-    listen_port: int
-    mtu: int
-    keepalive: int
-    key_generation: int
-    interface: str
+    cidr: str | IPv4Network | None
+    ipv6: str | IPv6Network | None
+    listen_port: int | None
+    mtu: int | None
+    keepalive: int | None
+    key_generation: int | None
+    interface: str | None
 
 
 class ThroughArgs(TypedDict):
@@ -44,8 +45,8 @@ class SshArgs(TypedDict):
     """How a host is reached; see `settings.Ssh`."""
 
     host: pulumi.Input[str] | ThroughArgs | Sequence[pulumi.Input[str] | ThroughArgs]
-    port: NotRequired[pulumi.Input[int]]
-    user: NotRequired[pulumi.Input[str]]
+    port: NotRequired[pulumi.Input[int] | None]
+    user: NotRequired[pulumi.Input[str] | None]
     host_key: pulumi.Input[str]
 
 
@@ -54,72 +55,72 @@ class AllowArgs(TypedDict):
 
     from_: Sequence[str]
     to: str
-    protocol: NotRequired[ProtocolWord]
-    port: NotRequired[int | str]
+    protocol: NotRequired[ProtocolWord | None]
+    port: NotRequired[int | str | None]
 
 
 class VpsArgs(TypedDict):
     """The VPS; see `settings.Vps`."""
 
-    address: NotRequired[str | IPv4Address]
-    ipv6: NotRequired[str | IPv6Address]
-    endpoint: NotRequired[pulumi.Input[str]]
-    public_interface: NotRequired[str]
-    key_generation: NotRequired[int]
-    firewall: NotRequired[Literal["none", "defaultDeny"]]
-    allow: NotRequired[Mapping[str, AllowArgs]]
-    metrics: NotRequired[str]
-    packages: NotRequired[Literal["install", "manual"]]
+    address: NotRequired[str | IPv4Address | None]
+    ipv6: NotRequired[str | IPv6Address | None]
+    endpoint: NotRequired[pulumi.Input[str] | None]
+    public_interface: NotRequired[str | None]
+    key_generation: NotRequired[int | None]
+    firewall: NotRequired[Literal["none", "defaultDeny"] | None]
+    allow: NotRequired[Mapping[str, AllowArgs] | None]
+    metrics: NotRequired[str | None]
+    packages: NotRequired[Literal["install", "manual"] | None]
     ssh: SshArgs
-    forget: NotRequired[bool]
+    forget: NotRequired[bool | None]
 
 
 class ServerArgs(TypedDict):
     """A server at home; see `settings.Server`."""
 
     address: str | IPv4Address
-    ipv6: NotRequired[str | IPv6Address]
-    public_key: NotRequired[pulumi.Input[str]]
-    preshared_key: NotRequired[bool]
-    key_generation: NotRequired[int]
-    networks: NotRequired[Sequence[str | IPv4Network]]
-    egress: NotRequired[EgressWord]
-    mtu: NotRequired[int]
-    packages: NotRequired[Literal["install", "manual"]]
-    ssh: NotRequired[SshArgs]
-    forget: NotRequired[bool]
+    ipv6: NotRequired[str | IPv6Address | None]
+    public_key: NotRequired[pulumi.Input[str] | None]
+    preshared_key: NotRequired[bool | None]
+    key_generation: NotRequired[int | None]
+    networks: NotRequired[Sequence[str | IPv4Network] | None]
+    egress: NotRequired[EgressWord | None]
+    mtu: NotRequired[int | None]
+    packages: NotRequired[Literal["install", "manual"] | None]
+    ssh: NotRequired[SshArgs | None]
+    forget: NotRequired[bool | None]
 
 
 class ClientArgs(TypedDict):
     """A client device; see `settings.Client`."""
 
     address: str | IPv4Address
-    ipv6: NotRequired[str | IPv6Address]
-    public_key: NotRequired[pulumi.Input[str]]
-    preshared_key: NotRequired[bool]
-    key_generation: NotRequired[int]
-    egress: NotRequired[EgressWord]
-    mtu: NotRequired[int]
+    ipv6: NotRequired[str | IPv6Address | None]
+    public_key: NotRequired[pulumi.Input[str] | None]
+    preshared_key: NotRequired[bool | None]
+    key_generation: NotRequired[int | None]
+    egress: NotRequired[EgressWord | None]
+    mtu: NotRequired[int | None]
 
 
 class LimitArgs(TypedDict, total=False):
     """How much one visitor may ask of a forward; see `settings.Limit`."""
 
-    new_per_second: int
-    concurrent: int
+    new_per_second: int | None
+    concurrent: int | None
 
 
 class ForwardArgs(TypedDict):
     """A forward; see `settings.Forward`."""
 
-    protocol: NotRequired[ProtocolWord]
+    protocol: NotRequired[ProtocolWord | None]
     port: int | str
     to: str
-    enabled: NotRequired[bool]
-    from_: NotRequired[Sequence[str | IPv4Network | IPv4Address | IPv6Network | IPv6Address]]
-    limit: NotRequired[LimitArgs]
-    source_address: NotRequired[Literal["client", "tunnel"]]
-    comment: NotRequired[str]
+    enabled: NotRequired[bool | None]
+    from_: NotRequired[Sequence[str | IPv4Network | IPv4Address | IPv6Network | IPv6Address] | None]
+    limit: NotRequired[LimitArgs | None]
+    source_address: NotRequired[Literal["client", "tunnel"] | None]
+    comment: NotRequired[str | None]
 
 
 class ReverseTunnelArgs(TypedDict):
@@ -135,8 +136,8 @@ class ReverseTunnelArgs(TypedDict):
     servers: NotRequired[Mapping[str, ServerArgs]]
     clients: NotRequired[Mapping[str, ClientArgs]]
     forwards: NotRequired[Mapping[str, ForwardArgs]]
-    ssh_private_key: NotRequired[pulumi.Input[str]]
-    look_up: NotRequired[bool]
+    ssh_private_key: NotRequired[pulumi.Input[str] | None]
+    look_up: NotRequired[bool | None]
 
 
 # Where the keys are the user's own names, which stay as they are.
@@ -157,17 +158,19 @@ def to_settings(args: ReverseTunnelArgs) -> Settings:
 
 
 def _as_in_a_stack_file(value: object, path: tuple[object, ...]) -> Any:  # noqa: ANN401 - any part
-    """The same with a stack file's keys; what is known later, with its field's path."""
+    """The same with a stack file's keys; what is known later, with its field's path.
+
+    An argument that is None is not given; a server, client or forward that is None is a mistake.
+    """
     if isinstance(value, pulumi.Output) or inspect.isawaitable(value):
         return LateValue(pulumi.Output.from_input(value), path)
     if isinstance(value, list | tuple):
         return [_as_in_a_stack_file(entry, path) for entry in value]
     if not isinstance(value, Mapping):
         return value
-    keys = {key: key if path in _NAMED else _key(key) for key in value}
-    return {
-        keys[key]: _as_in_a_stack_file(entry, (*path, keys[key])) for key, entry in value.items()
-    }
+    if path not in _NAMED:
+        value = {_key(key): entry for key, entry in value.items() if entry is not None}
+    return {key: _as_in_a_stack_file(entry, (*path, key)) for key, entry in value.items()}
 
 
 def _key(key: object) -> object:

@@ -10,8 +10,12 @@ import pytest
 from pulumi_random import RandomPassword
 
 from components import (
+    AllowArgs,
     ArgumentsError,
+    ClientArgs,
     ForwardArgs,
+    LimitArgs,
+    NetworkArgs,
     ReverseTunnel,
     ReverseTunnelArgs,
     ServerArgs,
@@ -125,6 +129,61 @@ def test_wrong_arguments_are_refused_all_at_once_before_anything_is_registered()
 def test_an_unknown_argument_is_refused_by_name() -> None:
     with pytest.raises(ArgumentsError, match="listenPrt"):
         made({**ARGS, "network": {"listen_prt": 1}})  # type: ignore[arg-type] # a slip
+
+
+LIMIT = {"concurrent": 9}
+
+
+def nothing_in(args: type, **given: object) -> Any:  # noqa: ANN401 - arguments of that type
+    """Arguments of which the optional ones that are not given are None."""
+    return {**dict.fromkeys(args.__optional_keys__), **given}  # type: ignore[attr-defined]
+
+
+def test_none_is_what_is_not_given_at_every_depth() -> None:
+    """As `"public_key": keys.get(name)` says it."""
+    ssh = {"host": "203.0.113.10", "host_key": host_key(1)}
+    allow = {"from_": ["laptop"], "to": "homelab"}
+    server, forward = {"address": "172.16.0.4"}, {"port": 80, "to": "homelab"}
+    without: Any = {
+        "vps": {"ssh": ssh, "firewall": "defaultDeny", "allow": {"x": allow}},
+        "servers": {"homelab": server},
+        "clients": {"laptop": {"address": "172.16.0.10"}},
+        "forwards": {"http": forward, "slow": {"port": 81, "to": "homelab", "limit": LIMIT}},
+        "ssh_private_key": SSH_KEY,
+        "look_up": False,
+    }
+    vps = without["vps"] | {
+        "ssh": nothing_in(SshArgs, **ssh),
+        "allow": {"x": nothing_in(AllowArgs, **allow)},
+    }
+    limit = nothing_in(LimitArgs, **LIMIT)
+    limited = nothing_in(ForwardArgs, port=81, to="homelab", limit=limit)
+    with_none: Any = {
+        **without,
+        "network": nothing_in(NetworkArgs),
+        "vps": nothing_in(VpsArgs, **vps),
+        "servers": {"homelab": nothing_in(ServerArgs, **server)},
+        "clients": {"laptop": nothing_in(ClientArgs, address="172.16.0.10")},
+        "forwards": {"http": nothing_in(ForwardArgs, **forward), "slow": limited},
+    }
+    assert made(with_none).changes_since(made(without)) == set()
+    sections = {"vps": {"ssh": ssh}, "ssh_private_key": SSH_KEY, "look_up": False}
+    assert made(nothing_in(ReverseTunnelArgs, **sections)).command("vps-claim", "vps")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"vps": None}, r"\n  vps: is missing"),
+        ({"vps": {"ssh": {"host": None, "host_key": host_key(1)}}}, r"vps\.ssh\.host: is missing"),
+        ({"servers": {"homelab": {"address": None}}}, r"servers\.homelab\.address: is missing"),
+        ({"clients": {"laptop": None}}, r"clients\.laptop: nothing is not allowed"),
+        ({"forwards": {"x": {"port": 80, "to": "homelab", "from_": [None]}}}, r"forwards\.x\.from"),
+    ],
+)
+def test_none_for_what_must_be_given_is_told(args: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArgumentsError, match=says):
+        made(cast("ReverseTunnelArgs", {**ARGS, **args}))
 
 
 def from_a_resource() -> Recording:
