@@ -55,8 +55,8 @@ class Allow(Model):
     to: Annotated[str, Check(check_to, TO, _NAME_SCHEMA)]
     """What: a server or a client by name, or `vps`."""
 
-    protocol: Annotated[Protocol | None, choice(Protocol, WHY, optional=True)] = None
+    protocol: Annotated[Protocol | None, choice(Protocol, WHY)] = None
     """By which protocol; default: any, and `ping` with it."""
 
-    port: Annotated[Ports | None, Check(check_ports, PORTS, PORTS_SCHEMA, optional=True)] = None
+    port: Annotated[Ports | None, Check(check_ports, PORTS, PORTS_SCHEMA)] = None
     """At which port or range of ports; default: all of the protocol."""

@@ -42,7 +42,7 @@ class Forward(Model):
 
     from_: Annotated[
         Sources | None,
-        Check(check_sources, SOURCES, sources_schema(), optional=True),
+        Check(check_sources, SOURCES, sources_schema()),
     ] = Field(default=None, alias="from")
     """Who may use it; default: everybody."""
 

@@ -22,8 +22,8 @@ CONCURRENT = Rule(
 class Limit(Model):
     """How much one visitor, told by the address, may ask of a forward: one of the two, or both."""
 
-    new_per_second: Annotated[int | None, whole(NEW, 1, MOST_NEW, optional=True)] = None
+    new_per_second: Annotated[int | None, whole(NEW, 1, MOST_NEW)] = None
     """New connections a second; more are dropped."""
 
-    concurrent: Annotated[int | None, whole(CONCURRENT, 1, MOST_CONCURRENT, optional=True)] = None
+    concurrent: Annotated[int | None, whole(CONCURRENT, 1, MOST_CONCURRENT)] = None
     """Connections at the same time; more are dropped."""

@@ -19,9 +19,9 @@ def load(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]
     Args:
         values: all keys of the project's namespace, without the namespace: `network`, `vps`,
             `servers`, `clients`, `forwards`, `sshPrivateKey`, `lookUp`. Values may be decoded, or
-            the JSON texts that Pulumi hands to a program; models and late values (see
-            `settings.late`) are taken where a field allows them. None counts as not given, and so
-            does an empty text: a section whose entries are all commented out.
+            the JSON texts that Pulumi hands to a program; late values (see `settings.late`) are
+            taken where a field allows them. None counts as not given, and so does an empty text: a
+            section whose entries are all commented out.
         agent: whether an SSH agent is there to log in with (`SSH_AUTH_SOCK`).
         in_clear: the keys that the stack file has unencrypted.
 
@@ -45,7 +45,7 @@ def load(values: Mapping[str, object], *, agent: bool, in_clear: Collection[str]
         problems.append(Problem((SSH_PRIVATE_KEY_FIELD,), SSH_PRIVATE_KEY.refuse_hidden(says)))
     if problems:
         raise SettingsError(_by_entry(problems))
-    return Settings.model_validate(_plain_dicts(given), by_alias=True, by_name=False)
+    return Settings.model_validate(_plain_dicts(given))
 
 
 def _by_entry(problems: list[Problem]) -> list[Problem]:

@@ -5,15 +5,11 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """A part of the settings: frozen, complete, without unknown keys.
-
-    Stack files write camelCase, programs write snake_case.
-    """
+    """A part of the settings: frozen, complete, without unknown keys, which are camelCase."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
         alias_generator=to_camel,
-        populate_by_name=True,
     )

@@ -157,11 +157,9 @@ ADDRESS_SCHEMA = {"type": "string", "format": "ipv4"}
 AddressField = Annotated[IPv4Address, Check(check_address, ADDRESS, ADDRESS_SCHEMA)]
 
 ADDRESS6_SCHEMA = {"type": "string", "format": "ipv6"}
-Address6Field = Annotated[
-    IPv6Address | None, Check(check_address6, ADDRESS6, ADDRESS6_SCHEMA, optional=True)
-]
+Address6Field = Annotated[IPv6Address | None, Check(check_address6, ADDRESS6, ADDRESS6_SCHEMA)]
 
-OwnMtuField = Annotated[int | None, whole(MTU, LEAST_MTU, MOST_MTU, optional=True)]
+OwnMtuField = Annotated[int | None, whole(MTU, LEAST_MTU, MOST_MTU)]
 """That of one peer, where it is smaller than the network's."""
 
 
@@ -180,7 +178,6 @@ class Network(Model):
             check_ipv6,
             IPV6,
             {"type": "string", "pattern": f"^{_IPV6_TEXT.pattern}$"},
-            optional=True,
         ),
     ] = None
     """The tunnel's addresses of IPv6: a /64 of unique local ones. With it forwards take visitors

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from settings.client import Client
 from settings.conflicts import conflicts
-from settings.conflicts.facts import Facts, facts_of
+from settings.conflicts.facts import facts_of
 from settings.fields.check import Check
 from settings.fields.keys import SSH_PRIVATE_KEY, check_ssh_private_key
 from settings.fields.names import VPS, Name, PeerName
@@ -47,8 +47,8 @@ class Destination:
 class Settings(Model):
     """What a stack file says. An instance is complete and free of contradictions.
 
-    `settings.load` makes one from a stack's configuration and reports every mistake in it; a
-    program may also build one from the models.
+    Only `settings.load` makes one, and reports every mistake in what it is made from. The models
+    do not compare fields with each other.
     """
 
     network: Network = Network()
@@ -78,18 +78,12 @@ class Settings(Model):
                 "properties": {"secure": {"type": "string"}},
             },
             late=True,
-            optional=True,
         ),
     ] = None
     """The SSH key to log in with, for every host; default: the SSH agent."""
 
     look_up: Switch = True
     """Whether the hosts are looked at before each preview and up."""
-
-    @model_validator(mode="after")
-    def _free_of_contradictions(self) -> Self:
-        _compare(facts_of(self))
-        return self
 
     @property
     def vps_address(self) -> IPv4Address:
@@ -113,7 +107,9 @@ class Settings(Model):
             facts["vps"]["ssh"]["host"] = (endpoint,)
         else:
             facts["vps"]["endpoint"] = endpoint
-        _compare(facts)
+        problems = list(conflicts(facts))
+        if problems:
+            raise SettingsError(problems)
         return endpoint
 
     @property
@@ -206,9 +202,3 @@ class Settings(Model):
             if any(place in network for network in server.networks)
         )
         return Destination(server, place, ports, behind=True)
-
-
-def _compare(facts: Facts) -> None:
-    problems = list(conflicts(facts))
-    if problems:
-        raise SettingsError(problems)

@@ -71,9 +71,7 @@ def check_public_interface(name: object) -> str:
 class Vps(Model):
     """The VPS, which has the public address that the home lacks."""
 
-    address: Annotated[
-        IPv4Address | None, Check(check_address, ADDRESS, ADDRESS_SCHEMA, optional=True)
-    ] = None
+    address: Annotated[IPv4Address | None, Check(check_address, ADDRESS, ADDRESS_SCHEMA)] = None
     """Its address inside the tunnel; default: the network's first host."""
 
     ipv6: Address6Field = None
@@ -81,7 +79,7 @@ class Vps(Model):
 
     endpoint: Annotated[
         Late[str] | None,
-        Check(check_endpoint, ENDPOINT, {"type": "string"}, late=True, optional=True),
+        Check(check_endpoint, ENDPOINT, {"type": "string"}, late=True),
     ] = None
     """What peers dial and visitors use, a name or an IPv4 address; default: the first ssh.host."""
 
@@ -91,7 +89,6 @@ class Vps(Model):
             check_public_interface,
             PUBLIC_INTERFACE,
             {"type": "string", "pattern": f"^{_INTERFACE.pattern}$"},
-            optional=True,
         ),
     ] = None
     """Where visitors come in; default: the interface of the default route, found on the host."""

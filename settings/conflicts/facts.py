@@ -48,8 +48,6 @@ def _plain(value: object) -> object:
 
 def read(model: type[Model], written: object, path: Path, report: Report) -> Facts:
     """Return the valid fields of what was written for `model`; report the others."""
-    if isinstance(written, model):
-        return facts_of(written)
     keys = {field.alias or name: name for name, field in model.model_fields.items()}
     if not isinstance(written, Mapping):
         report(Problem(path, _mapping_rule(keys).refuse(written)))

@@ -18,15 +18,13 @@ class Check:
 
     `check` is a plain function from whatever was written to the field's value; it raises
     `RefusedError`. It takes its own results, too, so that a program may pass them in. `rule` says
-    what is allowed when the field is missing. `late` fields may be known later; `optional` ones
-    accept None, which a program may pass for "not given".
+    what is allowed when the field is missing. `late` fields may be known later.
     """
 
     check: Callable[[Any], Any]
     rule: Rule
     schema: Mapping[str, Any]
     late: bool = False
-    optional: bool = False
 
     def __get_pydantic_core_schema__(
         self, _source: object, _handler: GetCoreSchemaHandler
@@ -39,8 +37,6 @@ class Check:
         return dict(self.schema)
 
     def _validate(self, value: object, info: ValidationInfo) -> object:
-        if value is None and self.optional:
-            return None
         if self.late and is_late(value):
             return value.apply(named(to_camel(info.field_name or "value"), self.check))
         return self.check(value)

@@ -21,9 +21,9 @@ def check_choice(words: type[Word], rule: Rule) -> Callable[[object], Word]:
     return check
 
 
-def choice(words: type[StrEnum], why: str, *, optional: bool = False) -> Check:
+def choice(words: type[StrEnum], why: str) -> Check:
     """Return what annotates a field that takes one of `words`; `why` says why only those."""
     *others, last = (f'"{word}"' for word in words)
     rule = Rule(f"{', '.join(others)} or {last}", why)
     schema = {"type": "string", "enum": list(words)}
-    return Check(check_choice(words, rule), rule, schema, optional=optional)
+    return Check(check_choice(words, rule), rule, schema)

@@ -32,6 +32,5 @@ CommentField = Annotated[
         check_comment,
         COMMENT,
         {"type": "string", "maxLength": LONGEST, "pattern": r"\S"},
-        optional=True,
     ),
 ]

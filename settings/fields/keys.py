@@ -79,7 +79,6 @@ PublicKeyField = Annotated[
         PUBLIC_KEY,
         {"type": "string", "pattern": r"^\s*[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\s*$"},
         late=True,
-        optional=True,
     ),
 ]
 

@@ -26,5 +26,5 @@ def check_folder(value: object) -> str:
 
 MetricsField = Annotated[
     str | None,
-    Check(check_folder, FOLDER, {"type": "string", "pattern": f"^{_PATTERN}$"}, optional=True),
+    Check(check_folder, FOLDER, {"type": "string", "pattern": f"^{_PATTERN}$"}),
 ]

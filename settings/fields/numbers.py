@@ -4,9 +4,7 @@ from settings.fields.check import Check
 from settings.problem import Rule
 
 
-def whole(
-    rule: Rule, lowest: int, highest: int, *, late: bool = False, optional: bool = False
-) -> Check:
+def whole(rule: Rule, lowest: int, highest: int, *, late: bool = False) -> Check:
     """Return what annotates a field that takes a whole number from `lowest` to `highest`."""
 
     def check(value: object) -> int:
@@ -15,4 +13,4 @@ def whole(
         return int(value)
 
     schema = {"type": "integer", "minimum": lowest, "maximum": highest}
-    return Check(check, rule, schema, late=late, optional=optional)
+    return Check(check, rule, schema, late=late)

@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
-from settings import Network, Server, Settings, SettingsError, Ssh, Vps, is_late, load
+from settings import Settings, SettingsError, is_late
 
-from .samples import ABSENT, PEM_KEY, SSH_KEY, errors, example, host_key, loaded, public_key
+from .samples import ABSENT, PEM_KEY, SSH_KEY, errors, host_key, loaded, public_key
 
 
 class Unknown(Exception):  # noqa: N818 - it stands for a value
@@ -218,29 +218,6 @@ def test_beside_an_endpoint_a_late_host_may_be_one_that_peers_can_not_dial() -> 
 
     assert field(settings, "vps.ssh.host").get() == "2001:db8::10"
     assert settings.endpoint == "vps.example.org"
-
-
-def test_models_of_a_program_are_taken_like_mappings_of_a_file() -> None:
-    values = example()
-    vps = Vps(
-        endpoint="vps.example.org",
-        public_interface="ens6",
-        ssh=Ssh(host="203.0.113.10", host_key=host_key(1)),
-    )
-
-    assert load({**values, "vps": vps, "network": Network()}, agent=False) == loaded(
-        {"vps.address": ABSENT}
-    )
-
-
-def test_a_program_hears_of_conflicts_between_its_models() -> None:
-    homelab = Server.model_validate({"address": "172.16.9.4"})
-    vps = Vps(ssh=Ssh(host="203.0.113.10", host_key=host_key(1)))
-
-    with pytest.raises(SettingsError, match=r"servers\.homelab\.address: .* is not in the network"):
-        load({"vps": vps, "servers": {"homelab": homelab}}, agent=True)
-    with pytest.raises(ValueError, match=r"servers\.homelab\.address: .* is not in the network"):
-        Settings(vps=vps, servers={"homelab": homelab})
 
 
 def test_settings_cannot_be_changed() -> None:
