@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pulumi_command import remote
+
 from components.host import Host
 from components.remote import Remote, as_text
 from reach.drift import Part
@@ -11,7 +13,7 @@ from settings import VPS
 
 def put_firewall(
     *, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None
-) -> None:
+) -> remote.Command:
     """Registers the firewall: a command that puts it into force, and one that keeps it.
 
     The first is in force for a minute only. The second comes by a new SSH login, which proves
@@ -22,6 +24,9 @@ def put_firewall(
         host: how commands reach that.
         lines: the firewall as the helper reads it.
         drift: what is wrong with it; then both run again.
+
+    Returns:
+        The second one, after which it is in force for good.
     """
     name = command_of(VPS, Part.FIREWALL)
     text = as_text(lines)
@@ -35,7 +40,7 @@ def put_firewall(
         depends_on=[vps.interface],
         deleted_with=vps.claim,
     )
-    host.command(
+    return host.command(
         keeper_of(name),
         parent=vps,
         create=host.texts.call("confirm-firewall"),

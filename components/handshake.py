@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pulumi
+from pulumi_command import remote
 
 from components.remote import Remote
 
@@ -19,7 +20,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
     identities: Sequence[pulumi.Input[str]],
     drift: str | None,
     parent: pulumi.Resource,
-    depends_on: Sequence[pulumi.Resource],
+    depends_on: Sequence[remote.Command],
 ) -> None:
     """Registers a command on the VPS that waits for each managed server's handshake.
 
@@ -37,7 +38,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         identities: what makes the servers the machines that they are.
         drift: what one of them has lost, and gets again before.
         parent: the component it belongs to.
-        depends_on: the hosts and peers concerned.
+        depends_on: the last commands of the hosts and peers concerned.
     """
     host = replace(host, identity=(*host.identity, *identities))
     lines = [

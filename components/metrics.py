@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pulumi_command import remote
+
 from components.host import Host
 from components.remote import Remote, as_text
 from reach.drift import Part
@@ -9,8 +11,10 @@ from reach.recorded import command_of
 from settings import VPS
 
 
-def put_metrics(*, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None) -> None:
-    """Registers the timer and its file.
+def put_metrics(
+    *, vps: Host, host: Remote, lines: Sequence[str], drift: str | None = None
+) -> remote.Command:
+    """Registers and returns the command for the timer and its file.
 
     Args:
         vps: the host that it is about.
@@ -18,7 +22,7 @@ def put_metrics(*, vps: Host, host: Remote, lines: Sequence[str], drift: str | N
         lines: as the helper reads them: the folder there which node_exporter reads.
         drift: what is wrong with them.
     """
-    host.command(
+    return host.command(
         command_of(VPS, Part.METRICS),
         parent=vps,
         create=host.texts.call("put-metrics"),

@@ -253,7 +253,7 @@ class Remote:
         delete: pulumi.Input[str] | None = None,
         stdin: pulumi.Input[str] | None = None,
         secret: bool = False,
-        depends_on: Sequence[pulumi.Resource] = (),
+        depends_on: Sequence[remote.Command] = (),
         deleted_with: pulumi.Resource | None = None,
         part_of: pulumi.Resource | None = None,
         hooks: pulumi.ResourceHookBinding | None = None,
@@ -273,7 +273,8 @@ class Remote:
             stdin: what it is about; secrets only here.
             secret: whether one is there. Then its output, too, which should hold none, is kept as
                 one: for each forward that would be two more that the engine encrypts at each step.
-            depends_on: what must be there first.
+            depends_on: the commands that must be through first; not the components that they
+                belong to, which are known at once and would be waited for with a turn taken.
             deleted_with: the resource whose own delete undoes this one, too.
             part_of: the one whose replacement takes this one along.
             hooks: what else is done when it runs.

@@ -1,8 +1,9 @@
 """The whole tunnel: VPS, servers, clients and forwards. The front door of this package."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pulumi
+from pulumi_command import remote
 
 from components.args import ReverseTunnelArgs, to_settings
 from components.client_config import Gateway, Machine, client_config, server_config
@@ -135,8 +136,7 @@ class ReverseTunnel(pulumi.ComponentResource):
         }
         self._on_vps = self._reach(VPS)
         self._vps = self._make_vps()
-        self._guard_vps()
-        self._measure_vps()
+        self._vps_is_set_up = [self._vps.interface, *self._guard_vps(), *self._measure_vps()]
         self._on_servers = {name: self._reach(name) for name in settings.managed_servers}
         self._peers = self._make_peers()
         self._servers = self._make_servers()
@@ -226,7 +226,7 @@ class ReverseTunnel(pulumi.ComponentResource):
             for name, host in self._on_servers.items()
         }
 
-    def _on_the_way_to(self, server: str) -> Sequence[pulumi.Resource]:
+    def _on_the_way_to(self, server: str) -> Sequence[remote.Command]:
         """What a server is reached through, and which must not go before the server has gone."""
         if self._inspection.ways[server].through is None:
             return []
@@ -248,18 +248,18 @@ class ReverseTunnel(pulumi.ComponentResource):
             for name in self._settings.peers
         }
 
-    def _guard_vps(self) -> None:
+    def _guard_vps(self) -> Iterator[remote.Command]:
         if lines := firewall_lines(self._settings):
-            put_firewall(
+            yield put_firewall(
                 vps=self._vps,
                 host=self._on_vps,
                 lines=lines,
                 drift=self._inspection.drift.of(VPS, Part.FIREWALL),
             )
 
-    def _measure_vps(self) -> None:
+    def _measure_vps(self) -> Iterator[remote.Command]:
         if lines := metrics_lines(self._settings):
-            put_metrics(
+            yield put_metrics(
                 vps=self._vps,
                 host=self._on_vps,
                 lines=lines,
@@ -317,8 +317,8 @@ class ReverseTunnel(pulumi.ComponentResource):
             drift=LOST if self._has_lost_an_end(waited_for) else None,
             parent=self,
             depends_on=[
-                self._vps,
-                *(self._servers[name] for name in waited_for),
+                *self._vps_is_set_up,
+                *(self._servers[name].interface for name in waited_for),
                 *(self._peers[name].last for name in waited_for),
             ],
         )

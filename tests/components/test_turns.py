@@ -1,6 +1,7 @@
 """However many resources Pulumi makes at once, a host has a few logins at a time."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
@@ -55,6 +56,34 @@ def test_so_many_commands_of_a_host_are_under_way_and_no_more() -> None:
     recording = deploy(program, recording=Recording(during_command=crowd.come))
     assert crowd.most == AT_ONCE
     assert {each.name for each in recording.commands} >= {*MANY}
+
+
+class _SlowServer(Crowd):
+    """Beside them a server, which is not set up before as many have come as may."""
+
+    came_meanwhile = False
+
+    def come(self, name: str) -> None:
+        if name == "homelab-interface":  # what is behind it comes when the peers are through
+            time.sleep(A_MOMENT)
+        if name == "attic-interface":
+            with self._changed:
+                self.came_meanwhile = self._changed.wait_for(lambda: self.most >= AT_ONCE, LONG)
+        super().come(name)
+
+
+def test_who_waits_for_a_slow_servers_handshake_keeps_nobody_waiting_meanwhile() -> None:
+    crowd = _SlowServer()
+    behind = {name: {**each, "to": "192.168.1.30:8080"} for name, each in MANY.items()}
+
+    def program() -> dict[str, pulumi.Output[Any]]:
+        changes = {"forwards": behind, "servers.homelab.networks": ["192.168.1.0/24"]}
+        ReverseTunnel("home", example(changes))
+        return {}
+
+    recording = deploy(program, recording=Recording(during_command=crowd.come))
+    assert crowd.came_meanwhile
+    assert "handshake" in {each.name for each in recording.commands}
 
 
 class _Urn:
