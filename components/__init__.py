@@ -22,8 +22,7 @@ from components.args import (
 from components.preflight.inspection import LookUpError
 from components.refusal import ArgumentsError
 from components.reverse_tunnel import ReverseTunnel
-from components.sdk.begun import all_begun
-from components.sdk.messages import leave_out_sdk_messages
+from components.sdk import all_begun, leave_out_sdk_messages
 
 __all__ = [
     "AllowArgs",

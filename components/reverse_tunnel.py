@@ -18,7 +18,7 @@ from components.port_forward import Opening, PortForward
 from components.preflight.inspection import inspect_hosts
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
-from components.sdk.lean_state import without_stack_traces
+from components.sdk import without_stack_traces
 from reach.drift import LOST, Part
 from reach.recorded import TUNNEL
 from settings import (

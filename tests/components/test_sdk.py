@@ -1,13 +1,15 @@
-"""What the SDK says of each resource, unless it is asked not to."""
+"""What the SDK does by default, unless it is asked not to: it writes traces, and says too much."""
 
 import importlib
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pulumi
 import pytest
 
-from components.sdk.messages import leave_out_sdk_messages
+from components.sdk import leave_out_sdk_messages, without_stack_traces
 from tests.components.recording import deploy
 
 SDK = [
@@ -57,3 +59,29 @@ def test_left_alone_it_says_several_things_of_each_resource(
 def test_whatever_else_it_says_is_said() -> None:
     leave_out_sdk_messages()
     assert [module.log.warn for module in SDK] == [pulumi.log.warn] * 2
+
+
+def depth() -> int:
+    """How many frames Pulumi's SDK would see."""
+    return len(traceback.extract_stack())
+
+
+def test_frames_are_seen_before_and_after_and_not_meanwhile() -> None:
+    before = depth()
+    with without_stack_traces():
+        assert depth() == 1
+    assert depth() == before > 1
+
+
+def test_a_limit_that_was_set_before_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "tracebacklimit", 7, raising=False)
+    with without_stack_traces():
+        assert depth() == 1
+    assert sys.tracebacklimit == 7
+
+
+def test_an_error_meanwhile_keeps_its_whole_traceback() -> None:
+    with pytest.raises(ZeroDivisionError) as error, without_stack_traces():
+        _ = 1 / 0
+    assert len(traceback.extract_tb(error.tb)) > 0
+    assert not hasattr(sys, "tracebacklimit")

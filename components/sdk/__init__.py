@@ -1,1 +1,0 @@
-"""What Pulumi's SDK does by default, and what costs too much with hundreds of resources."""
