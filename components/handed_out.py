@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 import pulumi
 from pulumi.runtime import invoke
 
-from components.client_config import own_key
+from components.wireguard_file import own_key
 
 _READ = "pulumi:pulumi:getResource"  # by which the SDK follows a reference to a resource, too
 _HEAD = (

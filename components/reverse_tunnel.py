@@ -6,7 +6,6 @@ import pulumi
 from pulumi_command import remote
 
 from components.args import ReverseTunnelArgs, to_settings
-from components.client_config import Gateway, Machine, client_config, server_config
 from components.firewall import put_firewall
 from components.handed_out import warn_of_new_files
 from components.handshake import wait_for_handshakes
@@ -19,6 +18,8 @@ from components.preflight.inspection import inspect_hosts
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
 from components.sdk import without_stack_traces
+from components.unmanaged_server import server_config
+from components.wireguard_file import Gateway, Machine, client_config
 from reach.drift import LOST, Part
 from reach.recorded import TUNNEL
 from settings import (

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from components.client_config import Gateway, server_config
-from components.client_config import Machine as WireGuardMachine
+from components.unmanaged_server import server_config
+from components.wireguard_file import Gateway
+from components.wireguard_file import Machine as WireGuardMachine
 from lab.systems import faketime
 from settings import Egress
 from tests.host.initiation import initiation

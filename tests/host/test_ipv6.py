@@ -6,8 +6,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from components.client_config import Gateway, server_config
-from components.client_config import Machine as WireGuardMachine
+from components.unmanaged_server import server_config
+from components.wireguard_file import Gateway
+from components.wireguard_file import Machine as WireGuardMachine
 from tests.host.conftest import fresh_machine
 from tests.host.dual import (
     ANOTHER6,

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from components.client_config import Gateway, server_config
-from components.client_config import Machine as WireGuardMachine
+from components.unmanaged_server import server_config
+from components.wireguard_file import Gateway
+from components.wireguard_file import Machine as WireGuardMachine
 from tests.host.machine import Machine
 from tests.host.tunnel import KILLED
 from tests.host.watched import watched

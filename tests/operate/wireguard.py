@@ -2,8 +2,9 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from components.client_config import Gateway, Machine, client_config, server_config
 from components.key_pair import private_key
+from components.unmanaged_server import server_config
+from components.wireguard_file import Gateway, Machine, client_config
 from tests.settings.samples import public_key
 
 KEY = private_key("a seed of the tests")

@@ -1,11 +1,16 @@
-"""The WireGuard files of machines that nobody logs in to: clients, and servers without `ssh`."""
+"""A server without `ssh`: what the helper does on others, its WireGuard file does by itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from components.wireguard_file import (
+    ANYWHERE,
+    ANYWHERE_IPV6,
+    Gateway,
+    Machine,
+    wireguard_file,
+)
 from settings import Egress
-from settings.network import LEAST_OF_IPV6
 
 # The split tunnel's firewall mark and routing table, as free as a fixed number can be: the bits of
 # other programs that mark packets (Kubernetes, Tailscale, Docker's swarm) lie elsewhere, and so do
@@ -135,10 +140,6 @@ _REDIAL = "WG_ENDPOINT_RESOLUTION_RETRIES=1 wg set %i peer {key} endpoint {endpo
 _UNWATCH = f"systemctl stop {_WATCHER} {_IF_THERE}"
 
 
-# Private (RFC 4193), so that of a name's addresses those of IPv4 are taken first (RFC 6724).
-_NOWHERE = IPv6Address("fd00::")
-
-
 @dataclass(frozen=True, eq=False)
 class _Family:
     """What differs between IPv4 and IPv6 in a server's file."""
@@ -160,7 +161,7 @@ _IPV4 = _Family(
         "digits": "0-9.",
     },
     headers=40,
-    anywhere="0.0.0.0/0",
+    anywhere=ANYWHERE,
     up=("sysctl -q -w net.ipv4.conf.%i.rp_filter=2",),
     # What Docker publishes to the server alone is translated before the kernel could see that
     # nobody outside may call there.
@@ -174,83 +175,11 @@ _IPV6 = _Family(
         "digits": "0-9a-f:",
     },
     headers=60,
-    anywhere="::/0",
+    anywhere=ANYWHERE_IPV6,
     up=(_LAST_WAY % "add",),
     down=(_LAST_WAY % "del",),
     rules=(_REPLIES_ALONE,),
 )
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the file of one machine says.
-
-    Attributes:
-        name: the user's name for it.
-        address: its address in the tunnel.
-        ipv6: that of IPv6, where the tunnel has it.
-        private_key: base64; None where the machine keeps its own, which gives a line to fill in.
-        mtu: of its tunnel, in bytes.
-        preshared_key: base64, the one that it shares with the VPS; None for none.
-        egress: its way out.
-    """
-
-    name: str
-    address: IPv4Address
-    private_key: str | None
-    mtu: int
-    preshared_key: str | None = None
-    egress: Egress = Egress.OWN
-    ipv6: IPv6Address | None = None
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """What every machine must know of the VPS and the network.
-
-    Attributes:
-        public_key: of the VPS, base64.
-        endpoint: `host:port` that peers dial.
-        address: its own in the tunnel.
-        network: the tunnel's network.
-        ipv6: that of IPv6, if it has one.
-        keepalive: seconds between packets that keep a NAT's mapping open; 0 sends none.
-    """
-
-    public_key: str
-    endpoint: str
-    address: IPv4Address
-    network: IPv4Network
-    keepalive: int
-    ipv6: IPv6Network | None = None
-
-    @property
-    def networks(self) -> Mapping[_Family, IPv4Network | IPv6Network]:
-        """The tunnel's network of each family that it has."""
-        return {_IPV4: self.network, **({} if self.ipv6 is None else {_IPV6: self.ipv6})}
-
-
-def own_key(name: str) -> str:
-    """What stands in the place of a private key that its machine keeps to itself."""
-    return f"PUT-THE-PRIVATE-KEY-OF-{name}-HERE"
-
-
-def client_config(machine: Machine, gateway: Gateway) -> str:
-    """The file of a client: what it routes into the tunnel is the tunnel's network, or all.
-
-    All is IPv6, too, where the tunnel has none: it then ends there, and programs take IPv4. Else
-    most of what a device does would leave beside the tunnel wherever a network has IPv6. For
-    that it has a private address there: with one of a network's it would take IPv6 first. Below
-    1,280 bytes an interface can't have any, and `wg-quick` would not start.
-    """
-    if machine.egress is Egress.TUNNEL:
-        both = gateway.ipv6 is not None or machine.mtu >= LEAST_OF_IPV6
-        anywhere = ", ".join([_IPV4.anywhere, *([_IPV6.anywhere] if both else [])])
-        ends = both and gateway.ipv6 is None
-        also = [f"{IPv6Address(int(_NOWHERE) + int(machine.address))}/128"] if ends else []
-        return _file(machine, gateway, extra=[], allowed_ips=anywhere, also=also)
-    networks = ", ".join(map(str, gateway.networks.values()))
-    return _file(machine, gateway, extra=[], allowed_ips=networks)
 
 
 def server_config(machine: Machine, gateway: Gateway) -> str:
@@ -267,7 +196,9 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
         # First of all: what finds no rules begins the tunnel anew.
         extra += [f"PreUp = {_UNWATCH}", f"PreDown = {_UNWATCH}"]
     checks, put_right = list[str](), ""
-    for family, network in gateway.networks.items():
+    # The one of IPv6 where the tunnel has a network of it.
+    families = dict(zip((_IPV4, _IPV6), gateway.networks, strict=False))
+    for family, network in families.items():
         words = {
             **family.words,
             "network": str(network),
@@ -278,7 +209,8 @@ def server_config(machine: Machine, gateway: Gateway) -> str:
         put_right += _PUT_RIGHT.format(**words) if split else ""
     if gateway.keepalive:
         extra.append(f"PostUp = {_watch(gateway, ' && '.join(checks), put_right)}")
-    return _file(machine, gateway, extra=extra, allowed_ips=_anywhere(gateway))
+    anywhere = ", ".join(family.anywhere for family in families)
+    return wireguard_file(machine, gateway, allowed_ips=anywhere, extra=extra)
 
 
 def _watch(gateway: Gateway, rules: str, put_right: str) -> str:
@@ -323,37 +255,3 @@ def _family_lines(family: _Family, *, split: bool) -> Iterator[str]:
     yield from (f"PreUp = {line}" for line in firewall)
     yield from (f"PostUp = {line}" for line in up)
     yield from (f"PreDown = {line} {_IF_THERE}" for line in down)
-
-
-def _anywhere(gateway: Gateway) -> str:
-    return ", ".join(family.anywhere for family in gateway.networks)
-
-
-def _file(
-    machine: Machine,
-    gateway: Gateway,
-    *,
-    extra: list[str],
-    allowed_ips: str,
-    also: Sequence[str] = (),
-) -> str:
-    key = machine.private_key or own_key(machine.name)
-    addresses = [f"{machine.address}/{gateway.network.prefixlen}", *also]
-    if machine.ipv6 is not None and gateway.ipv6 is not None:
-        addresses.append(f"{machine.ipv6}/{gateway.ipv6.prefixlen}")
-    lines = [
-        f"# {machine.name}",
-        "[Interface]",
-        f"PrivateKey = {key}",
-        f"Address = {', '.join(addresses)}",
-        f"MTU = {machine.mtu}",
-        *extra,
-        "",
-        "[Peer]",
-        f"PublicKey = {gateway.public_key}",
-        *([f"PresharedKey = {machine.preshared_key}"] if machine.preshared_key else []),
-        f"Endpoint = {gateway.endpoint}",
-        f"AllowedIPs = {allowed_ips}",
-        f"PersistentKeepalive = {gateway.keepalive}",
-    ]
-    return "\n".join(lines) + "\n"
