@@ -94,8 +94,9 @@ class ReverseTunnel(pulumi.ComponentResource):
 
         self.public_keys = pulumi.Output.all(**self._keys)
         self.forwards = self.public_address.apply(self._forward_words)
-        clients = self._files(settings.clients, client_config)
-        servers = self._files(self._unmanaged_servers(), server_config)
+        gateway = self._gateway()
+        clients = self._files(settings.clients, gateway, client_config)
+        servers = self._files(self._unmanaged_servers(), gateway, server_config)
         warn_of_new_files(
             self,
             clients,
@@ -346,40 +347,42 @@ class ReverseTunnel(pulumi.ComponentResource):
     def _files(
         self,
         machines: Mapping[str, Server | Client],
+        gateway: pulumi.Output[Gateway],
         file: Callable[[Machine, Gateway], str],
     ) -> Mapping[str, pulumi.Output[str]]:
         """The WireGuard files of machines that nobody logs in to, by name."""
-        return {name: self._config(name, machine, file) for name, machine in machines.items()}
+        return {
+            name: pulumi.Output.all(self._machine(name, machine), gateway).apply(
+                lambda both: file(*both)
+            )
+            for name, machine in machines.items()
+        }
 
-    def _config(
-        self, name: str, machine: Server | Client, file: Callable[[Machine, Gateway], str]
-    ) -> pulumi.Output[str]:
-        network = self._settings.network
+    def _machine(self, name: str, machine: Server | Client) -> pulumi.Output[Machine]:
         pair = self._key_pairs.get(name)
         return pulumi.Output.all(
-            pair.private_key if pair else None,
-            self._keys[VPS],
-            self._dialled,
-            self._preshared_keys.get(name),
+            private_key=pair.private_key if pair else None,
+            preshared_key=self._preshared_keys.get(name),
         ).apply(
-            lambda known: file(
-                Machine(
-                    name,
-                    machine.address,
-                    private_key=known[0],
-                    preshared_key=known[3],
-                    mtu=self._settings.mtu_of(name),
-                    egress=machine.egress,
-                    ipv6=self._settings.ipv6_of(name),
-                ),
-                Gateway(
-                    known[1],
-                    known[2],
-                    self._settings.vps_address,
-                    network.cidr,
-                    network.keepalive,
-                    network.ipv6,
-                ),
+            lambda keys: Machine(
+                name,
+                machine.address,
+                **keys,
+                mtu=self._settings.mtu_of(name),
+                egress=machine.egress,
+                ipv6=self._settings.ipv6_of(name),
+            )
+        )
+
+    def _gateway(self) -> pulumi.Output[Gateway]:
+        network = self._settings.network
+        return pulumi.Output.all(public_key=self._keys[VPS], endpoint=self._dialled).apply(
+            lambda known: Gateway(
+                **known,
+                address=self._settings.vps_address,
+                network=network.cidr,
+                keepalive=network.keepalive,
+                ipv6=network.ipv6,
             )
         )
 
