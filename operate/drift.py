@@ -11,8 +11,8 @@ from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach import run_in_loop
 from reach.drift import LOST, Drift, Part, drift_of, left_over
+from reach.fingerprints import unlike
 from reach.host_report import HostReport
-from reach.texts import unlike
 from settings import Settings
 
 DRIFTED = 3

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from operate.look import HALF_MADE, Look
 from operate.words import age_words
 from reach.drift import Part, drift_of, drift_of_all, left_over
+from reach.fingerprints import unlike
 from reach.host_report import HostReport
-from reach.texts import unlike
 from settings import VPS, Protocol, Settings
 
 DEAD = 180

@@ -68,9 +68,9 @@ class HostReport:
             `routes`, `forwarding`, `metrics`, `firewall`, `taken-back`, `key`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.
-        texts: what tells the text of each entry from others, see texts.py; by the helper's word for
-            its kind, and by name, which is empty for a part of the host's own. Empty where it is
-            too old to tell.
+        fingerprints: of the text of each entry, see fingerprints.py; by the helper's word for its
+            kind, and by name, which is empty for a part of the host's own. Empty where it is too
+            old to tell.
     """
 
     helper: int
@@ -92,7 +92,7 @@ class HostReport:
     wrong: frozenset[str] = frozenset()
     wrong_peers: frozenset[str] = frozenset()
     wrong_keys: frozenset[str] = frozenset()
-    texts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    fingerprints: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 NOT_TESTED = "not tested"
@@ -154,7 +154,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         wrong=frozenset(words[0] for words in of.get("wrong", ()) if len(words) == 1),
         wrong_peers=_named(of, "peer"),
         wrong_keys=_named(of, "preshared-key"),
-        texts={(kind, _given(name) or ""): digest for kind, name, digest in of.get("text", ())},
+        fingerprints={(kind, _given(name) or ""): own for kind, name, own in of.get("text", ())},
     )
 
 

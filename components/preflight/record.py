@@ -14,6 +14,7 @@ from pulumi.runtime import invoke
 
 from components.remote import login_of
 from reach import Login
+from reach.fingerprints import fingerprint_of
 from reach.recorded import (
     COMMAND,
     FORWARD,
@@ -27,7 +28,6 @@ from reach.recorded import (
     kept_by,
     read_urn,
 )
-from reach.texts import digest_of
 
 _READ = "pulumi:pulumi:readStackResourceOutputs"
 _PARTS = frozenset({HOST, PEER, FORWARD})
@@ -44,15 +44,14 @@ class Record:
         forgotten: the hosts whose deletes are let go.
         entries: what hosts have been given, by host, kind and name (empty for parts of the host's
             own), and how they were reached: so they will be, when it is removed.
-        texts: by entry, what tells the text that it was given from others, see texts.py. There are
-            several only of a firewall that was put to the trial and not kept, or the other way
-            round.
+        fingerprints: by entry, that of the text that it was given. There are several only of a
+            firewall that was put to the trial and not kept, or the other way round.
     """
 
     machines: Mapping[str, Sequence[Login]] = field(default_factory=dict)
     forgotten: frozenset[str] = frozenset()
     entries: Mapping[Entry, Login] = field(default_factory=dict)
-    texts: Mapping[Entry, AbstractSet[str]] = field(default_factory=dict)
+    fingerprints: Mapping[Entry, AbstractSet[str]] = field(default_factory=dict)
 
 
 def read_record() -> Record:
@@ -62,7 +61,7 @@ def read_record() -> Record:
     commands: list[tuple[str, str, Login]] = []
     forgotten: set[str] = set()
     entries: dict[Entry, Login] = {}
-    texts: dict[Entry, set[str]] = {}
+    fingerprints: dict[Entry, set[str]] = {}
     for urn, resource in resources.items():
         within, kind, name = read_urn(urn)
         outputs = resource["outputs"]
@@ -75,8 +74,9 @@ def read_record() -> Record:
             if (entry := entry_of(within, name)) is not None:
                 entries[entry] = login
             if (told := entry or kept_by(within, name)) is not None:
-                texts.setdefault(told, set()).add(digest_of(outputs["stdin"].splitlines()))
-    return Record(_machines(commands), frozenset(forgotten), entries, texts)
+                own = fingerprint_of(outputs["stdin"].splitlines())
+                fingerprints.setdefault(told, set()).add(own)
+    return Record(_machines(commands), frozenset(forgotten), entries, fingerprints)
 
 
 def _machines(commands: Sequence[tuple[str, str, Login]]) -> Mapping[str, Sequence[Login]]:

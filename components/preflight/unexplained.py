@@ -19,8 +19,8 @@ from reach.drift import (
     left_over,
     lost,
 )
+from reach.fingerprints import unlike
 from reach.recorded import Entry
-from reach.texts import unlike
 from settings import VPS, Firewall
 
 Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]
@@ -135,7 +135,7 @@ def _otherwise(known: Known) -> Iterator[tuple[Entry, str]]:
         found = {} if each.report is None else unlike(known.settings, host, each.report)
         for (part, name), wanted in found.items():
             entry = host, part, name
-            if _was_given(known, entry) and wanted in known.record.texts[entry]:
+            if _was_given(known, entry) and wanted in known.record.fingerprints[entry]:
                 yield entry, SAYS_OTHERWISE
 
 

@@ -6,8 +6,8 @@ from hashlib import sha256
 import pytest
 
 from reach.drift import Part
+from reach.fingerprints import unlike
 from reach.host_report import parse_report
-from reach.texts import unlike
 from settings import (
     Settings,
     forward_lines,
@@ -51,7 +51,7 @@ def digest(text: str) -> str:
 
 def told(tunnel: Tunnel) -> Mapping[tuple[str, str], str]:
     """By kind and name."""
-    return parse_report("\n".join(tunnel.status())).texts
+    return parse_report("\n".join(tunnel.status())).fingerprints
 
 
 def others(tunnel: Tunnel, settings: Settings, host: str) -> set[tuple[Part, str]]:

@@ -7,9 +7,9 @@ import pytest
 
 from operate import drift
 from operate.look import Look, Lost
+from reach.fingerprints import fingerprint_of
 from reach.host_report import HostReport
 from reach.shell import helper_digest
-from reach.texts import digest_of
 from settings import Settings
 from tests.operate.project import Project, run
 from tests.operate.seen import FORWARD, PEER, SERVER, seen, vps
@@ -53,11 +53,11 @@ def test_who_waits_at_a_terminal_sees_for_what(
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("texts", [{}, {("forward", "http"): digest_of([HTTP])}])
+@pytest.mark.parametrize("told", [{}, {("forward", "http"): fingerprint_of([HTTP])}])
 def test_nothing_drifted_is_silence_and_exits_0(
-    look: list[Look], texts: dict[tuple[str, str], str]
+    look: list[Look], told: dict[tuple[str, str], str]
 ) -> None:
-    look.append(well(vps=vps(texts=texts)))
+    look.append(well(vps=vps(fingerprints=told)))
     done = run("drift")
     assert (done.exit_code, done.output) == (0, "")
 
@@ -78,15 +78,15 @@ def test_nothing_drifted_is_silence_and_exits_0(
             "vps: its peer old: the stack file has no such thing",
         ),
         (
-            {"vps": vps(texts={("forward", "http"): "0" * 16})},
+            {"vps": vps(fingerprints={("forward", "http"): "0" * 16})},
             "vps: its forward http: the stack file says otherwise",
         ),
         (
-            {"homelab": replace(SERVER, texts={("interface", ""): "0" * 16})},
+            {"homelab": replace(SERVER, fingerprints={("interface", ""): "0" * 16})},
             "homelab: its tunnel: the stack file says otherwise",
         ),
         (
-            {"homelab": replace(SERVER, enabled=False, texts={("interface", ""): "0" * 16})},
+            {"homelab": replace(SERVER, enabled=False, fingerprints={("interface", ""): "0" * 16})},
             "homelab: its tunnel: does not start at boot, the stack file says otherwise",
         ),
         ({"homelab": replace(SERVER, wireguard=None)}, "homelab: its tunnel: down"),

@@ -43,7 +43,7 @@ def test_a_whole_report() -> None:
         ("172.16.0.4", 8082): "not tested",
     }
     assert report.shares is None  # an older helper's
-    assert report.texts == {
+    assert report.fingerprints == {
         ("interface", ""): "0123456789abcdef",
         ("forward", "https"): "123456789abcdef0",
     }
@@ -64,7 +64,7 @@ def test_connections_that_were_not_counted_are_unknown() -> None:
 def test_one_whose_tunnel_is_down_and_one_that_is_not_set_up() -> None:
     down = parse_report("helper 1\nowner a/b\nrole vps\nunit enabled\ninterface down -\nend 1\n")
     assert (down.role, down.wireguard) == ("vps", None)
-    assert down.texts == {}  # an older helper's
+    assert down.fingerprints == {}  # an older helper's
     fresh = parse_report("helper 1\nowner -\nend 1\n")
     assert (fresh.role, fresh.owner, fresh.wireguard) == (None, None, None)
 

@@ -10,7 +10,7 @@ from operate.look import Look
 from reach.host_report import HostReport
 from tests.operate.seen import FORWARD, PEER, SERVER, TARGET, VPS, WELL, seen, settings, vps
 
-OTHER = "0" * 16  # the digest of no text
+OTHER = "0" * 16  # the fingerprint of no text
 
 
 def findings(look: Look, changes: Mapping[str, object] | None = None) -> list[str]:
@@ -83,22 +83,22 @@ def test_a_healthy_stack_has_none() -> None:
             "is to be open, and is not: run `pulumi up`",
         ),
         (
-            seen(vps(texts={("forward", "https"): OTHER}, targets={(TARGET, 8081): None})),
+            seen(vps(fingerprints={("forward", "https"): OTHER}, targets={(TARGET, 8081): None})),
             "forward https",
             "is otherwise on the VPS than in the stack file: run `pulumi up`",
         ),
         (
-            seen(vps(texts={("peer", "laptop"): OTHER, ("interface", ""): OTHER})),
+            seen(vps(fingerprints={("peer", "laptop"): OTHER, ("interface", ""): OTHER})),
             "vps",
             "has its tunnel, its peer laptop otherwise than the stack file: run `pulumi up`",
         ),
         (
-            seen(homelab=replace(SERVER, enabled=False, texts={("interface", ""): OTHER})),
+            seen(homelab=replace(SERVER, enabled=False, fingerprints={("interface", ""): OTHER})),
             "homelab",
             "(its tunnel: does not start at boot): run `pulumi up`, which puts that right.",
         ),
         (
-            seen(homelab=replace(SERVER, texts={("interface", ""): OTHER})),
+            seen(homelab=replace(SERVER, fingerprints={("interface", ""): OTHER})),
             "homelab",
             "has its tunnel otherwise than the stack file: run `pulumi up`",
         ),

@@ -1,7 +1,7 @@
-"""Texts: the lines that hosts are given, entry by entry, known by what tells them from others.
+"""Fingerprints: what tells the text of each entry, the lines that a host is given, from others.
 
-A host tells such a digest of each text that it has. It need not tell the text itself, which is a
-thing to be compared and no more; nothing in it is secret.
+A host tells that of each text that it has (`status`, the lines `text`). It need not tell the text
+itself, which is a thing to be compared and no more; nothing in it is secret.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,14 +39,14 @@ _LATE = "peer-endpoint"
 _DIGITS = 16
 
 
-def digest_of(lines: Iterable[str]) -> str:
+def fingerprint_of(lines: Iterable[str]) -> str:
     """What tells a text from others, as the helper makes it."""
     known = [line for line in lines if line.partition(" ")[0] not in _LEFT_OUT]
     return sha256("".join(f"{line}\n" for line in known).encode()).hexdigest()[:_DIGITS]
 
 
 def unlike(settings: Settings, host: str, report: HostReport) -> Mapping[tuple[Part, str], str]:
-    """What a host has in other words than the stack file, and the digest of the latter's.
+    """What a host has in other words than the stack file, and the fingerprint of the latter's.
 
     The next `up` may be about to change it. Of what the host does not tell, or is known only
     later, nothing is known.
@@ -63,7 +63,7 @@ def unlike(settings: Settings, host: str, report: HostReport) -> Mapping[tuple[P
     found: dict[tuple[Part, str], str] = {}
     for kind, (part, text) in _TEXTS.items():
         for name in wanted[part]:
-            told, lines = report.texts.get((kind, name)), text(settings, host, name)
-            if told is not None and _LATE not in lines and told != (digest := digest_of(lines)):
-                found[part, name] = digest
+            told, lines = report.fingerprints.get((kind, name)), text(settings, host, name)
+            if told is not None and _LATE not in lines and told != (own := fingerprint_of(lines)):
+                found[part, name] = own
     return found

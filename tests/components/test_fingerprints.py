@@ -1,4 +1,4 @@
-"""Texts: what a host has in other words than it was given, told from what is about to change."""
+"""What a host has in other words than it was given, told from what is about to change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from reach import claimant
 from reach.drift import SAYS_OTHERWISE, Part
+from reach.fingerprints import fingerprint_of, unlike
 from reach.host_report import HostReport
 from reach.shell import helper_digest
-from reach.texts import digest_of, unlike
 from tests.components.inspected import (
     TEXTS,
     drifted,
@@ -162,7 +162,7 @@ def test_an_opening_is_given_again_to_its_server(sshd: Sshd, other: Sshd) -> Non
         assert drifted(run(values, state=state)) == again
 
 
-TOLD = HostReport(1, "reverse-tunnel/home", "server", texts={("interface", ""): "0" * 16})
+TOLD = HostReport(1, "reverse-tunnel/home", "server", fingerprints={("interface", ""): "0" * 16})
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,13 @@ def test_of_a_text_that_is_known_only_later_nothing_is_known(
 
 
 def test_what_the_stack_file_has_no_more_has_no_other_words() -> None:
-    told = HostReport(1, None, "vps", texts={("forward", "old"): "0" * 16, ("hat", "x"): "0" * 16})
+    told = HostReport(
+        1, None, "vps", fingerprints={("forward", "old"): "0" * 16, ("hat", "x"): "0" * 16}
+    )
     assert unlike(loaded(), "vps", told) == {}
 
 
 def test_keys_and_owner_are_no_part_of_what_is_compared() -> None:
     lines = ["owner a/b", "role server", "peer-public-key x", "public-key", "mtu 1420"]
-    assert digest_of(lines) == digest_of(["role server", "mtu 1420"])
-    assert digest_of(lines) != digest_of(["role server", "mtu 1421"])
+    assert fingerprint_of(lines) == fingerprint_of(["role server", "mtu 1420"])
+    assert fingerprint_of(lines) != fingerprint_of(["role server", "mtu 1421"])
