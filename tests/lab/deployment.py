@@ -1,6 +1,7 @@
 """A stack in the lab: its configuration file, and what `pulumi` does with it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -154,6 +155,13 @@ class Deployment:
 
     def _write(self, text: str) -> None:
         stack_file(self.lab, self.stack).write_text(text)
+
+
+def failures(done: Result) -> dict[str, str]:
+    """What the engine says, in its one line, of each command that a run failed at; by name."""
+    assert done.returncode
+    said = re.compile(r"^  command:remote:Command \((\S+)\):\n +error: (.*)", re.MULTILINE)
+    return dict(said.findall(done.stdout))
 
 
 def _type_and_name(urn: str) -> tuple[str, str]:

@@ -1,16 +1,20 @@
 """Hosts that die: another machine takes their place, or they are let go; the living are cleaned."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.remote import DIAL_RETRIES
 from lab.host import Host
 from lab.lab import Lab
-from tests.lab.deployment import Deployment, Step
+from tests.lab.deployment import Deployment, Step, failures
 from tests.lab.probes import LASTING, VPS, page
+from tests.lab.recipes import recipe
 from tests.lab.snapshots import Snapshot, differences, snapshot
 from tests.support import eventually
 
@@ -295,3 +299,74 @@ def test_a_destroy_lets_a_forgotten_vps_go_and_cleans_the_servers(
         assert "::vps-claim" in str(stack.export())
         stack.destroy()
     assert [traces(*each) for each in zip(before, servers, strict=True)] == [[], []]
+
+
+def test_a_dead_server_whose_entry_is_out_already_is_put_back_and_leaves(
+    lab: Lab, stack: Deployment
+) -> None:
+    """Where nobody looked: `up` itself finds that out, at the claim, and each one after it."""
+    vps, homelab = lab.host("vps"), lab.host("homelab")
+    before = snapshot(vps), snapshot(homelab)
+    stack.configure(lookUp=False)
+    stack.up()
+    servers = stack.settings("servers")
+    attic = servers.pop("attic")
+    with dead(lab.host("attic")):
+        stack.configure(servers=servers)
+        for _ in range(2):
+            assert failures(stack.up(check=False)).keys() == {"attic-claim"}
+        stack.configure(servers={**servers, "attic": {**attic, "forget": True}})
+        stack.up()
+        stack.configure(servers=servers)
+        stack.up()
+        assert stack.preview_steps() == []
+    assert "172.16.0.6/32" not in vps.run("cat /etc/reverse-tunnel/wg0/peers.d/*").stdout
+    stack.destroy()
+    assert [traces(*each) for each in zip(before, (vps, homelab), strict=True)] == [[], []]
+
+
+def test_a_delete_that_fails_for_ever_is_taken_out_of_the_state(
+    lab: Lab, stack: Deployment
+) -> None:
+    """The old machine of a server was off, and nobody looked, when another took its place."""
+    homelab, attic = lab.host("homelab"), lab.host("attic")
+    before = snapshot(attic)
+    servers = stack.settings("servers")
+    ssh_of_attic = servers.pop("attic")["ssh"]
+    http = {"http": {"port": 80, "to": "homelab:8080"}}
+    stack.configure(lookUp=False, servers=servers, forwards=http)
+    stack.up()
+    servers["homelab"]["ssh"] = ssh_of_attic
+    stack.configure(servers=servers)
+    with dead(homelab):
+        for _ in range(2):
+            failed = failures(stack.up(check=False))
+            assert failed.keys() == {"homelab-claim"}
+        export, put_back = recipe("A delete that fails for ever")
+        lab.operator.run(export)
+        file = lab.project / "state.json"
+        assert take_deletes_out(file, {*failed}) == 1
+        lab.operator.run(put_back)
+        file.unlink()
+        stack.up()
+        assert stack.preview_steps() == []
+        ours = f"attic:8080 sees you as {lab.host('client').address}"
+        eventually(
+            lambda: page(lab.host("client"), f"{VPS}:80") == ours, LONG, "nobody gets to attic"
+        )
+        stack.destroy()
+    assert traces(before, attic) == []
+
+
+def take_deletes_out(file: Path, names: set[str]) -> int:
+    """As somebody does it by an editor, who sees no connection, since it is encrypted; how many."""
+    state = json.loads(file.read_text())
+    resources: list[dict[str, Any]] = state["deployment"]["resources"]
+    kept = [
+        each
+        for each in resources
+        if not (each.get("delete") and each["urn"].rpartition("::")[2] in names)
+    ]
+    state["deployment"]["resources"] = kept
+    file.write_text(json.dumps(state))
+    return len(resources) - len(kept)
