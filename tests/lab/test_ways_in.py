@@ -17,7 +17,7 @@ from lab.host import Host
 from lab.image import debian_tree
 from lab.lab import Lab
 from lab.tree import tool
-from tests.lab.deployment import Deployment
+from tests.lab.deployment import Deployment, failures
 from tests.lab.flows import download
 from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import Snapshot, differences, rules, snapshot
@@ -31,6 +31,11 @@ THROUGH = {"through": "vps"}
 LONG = 60.0  # seconds
 AT_HOME = "INPUT -i eth0 -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 IN_TUNNEL = "172.16.0.4/32 dev lo"
+# Of the command plugin, as docs/operations.md has it.
+NO_AGENT = (
+    "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none],"
+    " no supported methods remain"
+)
 
 
 pytestmark = pytest.mark.usefixtures("fresh_afterwards")
@@ -251,3 +256,55 @@ def test_another_port_user_or_credential_drops_nothing_and_a_destroy_works_right
             stack.destroy()
     for name in MANAGED:
         eventually(partial(is_free, lab.host(name)), LONG, f"the tunnel is left on {name}")
+
+
+def test_a_destroy_without_the_agent_cleans_nothing_and_one_with_it_does_the_rest(
+    lab: Lab, fresh: Deployment, tmp_path: Path
+) -> None:
+    """As after a new login. No program runs in a destroy that could tell of it before."""
+    stack, key = fresh, lab.ssh_key.read_text()
+    folders = tmp_path / "before", tmp_path / "again"
+    untouched = {name: snapshot(lab.host(name)) for name in MANAGED}
+    stack.pulumi("config", "rm", "sshPrivateKey")
+    for folder in folders:
+        folder.mkdir()
+    with agent(lab, key, "snakeoil", folders[0]):
+        stack.up()
+    before = rules_of_all(lab)
+    for words in (("preview",), ("up", "--yes", "--skip-preview")):
+        refused = stack.pulumi(*words, check=False)
+        assert refused.returncode
+        assert "no SSH agent is running (SSH_AUTH_SOCK is not set)" in refused.stdout
+    failed = stack.destroy(check=False)
+    assert failures(failed) == {
+        f"{name}-claim": f"after 3 failed attempts: {NO_AGENT}" for name in MANAGED
+    }
+    assert rules_of_all(lab) == before
+    assert page(lab.host("client"), f"{VPS}:80", LASTING)
+    with agent(lab, key, "snakeoil", folders[1]):
+        stack.destroy()
+    assert is_untouched(lab, untouched)
+
+
+def test_a_destroy_with_an_agent_that_is_gone_works_without_it(
+    lab: Lab, fresh: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the key is given, as in a terminal that has outlived its login."""
+    untouched = {name: snapshot(lab.host(name)) for name in MANAGED}
+    fresh.up()
+    before = rules_of_all(lab)
+    with monkeypatch.context() as gone:
+        gone.setitem(lab.operator.environment(), "SSH_AUTH_SOCK", "/nowhere/agent")
+        failed = fresh.destroy(check=False)
+    assert failures(failed) == {
+        f"{name}-claim": "dial unix /nowhere/agent: connect: no such file or directory"
+        for name in MANAGED
+    }
+    assert rules_of_all(lab) == before
+    fresh.destroy()
+    assert is_untouched(lab, untouched)
+
+
+def is_untouched(lab: Lab, before: dict[str, Snapshot]) -> bool:
+    """Nothing is left on any host."""
+    return all(is_same(lab.host(name), one) for name, one in before.items())
