@@ -5,6 +5,7 @@ What its arguments mean is tested without an engine, in tests/components.
 
 import json
 import os
+import re
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from lab.cache import cache_folder
 from lab.host import Result
 from lab.lab import Lab
+from tests.lab.probes import LASTING, VPS, page
+from tests.lab.snapshots import differences, snapshot
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -52,7 +55,7 @@ pulumi.export("forwards", tunnel.forwards)
 """
 
 PROJECT = """
-name: somebody-elses
+name: {name}
 runtime:
   name: python
   options: {{virtualenv: "{environment}"}}
@@ -104,13 +107,19 @@ def uv(*words: str) -> None:
 class Program:
     """Somebody else's Pulumi project, in a folder that knows nothing of the checkout."""
 
-    def __init__(self, lab: Lab, folder: Path, environment: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, environment: Path, text: str = PROGRAM) -> None:
         self._lab = lab
         self._folder = folder
         self._path = f"{environment}/bin:{lab.operator.environment()['PATH']}"
-        (folder / "__main__.py").write_text(PROGRAM)
-        (folder / "Pulumi.yaml").write_text(PROJECT.format(environment=environment))
+        self.write(text)
+        # Each has a backend's place of its own.
+        project = PROJECT.format(name=folder.name, environment=environment)
+        (folder / "Pulumi.yaml").write_text(project)
         self.pulumi("stack", "init", "lab")
+
+    def write(self, text: str) -> None:
+        """Let that be the program."""
+        (self._folder / "__main__.py").write_text(text)
 
     def pulumi(self, *words: str, check: bool = True, secret: str | None = None) -> Result:
         command = ["env", f"PATH={self._path}", "pulumi", "-C", str(self._folder)]
@@ -138,7 +147,39 @@ def program(
     lab: Lab, environment: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Program]:
     """The program, with a stack of its own."""
-    program = Program(lab, tmp_path_factory.mktemp("program"), environment)
+    program = Program(lab, tmp_path_factory.mktemp("somebody-elses"), environment)
+    key = lab.ssh_key.read_text()
+    program.pulumi("config", "set", "--secret", "sshPrivateKey", secret=key)
+    yield program
+    program.pulumi("stack", "rm", "--yes", "--force")
+
+
+def shown(lab: Lab) -> str:
+    """The README's program for the lab's hosts, as it says for one with hundreds of forwards."""
+    text = (CHECKOUT / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "begin the program with `leave_out_sdk_messages()`" in text
+    assert "end it with `pulumi.run(all_begun)`" in text
+    vps, homelab = lab.host("vps"), lab.host("homelab")
+    # Each has to be there once, else the result is another program.
+    for here, there in {
+        "from components import ": "from components import all_begun, leave_out_sdk_messages, ",
+        "args: ReverseTunnelArgs": "leave_out_sdk_messages()\nargs: ReverseTunnelArgs",
+        "ssh-ed25519 AAAA...": vps.host_key,
+        '{"address": "172.16.0.4"}': '{"address": "172.16.0.4", "ssh": '
+        f'{{"host": "{homelab.address}", "host_key": "{homelab.host_key}"}}}}',
+    }.items():
+        assert program.count(here) == 1
+        program = program.replace(here, there)
+    return f"{program}pulumi.run(all_begun)\n"
+
+
+@pytest.fixture
+def readme(
+    lab: Lab, environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    """The README's program, with a stack of its own."""
+    program = Program(lab, tmp_path_factory.mktemp("readme"), environment, shown(lab))
     key = lab.ssh_key.read_text()
     program.pulumi("config", "set", "--secret", "sshPrivateKey", secret=key)
     yield program
@@ -222,5 +263,35 @@ def test_a_wrong_plain_argument_is_refused_at_preview_in_the_words_of_a_stack_fi
 ) -> None:
     configured.configure(homelabInTunnel="172.16.1.4")
     said = configured.fails("preview")
+    assert "servers.homelab.address: " in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_program_of_the_readme_for_hundreds_of_forwards_sets_up_and_takes_away(
+    lab: Lab, readme: Program
+) -> None:
+    """It is run as written there: what it leaves out and waits for may cost nothing else."""
+    hosts = lab.host("vps"), lab.host("homelab")
+    before = [snapshot(host) for host in hosts]
+    readme.pulumi("up", "--yes", "--skip-preview")
+    assert page(lab.host("client"), f"{VPS}:443", LASTING) == (
+        "homelab:8081 sees you as 198.51.100.10"
+    )
+    forwards = json.loads(readme.pulumi("stack", "output", "--json").stdout)["forwards"]
+    assert forwards == {"https": f"tcp {VPS}:443 -> homelab 172.16.0.4:8081"}
+    assert lab.ssh_key.read_text().splitlines()[1] not in readme.pulumi("stack", "export").stdout
+    steps = json.loads(readme.pulumi("preview", "--json").stdout)["steps"]
+    assert {step["op"] for step in steps} == {"same"}
+    readme.destroy()
+    assert [differences(*each) for each in zip(before, map(snapshot, hosts), strict=True)] == (
+        [[], []]
+    )
+
+
+def test_what_it_refuses_it_says_in_the_same_words(lab: Lab, readme: Program) -> None:
+    """The end of the program is not come to then."""
+    readme.write(shown(lab).replace("172.16.0.4", "172.16.1.4"))
+    said = readme.fails("preview")
     assert "servers.homelab.address: " in said
     assert "Traceback" not in said
