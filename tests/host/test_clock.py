@@ -22,7 +22,16 @@ from tests.host.initiation import initiation
 from tests.host.machine import Machine
 from tests.host.test_kind_traffic import peer_of, way_out
 from tests.host.test_redial import answers, asked
-from tests.host.test_rotation import FOREVER, LONG, WAITS, Keys, Rotation, call, nothing_waits
+from tests.host.test_rotation import (
+    FOREVER,
+    LONG,
+    WAITS,
+    Keys,
+    Rotation,
+    call,
+    nothing_waits,
+    thief,
+)
 from tests.host.tunnel import Tunnel
 from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, World, serve, world
@@ -34,6 +43,7 @@ NOBODY = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="  # snake oil
 BEHIND = 40  # seconds, of which a busy machine may need some to look at it
 FUTURE = 4000000000  # seconds since 1970, in 2096
 LINE = "192.0.2.20"  # the server's own
+RENEWED = 120  # seconds after which WireGuard shakes hands again
 
 
 class Clock:
@@ -140,10 +150,16 @@ def test_a_handshake_of_a_time_to_come_says_nothing(ends: World) -> None:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A VPS that has followed a server to its new key; nobody sees to the former one."""
+    """A VPS that has followed a server to its new key; nobody sees to the former one.
+
+    Attributes:
+        keys: the server's new ones.
+        private: its former private key.
+    """
 
     rotation: Rotation
     keys: Keys
+    private: str
 
     @property
     def former(self) -> list[str]:
@@ -156,9 +172,10 @@ class HandedOver:
 def handed_over(ends: World) -> HandedOver:
     rotation = Rotation(ends)
     keys = Keys.new(ends.server.machine)
+    private = ends.server.machine.read(f"{ends.server.files}/private.key")
     rotation.tell_vps(keys, **FOREVER)
     assert rotation.change_server(keys).status == 0
-    handed_over = HandedOver(rotation, keys)
+    handed_over = HandedOver(rotation, keys, private)
     eventually(lambda: len(handed_over.former) == 3, LONG, "nobody follows")
     # One that is just ending keeps another one from starting.
     gone = f"pkill -f '1 hand-[o]ver'; flock --nonblock {ends.vps.files}/former.d true"
@@ -211,6 +228,89 @@ def test_a_former_key_goes_though_the_clock_was_set_back_meanwhile(
     assert call(ends.vps, "hand-over", **clock.env).status == 0
     assert nothing_waits(ends.vps)
     assert handed_over.rotation.peers(ends.vps) == {handed_over.keys.public}
+
+
+class Uptime:
+    """How long a machine has been up: as long as is said, from now on."""
+
+    _BEGIN = 1000000  # each is as many digits long, so that nobody reads half of one
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.set(0)
+        machine.run("mount --bind /run/uptime /proc/uptime")
+
+    def set(self, seconds: int) -> None:
+        """So many since the test has begun."""
+        text = f"{self._BEGIN + seconds}.00 0.00\n"
+        self._machine.run("dd status=none conv=notrunc of=/run/uptime", stdin=text)
+
+
+def test_a_former_key_goes_a_minute_after_the_new_one_has_come_into_use(
+    ends: World, handed_over: HandedOver
+) -> None:
+    """Not before: so long its host may still be tried for the new one, and go back."""
+    machine, uptime = ends.vps.machine, Uptime(ends.vps.machine)
+    with looking_on(ends.vps, {}):
+        uptime.set(59)
+        for _ in range(2):  # the first of these naps may be from before
+            before = nap(machine)
+            eventually(lambda: nap(machine) not in {"", before}, LONG, "nobody looks")  # noqa: B023
+        assert len(handed_over.rotation.peers(ends.vps)) == 2
+        uptime.set(60)
+        eventually(lambda: former_is_gone(handed_over), LONG, "the former key stays")
+
+
+def nap(machine: Machine) -> str:
+    """The process by which the one who hands over waits for its next look."""
+    found = "pgrep -x sleep -P $(pgrep -f '1 [h]and-over')"
+    return machine.run(found, check=False).stdout.strip()
+
+
+def former_is_gone(handed_over: HandedOver) -> bool:
+    return handed_over.rotation.peers(handed_over.rotation.vps) == {handed_over.keys.public}
+
+
+def test_a_servers_former_key_goes_within_three_minutes_whoever_has_it(
+    ends: World, handed_over: HandedOver
+) -> None:
+    """Its server shakes hands again after two, which is enough; not so a handshake soon after."""
+    rotation, vps = handed_over.rotation, ends.vps
+    with thief(ends, rotation.vps_key, handed_over.private):
+        with looking_on(vps, {}):
+            his = {rotation.server_key: f"{SERVER}/32"}
+            eventually(lambda: rotation.networks(vps) == his, LONG, "he is not heard")
+        first_was_heard(handed_over, RENEWED // 4)
+        with looking_on(vps, {}):
+            assert rotation.server_key in rotation.peers(vps)
+        first_was_heard(handed_over, RENEWED)
+        ends_it = vps.machine.start(f"exec {vps.folder}/reverse-tunnel 1 hand-over")
+        try:
+            eventually(lambda: nothing_waits(vps), LONG, "the former key stays")
+            assert former_is_gone(handed_over)
+        finally:
+            ends_it.kill()
+            ends_it.communicate()
+
+
+def first_was_heard(handed_over: HandedOver, ago: int) -> None:
+    """The new key was heard first so many seconds before its handshake of now."""
+    rotation = handed_over.rotation
+    machine = rotation.vps.machine
+    key, *_ = handed_over.former
+    before = heard(machine, handed_over.keys.public)
+    rotation.server.machine.run("systemctl restart wg-quick@wg0")
+    eventually(
+        lambda: heard(machine, handed_over.keys.public) > before, LONG, "the server is not heard"
+    )
+    first = heard(machine, handed_over.keys.public) - ago
+    machine.write(f"{rotation.vps.files}/former.d/homelab", f"{key} {first}\n")
+
+
+def heard(machine: Machine, key: str) -> int:
+    """The second of the latest handshake by a key."""
+    lines = machine.run("wg show wg0 latest-handshakes").stdout.splitlines()
+    return {each: int(time) for each, time in map(str.split, lines)}[key]
 
 
 def is_set_back(ends: World) -> None:

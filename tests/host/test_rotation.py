@@ -453,6 +453,19 @@ ip link del thief
 """
 
 
+@contextmanager
+def thief(ends: World, vps_key: str, private: str) -> Iterator[None]:
+    """Such a one calls the VPS from the client's machine."""
+    process = ends.client.start(_THIEF.format(vps=vps_key, at=VPS))
+    assert process.stdin is not None
+    process.stdin.write(private)
+    process.stdin.flush()
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
 def was_heard_a_while_ago(rotation: Rotation) -> bool:
     """Whether the VPS has heard the server's new key first three seconds ago."""
     first = f"read -r _ first _ <{rotation.vps.files}/former.d/homelab"
@@ -468,19 +481,13 @@ def test_who_has_a_servers_old_key_is_out_soon_however_often_he_comes(
     keys, private = Keys.new(server.machine), server.machine.read(f"{server.files}/private.key")
     last_rotation.tell_vps(keys, **FOREVER, RT_CRASH_AT="turned-former")
     assert last_rotation.change_server(keys).status == 0
-    thief = last_rotation.ends.client.start(_THIEF.format(vps=last_rotation.vps_key, at=VPS))
-    assert thief.stdin is not None
-    thief.stdin.write(private)
-    thief.stdin.flush()
-    try:
+    with thief(last_rotation.ends, last_rotation.vps_key, private):
         # He has the addresses now.
         eventually(partial(nothing_is_handed_over, vps), LONG, "he is not heard")
         call(vps, "restore", RT_SETTLED="3")
         eventually(partial(was_heard_a_while_ago, last_rotation), LONG, "it was not heard")
         restart(server)  # it shakes hands again, which it does every two minutes
         last_rotation.comes_through()
-    finally:
-        thief.communicate()
 
 
 def test_a_removed_peer_leaves_neither_of_its_keys(last_rotation: Rotation) -> None:
