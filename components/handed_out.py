@@ -40,9 +40,13 @@ def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has 
             have nothing any more.
     """
     files = {**clients, **servers}
-    if not files or not pulumi.runtime.is_dry_run():
+    if not files:
         return
+    # An `up` asks, too, though it tells nothing: who answers is a resource, and where a preview has
+    # one more than its `up`, what it has saved as a plan does not hold.
     before = _files_before(tunnel)
+    if not pulumi.runtime.is_dry_run():
+        return
     former = _former_names(before, addresses)
     before |= {
         name: before[was].replace(own_key(was), own_key(name)) for name, was in former.items()
