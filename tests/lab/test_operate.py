@@ -18,6 +18,7 @@ from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import LASTING, VPS, page, pings, tunnel_of_a_client
 from tests.lab.snapshots import Snapshot, differences, logins, rules, snapshot
+from tests.lab.test_guards import counted
 from tests.settings.samples import public_key
 from tests.support import eventually, harmed
 
@@ -226,6 +227,27 @@ def visitors_of(deployment: Deployment, forward: str) -> int:
     done = reverse_tunnel(deployment, "status", "--json", "--passive", check=False)
     told = json.loads(done.stdout)
     return int(told["forwards"][forward]["connections"])
+
+
+def test_a_passive_status_connects_to_nobody(stack: Deployment) -> None:
+    """Neither from here to a public port, nor from the VPS to a target; it tells the rest."""
+    vps = stack.lab.host("vps")
+    port_of = {name: each["port"] for name, each in stack.settings("forwards").items()}
+    public = f"PREROUTING -i ens6 -p tcp --syn -m multiport --dports {PORT},80,443"
+    assert {*port_of.values()} == {PORT, 80, 443}
+    with counted(vps, public) as visits, counted(vps, "OUTPUT -o wg0 -p tcp --syn") as questions:
+        done = reverse_tunnel(stack, "status", "--json", "--passive", check=False)
+        assert (visits(), questions()) == (0, 0)
+        told = json.loads(done.stdout)
+        assert told["hosts"]["vps"]["tunnel"] == "up"
+        for each in told["forwards"].values():
+            assert (each["rules"], each["target"]) == ("ok", "not tested")
+            assert each["publicPort"] == "not tested"
+        done = reverse_tunnel(stack, "status", "--json", check=False)
+        assert visits() >= len(port_of)
+        assert questions() >= len(port_of)
+        http = json.loads(done.stdout)["forwards"]["http"]
+        assert (http["target"], http["publicPort"]) == ("answers", "answers")
 
 
 def test_status_says_what_is_wrong_and_what_to_do(stack: Deployment) -> None:
