@@ -139,6 +139,44 @@ def test_a_destroy_takes_back_a_forward_that_is_in_no_state(
     hosts.assert_as_before()
 
 
+@contextmanager
+def renamed(stack: Deployment, name: str) -> Iterator[None]:
+    """The stack has another name in this block."""
+    before = stack.stack
+    rename(stack, name)
+    try:
+        yield
+    finally:
+        rename(stack, before)
+
+
+def rename(stack: Deployment, name: str) -> None:
+    stack.pulumi("stack", "rename", name)
+    stack.stack = name
+
+
+def test_a_stack_that_was_renamed_is_destroyed_by_its_new_name(
+    lab: Lab, hosts: Hosts, stack: Deployment
+) -> None:
+    """What is said to the hosts then has the name by which they know whose tunnel they have."""
+    stack.up()
+    with renamed(stack, "house"):
+        refused = stack.up(check=False)
+        assert refused.returncode
+        assert "`pulumi stack rename lab`" in refused.stdout
+        assert page(lab.host("client"), f"{VPS}:80", LASTING)
+    assert stack.preview_steps() == []
+    with renamed(stack, "house"):
+        stack.destroy()
+        hosts.assert_as_before()
+        # Now it may have them by its new name.
+        stack.up()
+        owners = {lab.host(name).read("/etc/reverse-tunnel/wg0/owner") for name in MANAGED}
+        assert owners == {"reverse-tunnel/house\n"}
+        stack.destroy()
+    hosts.assert_as_before()
+
+
 def exists(host: Host, path: str) -> bool:
     """Whether a file is there; asked without a program on the host, so that it is seen at once."""
     return Path(f"/proc/{host._leader()}/root{path}").exists()
