@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.host import Result
 from lab.lab import Lab
 from lab.stack import stack_file
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
+from tests.lab.recipes import recipe
 from tests.lab.snapshots import forward_rules
 from tests.support import eventually
 
@@ -84,3 +86,49 @@ def test_a_stack_whose_state_is_lost_takes_over_what_is_there(
     assert steps(there) == {"same"}
     there("destroy", "--yes", "--skip-preview")
     assert vps.run("ip link show wg0", check=False).returncode != 0
+
+
+@pytest.mark.usefixtures("old_state")
+def test_a_stack_whose_passphrase_is_lost_is_made_anew_in_its_place(
+    lab: Lab, example: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is there, and in the way. What is typed is what stands in docs/operations.md."""
+    file, client, vps = stack_file(lab, example.stack), lab.host("client"), lab.host("vps")
+    untold = file.read_text()
+    key = vps.run("wg show wg0 public-key").stdout
+    monkeypatch.setitem(lab.operator.environment(), "PULUMI_CONFIG_PASSPHRASE", "another one")
+
+    def typed(command: str) -> Result:
+        # A person answers what a script can't be asked.
+        answers = 'pulumi() { command pulumi --non-interactive "$@"; }'
+        yes = {"pulumi stack rm": " --yes", "pulumi up": " --yes --skip-preview"}
+        command += "".join(words for begin, words in yes.items() if command.startswith(begin))
+        command = command.replace("home", example.stack).replace(
+            "~/.ssh/id_ed25519", str(lab.ssh_key)
+        )
+        return lab.operator.run(f"{answers}; {command}", check=False, timeout=300.0)
+
+    remove, make, *rest = recipe("The passphrase is lost")
+    assert "incorrect passphrase" in typed("pulumi preview").stderr
+    assert "incorrect passphrase" in typed(make).stderr
+    file.write_text(without_secrets(untold))
+    assert "already exists" in typed(make).stderr
+    for command in (remove, make, *rest):
+        done = typed(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(without_secrets(file.read_text())) == yaml.safe_load(
+        without_secrets(untold)
+    )
+    assert vps.run("wg show wg0 public-key").stdout != key
+    eventually(lambda: page(client, f"{VPS}:80"), SOON, "no visitor gets through")
+    assert example.preview_steps() == []
+    example.destroy()
+    assert vps.run("ip link show wg0", check=False).returncode != 0
+
+
+def without_secrets(text: str) -> str:
+    """A stack file from which somebody has taken what nobody can read."""
+    file = yaml.safe_load(text)
+    del file["encryptionsalt"]
+    file["config"] = {key: value for key, value in file["config"].items() if "secure" not in value}
+    return yaml.safe_dump(file, sort_keys=False, width=1000)
