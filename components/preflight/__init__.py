@@ -1,5 +1,5 @@
 """The look before anything is registered: what hosts and the state tell, and what follows from it.
 
-`inspection.py` is the front door. It has each host probed (`lookup.py`, `facts.py`), has what was
-seen judged, a file for each kind of finding, and hands the rest of the program what it needs.
+`inspection.py` is the front door. It has each host probed (`lookup.py`, `host_facts.py`), has what
+was seen judged, a file for each kind of finding, and hands the rest of the program what it needs.
 """

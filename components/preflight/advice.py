@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from components.preflight.facts import Facts, PublicPorts
+from components.preflight.host_facts import HostFacts, PublicPorts
 from settings import Packages, Protocol
 
 _FILES_NEED = 8
@@ -49,7 +49,7 @@ class Wanted:
     passes_on: bool = False
 
 
-def advise(facts: Facts, wanted: Wanted) -> list[str]:
+def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
     """What keeps this host from being part of the tunnel, each with what to do; empty if nothing.
 
     One sentence or two each, to be put behind the host's name.
@@ -61,7 +61,7 @@ def advise(facts: Facts, wanted: Wanted) -> list[str]:
     ]
 
 
-def _system(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _system(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     packages = ", ".join(facts.missing)
     if facts.missing and wanted.packages is Packages.MANUAL:
         yield f"lacks what the tunnel needs. Install there: {packages}."
@@ -93,7 +93,7 @@ def _system(facts: Facts, wanted: Wanted) -> Iterator[str]:
         )
 
 
-def _taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     mine = facts.tunnels.get(wanted.interface)
     if mine is not None and mine.owner not in {None, wanted.owner}:
         yield (
@@ -140,7 +140,7 @@ def _if_renamed(owner: str, wanted: Wanted) -> str:
     return f" If it is this very stack, renamed: `pulumi stack rename {stack}` takes that back."
 
 
-def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _port_taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     port = wanted.listen_port
     if port is None:
         return
@@ -172,7 +172,7 @@ def _port_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
         )
 
 
-def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _network_taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     for name, fact in facts.tunnels.items():
         if name == wanted.interface or fact.network is None:
             continue
@@ -195,7 +195,7 @@ def _network_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 )
 
 
-def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _behind_taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     routes = [route for route in facts.routes if route.interface != wanted.interface]
     for behind, server in wanted.behind:
         for route in routes:
@@ -208,7 +208,7 @@ def _behind_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 )
 
 
-def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _public_ports_taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     """The forwards that the helper (ports.sh) would refuse, each with what it runs into."""
     for forward in wanted.forwards:
         for name, fact in facts.tunnels.items():
@@ -224,7 +224,7 @@ def _public_ports_taken(facts: Facts, wanted: Wanted) -> Iterator[str]:
                 yield f"{forward.name} ({ports}: the forward {theirs.name} of {other})"
 
 
-def _their_forwards(facts: Facts, wanted: Wanted) -> Iterator[tuple[str, PublicPorts]]:
+def _their_forwards(facts: HostFacts, wanted: Wanted) -> Iterator[tuple[str, PublicPorts]]:
     """The forwards of other tunnels at the same public interface, each with its tunnel."""
     public = public_interface(facts, wanted)
     for name, fact in facts.tunnels.items():
@@ -236,14 +236,14 @@ def _other(name: str, owner: str | None) -> str:
     return f"the tunnel {name} of the stack {owner or '(unknown)'}"
 
 
-def public_interface(facts: Facts, wanted: Wanted) -> str:
+def public_interface(facts: HostFacts, wanted: Wanted) -> str:
     """Where visitors come in; empty where that can't be found."""
     mine = facts.tunnels.get(wanted.interface)
     # Once it is there, it keeps to the interface that it has found.
     return wanted.public_interface or (mine and mine.public) or facts.default_interface
 
 
-def _public_interface(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _public_interface(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     if wanted.listen_port is None:
         return
     if wanted.public_interface is None:

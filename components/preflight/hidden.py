@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from components.preflight.advice import Wanted, public_interface
-from components.preflight.facts import Facts
+from components.preflight.host_facts import HostFacts
 
 
-def warn_of_hidden(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def warn_of_hidden(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     """The services at whose ports new forwards will take visitors in, with what to do.
 
     One sentence or two, to be put behind the host's name. A forward comes before whatever listens

@@ -8,7 +8,7 @@ import pulumi
 from components.preflight.advice import Wanted
 from components.preflight.agent import absent_agent
 from components.preflight.arrival import arrival, arriving_later
-from components.preflight.facts import PublicPorts
+from components.preflight.host_facts import PublicPorts
 from components.preflight.known import Known
 from components.preflight.leaving import (
     cut_off_before,

@@ -13,8 +13,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from components.preflight.advice import Wanted, advise
-from components.preflight.facts import Facts, parse_facts
 from components.preflight.hidden import warn_of_hidden
+from components.preflight.host_facts import HostFacts, parse_facts
 from components.preflight.neighbours import warn_of_neighbours
 from components.preflight.userspace import hint_at_userspace
 from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
@@ -185,7 +185,7 @@ def script(interface: str, metrics: str | None = None) -> str:
     return f"{words}{probe_text()}{tell}\n"
 
 
-async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, Facts, str]:
+async def _ask(ways: Sequence[Login], wanted: Wanted) -> tuple[Login, HostFacts, str]:
     """By which way, what the probe found, and what the helper told."""
     ran = await run_as_root(ways, script(wanted.interface, wanted.metrics), PROBE_SECONDS)
     probed, end, told = ran.said.partition(_END)

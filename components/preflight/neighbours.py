@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from components.preflight.advice import Wanted
-from components.preflight.facts import Facts
+from components.preflight.host_facts import HostFacts
 
 _PORTS = re.compile(r"\d{1,5}(-\d{1,5})?", re.ASCII)  # of nftables
 
@@ -22,7 +22,7 @@ _TRUST = (
 )
 
 
-def warn_of_neighbours(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def warn_of_neighbours(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     """What firewalls on this host may keep from passing, each with the command that opens it.
 
     One sentence or two each, to be put behind the host's name.
@@ -44,7 +44,7 @@ def warn_of_neighbours(facts: Facts, wanted: Wanted) -> Iterator[str]:
     yield from _dropping(facts, wanted)
 
 
-def _dropping(facts: Facts, wanted: Wanted) -> Iterator[str]:
+def _dropping(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     port, interface = wanted.listen_port, wanted.interface
     for chain in facts.dropping:
         here = f"has the chain `{chain.place}` of nftables, which drops what it does not know"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from components.preflight.facts import Facts
+from components.preflight.host_facts import HostFacts
 
 _FAST = (0, 0, 20230223)
 """The oldest wireguard-go that takes and gives packets in batches, as it says of itself."""
 
 
-def hint_at_userspace(facts: Facts) -> Iterator[str]:
+def hint_at_userspace(facts: HostFacts) -> Iterator[str]:
     """That its userspace WireGuard is a slow one, and where a fast one is to be had.
 
     One sentence or two, to be put behind the host's name; nothing where the kernel has WireGuard,

@@ -165,7 +165,7 @@ def test_a_wider_network_that_the_host_is_not_in_gives_way_to_the_tunnels(
 ) -> None:
     """Behind a router, as in many clouds, or in a VPN, as half of the internet may be.
 
-    The look-up's judgement is the same, see components/preflight/facts.py.
+    The look-up's judgement is the same, see components/preflight/host_facts.py.
     """
     wanted = 0 if fine else REFUSED
     network = "10.8.0.0/24"

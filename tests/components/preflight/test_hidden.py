@@ -6,8 +6,8 @@ from ipaddress import IPv4Network
 import pytest
 
 from components.preflight.advice import Wanted
-from components.preflight.facts import PublicPorts, parse_facts
 from components.preflight.hidden import warn_of_hidden
+from components.preflight.host_facts import PublicPorts, parse_facts
 from settings import Packages, Ports, Protocol
 from tests.components.sshd import facts_text
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from components.preflight.advice import Wanted
-from components.preflight.facts import parse_facts
+from components.preflight.host_facts import parse_facts
 from components.preflight.neighbours import warn_of_neighbours
 from settings import Packages
 from tests.components.sshd import facts_text

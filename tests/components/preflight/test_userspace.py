@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.preflight.facts import parse_facts
+from components.preflight.host_facts import parse_facts
 from components.preflight.userspace import hint_at_userspace
 from tests.components.sshd import facts_text
 

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from components.preflight.facts import Listener, PublicPorts, Route, TunnelFact, parse_facts
+from components.preflight.host_facts import Listener, PublicPorts, Route, TunnelFact, parse_facts
 from settings import Ports, Protocol
 from tests.components.sshd import facts_text
 

@@ -126,7 +126,7 @@ class DroppingChain:
 
 
 @dataclass(frozen=True)
-class Facts:
+class HostFacts:
     """A host as the look-up found it.
 
     Attributes:
@@ -170,7 +170,7 @@ class Facts:
     dropping: tuple[DroppingChain, ...]
 
 
-def parse_facts(text: str) -> Facts:
+def parse_facts(text: str) -> HostFacts:
     """The facts in the script's output.
 
     Raises:
@@ -181,7 +181,7 @@ def parse_facts(text: str) -> Facts:
     values = dict(lines)
     try:
         del values["end"]  # the last line: without it, the script broke off
-        return Facts(
+        return HostFacts(
             system=values["os-name"] or values["os-id"] or "an unknown system",
             systemd=values["systemd"] == "yes",
             apt=values["apt"] == "yes",
