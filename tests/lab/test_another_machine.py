@@ -94,7 +94,7 @@ def test_a_stack_whose_passphrase_is_lost_is_made_anew_in_its_place(
 ) -> None:
     """The state is there, and in the way. What is typed is what stands in docs/operations.md."""
     file, client, vps = stack_file(lab, example.stack), lab.host("client"), lab.host("vps")
-    untold = file.read_text()
+    text = file.read_text()
     key = vps.run("wg show wg0 public-key").stdout
     monkeypatch.setitem(lab.operator.environment(), "PULUMI_CONFIG_PASSPHRASE", "another one")
 
@@ -111,13 +111,13 @@ def test_a_stack_whose_passphrase_is_lost_is_made_anew_in_its_place(
     remove, make, *rest = recipe("The passphrase is lost")
     assert "incorrect passphrase" in typed("pulumi preview").stderr
     assert "incorrect passphrase" in typed(make).stderr
-    file.write_text(without_secrets(untold))
+    file.write_text(without_secrets(text))
     assert "already exists" in typed(make).stderr
     for command in (remove, make, *rest):
         done = typed(command)
         assert done.returncode == 0, done.stdout + done.stderr
     assert yaml.safe_load(without_secrets(file.read_text())) == yaml.safe_load(
-        without_secrets(untold)
+        without_secrets(text)
     )
     assert vps.run("wg show wg0 public-key").stdout != key
     eventually(lambda: page(client, f"{VPS}:80"), SOON, "no visitor gets through")
