@@ -331,28 +331,71 @@ def followed(tunnel: Tunnel, command: str) -> list[str]:
     return concerning.stdout.splitlines()
 
 
-def test_a_public_interface_that_comes_later_than_the_tunnel(machine: Machine) -> None:
-    """A VLAN or a bridge of the VPS's own, at boot. When the tunnel is set up it must be there."""
+MAKE_PUBLIC = (
+    "ip link add public.7 type veth peer switch; ip link set public.7 up"
+    "; ip address add 198.51.100.1/24 dev public.7"
+)
+
+
+@pytest.fixture
+def early(machine: Machine) -> Tunnel:
+    """A VPS whose public interface, a VLAN or a bridge, was not there yet when the tunnel came up.
+
+    When the tunnel is set up it must be there.
+    """
     tunnel = Tunnel(machine)
     tunnel.install()
     tunnel.set_key()
     lines = tunnel.vps_settings().replace("public-interface ens6", "public-interface public.7")
     refused = tunnel.call("interface", stdin=lines, check=False)
     assert "no interface public.7" in refused.stderr
-    make = "ip link add public.7 type veth peer switch; ip link set public.7 up"
-    make += "; ip address add 198.51.100.1/24 dev public.7"
-    machine.run(make)
+    machine.run(MAKE_PUBLIC)
     tunnel.call("interface", stdin=lines)
     tunnel.put("https", HTTPS)
     before = rules(machine)
     machine.run("wg-quick down wg0; ip link del public.7; wg-quick up wg0")
     assert rules(machine) == before
-    with watched(tunnel):
-        machine.run(make)
-        switch = FORWARDING.format("public.7")
+    return tunnel
+
+
+def test_a_public_interface_that_comes_later_than_the_tunnel(early: Tunnel) -> None:
+    machine = early.machine
+    switch = FORWARDING.format("public.7")
+    with watched(early):
+        machine.run(MAKE_PUBLIC)
         eventually(lambda: machine.read(switch) == "1\n", LONG, "nothing is forwarded from there")
     machine.run("wg-quick down wg0")
     assert machine.read(switch) == "0\n"
+
+
+PEER = "public-key 3fr5UMjTmHwgKyTKYqhVMbHiOoGe9rNCyVPYlZ8jyHk=\nallowed-ips 172.16.0.9/32\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "stdin"), [("put-forward http", "tcp 80 -> 172.16.0.4:80"), ("put-peer laptop", PEER)]
+)
+def test_one_that_a_run_finds_before_the_watcher_does(early: Tunnel, verb: str, stdin: str) -> None:
+    """What is switched on for us alone must not count as somebody's from then on."""
+    machine = early.machine
+    switch = FORWARDING.format("public.7")
+    machine.run(MAKE_PUBLIC)
+    early.call(verb, stdin=stdin)
+    assert machine.read(switch) == "1\n"
+    early.call("restore")
+    assert "-i public.7 ! -o public.7" in machine.run("iptables -S RT-wg0-FWD").stdout
+    machine.run("wg-quick down wg0")
+    assert machine.read(switch) == "0\n"
+
+
+def test_one_that_comes_later_and_that_somebody_has_switched_on_stays_on(early: Tunnel) -> None:
+    machine = early.machine
+    switch = FORWARDING.format("public.7")
+    machine.run(f"{MAKE_PUBLIC}; echo 1 >{switch}")
+    early.put("http", "tcp 80 -> 172.16.0.4:80")
+    early.call("restore")
+    assert "-i public.7 ! -o public.7" not in machine.run("iptables -S RT-wg0-FWD").stdout
+    machine.run("wg-quick down wg0")
+    assert machine.read(switch) == "1\n"
 
 
 def test_what_is_behind_a_server_that_gets_its_address_later_than_the_tunnel() -> None:

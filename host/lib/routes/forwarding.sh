@@ -29,16 +29,13 @@ allow_forwarding() {
   done
 }
 
-# keep_forwarding: as it was allowed, by interfaces that were made anew meanwhile, too
+# keep_forwarding: as it was allowed, by interfaces that were made anew meanwhile or have only just come, too
 keep_forwarding() {
-  local name
   local -a names
   [[ ! -e $RUN/$IFACE.up6 ]] || allow_ipv6_forwarding
   [[ -r $RUN/$IFACE.up ]] || return 0
   read -ra names <"$RUN/$IFACE.up" || true
-  for name in "${names[@]}" "$IFACE"; do
-    [[ ! -e $SYSCTL/conf/$name ]] || set_sysctl "conf/$name/forwarding" 1
-  done
+  allow_forwarding "${names[@]}"
 }
 
 # forwards_by_us INTERFACE: whether nobody else wants it to
