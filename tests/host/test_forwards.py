@@ -307,6 +307,28 @@ def test_a_damaged_file_of_one_forward_keeps_no_other_down(vps: Tunnel) -> None:
     assert vps.forwards() == [("https", HTTPS)]
 
 
+def test_a_file_that_a_power_cut_has_filled_up_with_zeros_is_written_anew(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    clean = vps.read_forward("https")
+    vps.machine.run(f"head -c 999 /dev/zero >>{vps.files}/forwards.d/https")
+    assert "forward https is left out" in vps.call("restore").stderr
+    assert vps.forwards() == []
+    vps.put("https", HTTPS)
+    assert vps.read_forward("https") == clean
+    assert vps.call("restore").stderr == ""
+    assert vps.forwards() == [("https", HTTPS)]
+
+
+def test_files_that_are_as_they_shall_be_are_not_written_again(vps: Tunnel) -> None:
+    """Also one that shall be empty."""
+    vps.put("https", HTTPS)
+    numbers = f"stat -c %i {vps.files}/forwards.d/https /run/reverse-tunnel/wg0.{{counts,up}}"
+    before = vps.machine.run(numbers).stdout
+    vps.put("https", HTTPS)
+    vps.call("restore")
+    assert vps.machine.run(numbers).stdout == before
+
+
 def test_a_thousand_forwards_are_one_commit_at_boot(
     vps: Tunnel, exchanges: Callable[[], int]
 ) -> None:
