@@ -583,11 +583,11 @@ def test_what_was_taken_back_and_is_wanted_no_more_is_told_no_more(guarded_vps: 
 
 
 @contextmanager
-def another_sshd(machine: Machine, *ports: int) -> Iterator[None]:
+def another_sshd(machine: Machine, *ports: int, program: str = "sshd") -> Iterator[None]:
     """A second one beside that which there is, for a while."""
     pid = f"/run/sshd-{ports[0]}.pid"
     listening = " ".join(f"-o Port={port}" for port in ports)
-    start = f"/usr/sbin/sshd -o UsePAM=no -o PidFile={pid} {listening}"
+    start = f"/usr/sbin/{program} -o UsePAM=no -o PidFile={pid} {listening}"
     with harmed(machine, start, f"kill $(cat {pid})"):
         # It goes into the background first.
         listens = partial(machine.run, f"test -e {pid}", check=False)
@@ -601,13 +601,50 @@ def test_ports_of_ssh_are_those_of_the_running_server_and_of_the_login(open_vps:
     with another_sshd(vps, 2200, 2201):
         put = open_vps.verb("put-firewall", wait=60)
         open_vps.login(f"sudo -n env {put}", stdin=DENY, to=f"hex@{VPS}", port=2201)
-        ports = {
-            line.split("--dport ")[1].split()[0] for line in guards(vps) if "-p tcp -m tcp" in line
-        }
-        assert ports == {"22", "2200", "2201"}
+        assert ports_of_ssh(vps) == {"22", "2200", "2201"}
         confirm = open_vps.verb("confirm-firewall")
         open_vps.login(f"sudo -n env {confirm}", stdin=DENY, to=f"hex@{VPS}", port=2201)
         assert open_vps.state() == "kept"
+
+
+def ports_of_ssh(machine: Machine) -> set[str]:
+    """Those that the firewall lets in."""
+    return {
+        line.split("--dport ")[1].split()[0] for line in guards(machine) if "-p tcp -m tcp" in line
+    }
+
+
+def test_a_port_that_ssh_has_left_is_closed_once_a_login_has_come_by_another(
+    open_vps: Guarded,
+) -> None:
+    """Whatever comes to listen there would else be open to the world for ever."""
+    vps, machine = open_vps.vps, open_vps.vps.machine
+    with another_sshd(machine, 2200):
+        open_vps.guard(DENY)
+    # Nothing shows yet that one gets in elsewhere.
+    for verb in ("put-firewall", "sync-firewall", "restore"):
+        vps.call(verb, stdin=DENY)
+    assert ports_of_ssh(machine) == {"22", "2200"}
+    open_vps.login(open_vps.verb("put-firewall"), stdin=DENY)
+    assert ports_of_ssh(machine) == {"22"}
+    vps.call("restore")
+    assert ports_of_ssh(machine) == {"22"}
+    assert open_vps.state() == "kept"
+    assert open_vps.lets_in()
+
+
+def test_no_port_is_closed_by_a_login_at_one_that_ssh_does_not_have(open_vps: Guarded) -> None:
+    """By another server for logins somebody may be mending sshd."""
+    machine = open_vps.vps.machine
+    with (
+        harmed(machine, "cp /usr/sbin/sshd /usr/sbin/rescue", "rm /usr/sbin/rescue"),
+        another_sshd(machine, 2022, program="rescue"),
+    ):
+        with another_sshd(machine, 2200):
+            for verb in ("put-firewall", "confirm-firewall"):
+                open_vps.login(open_vps.verb(verb), stdin=DENY, port=2022)
+        open_vps.login(open_vps.verb("put-firewall"), stdin=DENY, port=2022)
+        assert ports_of_ssh(machine) == {"22", "2022", "2200"}
 
 
 def test_a_port_to_which_ssh_is_moved_later_gets_in(guarded_vps: Guarded) -> None:

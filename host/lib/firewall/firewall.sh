@@ -153,6 +153,7 @@ verb_put_firewall() {
   find_login
   if [[ $FIREWALL == "$text" ]]; then
     note_firewall "$text"
+    drop_left_ports
     end_trial
     # Rules that somebody has changed are put right without a trial: it would end with the same.
     bring_firewall
@@ -186,6 +187,17 @@ verb_put_firewall() {
   write_trial
   TIMER=$before
   forget_timer
+}
+
+# drop_left_ports: out of the kept firewall, which was read, go those that sshd has left, whatever may listen
+# there by now: once this login has come by one that sshd has, and not before
+drop_left_ports() {
+  SSH_PORTS=()
+  LOGIN_PORT='' find_ssh_ports
+  [[ -n $LOGIN_PORT && " ${SSH_PORTS[*]} " == *" $LOGIN_PORT "* ]] || return 0
+  firewall_text
+  renew_file "$KEPT" "$TEXT"
+  step dropped-ports
 }
 
 # login_stays_allowed: a login by the tunnel comes from a peer, whom FIREWALL must let in
