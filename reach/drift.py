@@ -79,6 +79,7 @@ _RESOURCE_WORDS = {
     "firewall": (Part.FIREWALL, "rules missing or changed"),
     "taken-back": (Part.FIREWALL, TAKEN_BACK),
     "metrics": (Part.METRICS, "not renewed"),
+    "conntrack": (Part.HELPER, "conntrack is gone, which ends connections"),
 }
 
 LOST = "missing"

@@ -65,7 +65,7 @@ class HostReport:
         shares: whom it has preshared keys of, on the VPS; None where it does not tell.
         unguarded: whether there is no firewall, neither a kept one nor one on trial.
         wrong: what else of it is not as it was made: `modes`, `link`, `mtu`, `addresses`,
-            `routes`, `forwarding`, `metrics`, `firewall`, `taken-back`, `key`.
+            `routes`, `forwarding`, `metrics`, `firewall`, `taken-back`, `key`, `conntrack`.
         wrong_peers: peers that WireGuard does not know as their files say.
         wrong_keys: peers whose preshared key is not that of their file.
         fingerprints: of the text of each entry, see fingerprints.py; by the helper's word for its

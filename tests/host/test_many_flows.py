@@ -43,11 +43,17 @@ VISITORS = [f"198.51.100.{number}" for number in range(1, 151)]
 OTHERS = [f"192.0.2.{number}" for number in range(1, 31)]
 
 
+def put_before(vps: Tunnel, program: str) -> None:
+    """Before conntrack itself on the helper's path."""
+    vps.machine.write("/usr/local/sbin/conntrack", program)
+    vps.machine.run("chmod 755 /usr/local/sbin/conntrack")
+
+
 @pytest.fixture
 def counted(vps: Tunnel) -> Tunnel:
     """A VPS that notes how often flows are ended."""
-    vps.machine.write("/usr/local/sbin/conntrack", COUNTING)
-    vps.machine.run("chmod 755 /usr/local/sbin/conntrack; : >/run/deletions")
+    vps.machine.run(": >/run/deletions")
+    put_before(vps, COUNTING)
     return vps
 
 
@@ -158,8 +164,7 @@ def flooding(count: int) -> list[IPv4Address]:
 def flooded(vps: Tunnel) -> Tunnel:
     """A VPS with a forward of port 443, whose conntrack lists a flood."""
     vps.put("https", HTTPS)
-    vps.machine.write("/usr/local/sbin/conntrack", FLOODED)
-    vps.machine.run("chmod 755 /usr/local/sbin/conntrack")
+    put_before(vps, FLOODED)
     return vps
 
 
@@ -195,3 +200,64 @@ def test_bash_does_no_more_for_a_flood(flooded: Tunnel, changed: str) -> None:
         done.append(int(flooded.machine.run("grep -c '^+' /run/trace").stdout))
     # There may be some more networks to end.
     assert done[1] < done[0] + 200
+
+
+# ---- where conntrack fails ----
+
+GONE = "mv /usr/sbin/conntrack /usr/sbin/conntrack-itself"
+REFUSED = """\
+#!/bin/sh
+echo 'conntrack v1.4.7 (conntrack-tools): Operation failed: Operation not supported' >&2
+exit 1
+"""
+# The first entry to be deleted has ended by itself since the kernel told of it.
+RACE = """\
+#!/bin/sh
+case " $* " in *" -D "*)
+  if [ ! -e /run/raced ]; then
+    : >/run/raced
+    echo "conntrack v1.4.7 (conntrack-tools): Operation failed: such conntrack doesn't exist" >&2
+    exit 1
+  fi
+  ;;
+esac
+exec /usr/sbin/conntrack "$@"
+"""
+WAY_OUT = (
+    "public-key 3fr5UMjTmHwgKyTKYqhVMbHiOoGe9rNCyVPYlZ8jyHk=\n"
+    "allowed-ips 172.16.0.9/32\negress tunnel\n"
+)
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["gone", "refuses"])
+def test_flows_that_cannot_be_ended_are_told_of_once_a_run(vps: Tunnel, *, refuses: bool) -> None:
+    """Else a removed forward would go on for who uses it, and all would seem well."""
+    vps.put("web", "tcp+udp 80 -> 172.16.0.4:8080")
+    vps.call("put-peer laptop", stdin=WAY_OUT)
+    if refuses:
+        put_before(vps, REFUSED)
+    else:
+        vps.machine.run(GONE)
+    why = "Operation not supported" if refuses else "command not found"
+    for verb in ("remove-forward web", "remove-peer laptop"):
+        said = vps.call(verb).stderr
+        assert said.count("\n") == 1
+        assert f"conntrack failed ({why}): install it" in said
+    assert vps.forwards() == []
+    assert vps.wrong() == ([] if refuses else ["conntrack"])
+
+
+def test_where_there_are_no_flows_to_end_nothing_is_told(vps: Tunnel) -> None:
+    vps.put("web", "tcp+udp 80 -> 172.16.0.4:8080")
+    vps.call("put-peer laptop", stdin=WAY_OUT)
+    assert vps.call("remove-forward web").stderr == ""
+    assert vps.call("remove-peer laptop").stderr == ""
+    assert vps.wrong() == []
+
+
+def test_one_that_ends_by_itself_meanwhile_keeps_no_other(vps: Tunnel) -> None:
+    vps.put("https", HTTPS)
+    visit(vps, VISITORS[:5], 443, 8081)
+    put_before(vps, RACE)
+    assert vps.remove("https").stderr == ""
+    assert visiting(vps, 443) == []

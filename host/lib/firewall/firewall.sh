@@ -220,7 +220,7 @@ login_stays_allowed() {
 end_peers_flows() { by_family end_family_flows; }
 
 end_family_flows() {
-  conntrack -D --orig-src "$NETWORK" --orig-dst "$NETWORK" >/dev/null 2>&1 || true
+  delete_flows --orig-src "$NETWORK" --orig-dst "$NETWORK"
 }
 
 verb_confirm_firewall() {

@@ -25,8 +25,41 @@ readonly HALVES='{
 # ends, "visitor way-back", are whom it serves and as whom.
 declare -A FLOWS=() # way -> ends, each once and with a comma after it
 
+readonly TOLD=3     # the status of what has failed and said so
+CONNTRACK_WORKS=yes # or no: this run has said so
+
 # list_flows OPTION...: conntrack's lines, of the family in use
-list_flows() { conntrack -L -f "ipv$FAMILY" "$@" 2>/dev/null || true; }
+list_flows() {
+  local said
+  {
+    said=$(conntrack -L -f "ipv$FAMILY" "$@" 2>&1 >&3) || {
+      tell_conntrack "$said"
+      return "$TOLD"
+    }
+  } 3>&1
+}
+
+# was_told STATUS: whether a list of flows has failed and said so, for it can't be known here otherwise
+was_told() { (($1 == TOLD)) && CONNTRACK_WORKS=no; }
+
+# delete_flows OPTION...: of the family in use, if there are any
+delete_flows() {
+  local said tries
+  for ((tries = 0; tries < 9; tries++)); do
+    said=$(conntrack -D -f "ipv$FAMILY" "$@" 2>&1 >/dev/null) && return
+    # At one that ends by itself just now it stops, and leaves the others.
+    [[ $said == *"such conntrack doesn't exist"* ]] || break
+  done
+  [[ $said == *" 0 flow entries have been deleted"* ]] || tell_conntrack "$said"
+}
+
+# tell_conntrack WORDS: of its own, once a run. The rules are as they shall be, so that is no failure.
+tell_conntrack() {
+  [[ $CONNTRACK_WORKS == yes ]] || return 0
+  CONNTRACK_WORKS=no
+  say "open connections that were to end may go on until they end by themselves or this host is restarted," \
+    "since conntrack failed (${1##*: }): install it, or, on a VPS of the container kind, ask its provider"
+}
 
 # read_flows RANGES OTHERS OPTION...: of the family in use, into FLOWS: those that first went to one of
 # these ports (all, if there are none), but those of the visitors OTHERS
@@ -57,7 +90,7 @@ read_flows() {
         for (i = 1; i <= number[way]; i++) printf "%s,", end[way, i]
         print ""
       }
-    }')
+    }') || was_told "$?"
   split_lines "$listed"
   for ((i = 0; i < ${#SPLIT[@]}; i += 2)); do FLOWS[${SPLIT[i]}]=${SPLIT[i + 1]}; done
 }
@@ -68,9 +101,8 @@ end_flows() {
   # On a server others to the same host pass through without us.
   [[ ${SETTING[role]} != server ]] || by_tunnel=(--mark "$MARK/$MARK")
   step ending-flows
-  # It fails when the last one ended by itself just now.
-  conntrack -D -f "ipv$FAMILY" -p "$proto" --orig-dst "$dst" --orig-port-dst "$port" \
-    --reply-src "$source" --reply-port-src "$sport" "${by_tunnel[@]}" "$@" >/dev/null 2>&1 || true
+  delete_flows -p "$proto" --orig-dst "$dst" --orig-port-dst "$port" \
+    --reply-src "$source" --reply-port-src "$sport" "${by_tunnel[@]}" "$@"
 }
 
 # retire_flows TEXT...: of these forwards' ports, those flows that no forward has (any more)
@@ -112,8 +144,7 @@ retire_flows() {
 retire_untranslated() {
   local claim protocol begin end proto dst port source sport way ranges=''
   if [[ ${SETTING[role]} == server ]]; then
-    [[ -z $INSIDE ]] || conntrack -D -f "ipv$FAMILY" -p udp --orig-dst "$INSIDE" \
-      --reply-src "$INSIDE" --mark "0/$MARK" >/dev/null 2>&1 || true
+    [[ -z $INSIDE ]] || delete_flows -p udp --orig-dst "$INSIDE" --reply-src "$INSIDE" --mark "0/$MARK"
     return
   fi
   for claim in "${CLAIMS[@]}"; do
@@ -212,7 +243,7 @@ retire_all_flows() {
 retire_family_flows() {
   local way proto dst port source sport network
   if [[ ${SETTING[role]} == server ]]; then
-    conntrack -D -f "ipv$FAMILY" --mark "$MARK/$MARK" >/dev/null 2>&1 || true
+    delete_flows --mark "$MARK/$MARK"
     return 0
   fi
   FLOWS=()
@@ -238,9 +269,7 @@ retire_family_way_out() {
   own=${own%/*}
   # Not those that a forward has translated: the answer comes from another one than was asked.
   backs=$(list_flows --orig-src "$own" --src-nat | awk -F '[ =]+' "$HALVES"'
-    $two == "src" && $(one + 3) == $(two + 1) && !seen[$(two + 3)]++ { print $(two + 3) }')
+    $two == "src" && $(one + 3) == $(two + 1) && !seen[$(two + 3)]++ { print $(two + 3) }') || was_told "$?"
   # These have another way back, too: this host's tunnel address.
-  for back in $backs; do
-    conntrack -D -f "ipv$FAMILY" --orig-src "$own" --reply-dst "$back" >/dev/null 2>&1 || true
-  done
+  for back in $backs; do delete_flows --orig-src "$own" --reply-dst "$back"; done
 }

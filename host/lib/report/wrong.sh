@@ -12,6 +12,7 @@ tell_wrong() {
   are_guarded || echo "wrong firewall"
   ! is_taken_back || echo "wrong taken-back"
   has_given_keys || echo "wrong key"
+  has conntrack || echo "wrong conntrack"
   tunnel_is_up || return 0
   (($(<"/sys/class/net/$IFACE/flags") & 1)) || echo "wrong link"
   [[ $(<"/sys/class/net/$IFACE/mtu") == "${SETTING[mtu]}" ]] || echo "wrong mtu"

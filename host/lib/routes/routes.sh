@@ -116,7 +116,7 @@ has_way_out() {
 
 # retire_udp: of the family in use: services that are bound to any address answer from another one now
 retire_udp() {
-  conntrack -D -f "ipv$FAMILY" -p udp --mark "$MARK/$MARK" >/dev/null 2>&1 || true
+  delete_flows -p udp --mark "$MARK/$MARK"
 }
 
 remove_way_out() {

@@ -307,6 +307,7 @@ def test_what_cuts_off_a_server_behind_the_tunnel_is_refused_there_alone(
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
         ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
+        ({"wrong": "conntrack"}, "vps-helper", "vps: its helper: conntrack is gone"),
     ],
 )
 def test_what_has_drifted_runs_again_alone_and_is_warned_of(
