@@ -59,9 +59,11 @@ install_packages() {
   [ -n "$missing" ] || return 0
   { [ "$1" = install ] && has apt-get; } || die "install what is missing, and run this again: $missing"
   say "installing $missing"
+  # Never asks, keeps changed configuration files, restarts no service by itself.
   # shellcheck disable=SC2086 # one word for each package
-  { renew_lists && DEBIAN_FRONTEND=noninteractive apt-get install -qy -o "DPkg::Lock::Timeout=$APT_WAIT" \
-    --no-install-recommends $missing; } </dev/null >&2 || die "the packages could not be installed: $missing"
+  { renew_lists && DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -qy \
+    -o "DPkg::Lock::Timeout=$APT_WAIT" -o Dpkg::Options::=--force-confold --no-install-recommends $missing; } \
+    </dev/null >&2 || die "the packages could not be installed: $missing"
 }
 
 # renew_lists: as far as can be, since another repository may have the packages. For the lock of the lists apt

@@ -192,6 +192,28 @@ def test_while_another_apt_renews_its_lists_it_is_waited_for(cabin: Machine) -> 
     assert has_tunnel(cabin)
 
 
+# In the place of the program, before it on the path: how it is called is noted.
+NOTING = """\
+#!/bin/sh
+echo "$DEBIAN_FRONTEND $NEEDRESTART_MODE $*" >>/run/called
+exec /usr/bin/apt-get "$@"
+"""
+
+
+def test_packages_are_installed_and_nothing_else_is_touched(cabin: Machine) -> None:
+    """No service is restarted, no changed file replaced or asked for; as the helper does it."""
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts; : >/run/called")
+    cabin.write("/usr/local/bin/apt-get", NOTING)
+    cabin.run("chmod 755 /usr/local/bin/apt-get")
+    assert install(cabin, Packages.INSTALL).status == 0
+    assert cabin.read("/run/called") == ""  # nothing is missing
+    cabin.run("dpkg --purge --force-depends wireguard-tools 2>&1")
+    assert install(cabin, Packages.INSTALL).status == 0
+    (called,) = (line for line in cabin.read("/run/called").splitlines() if " install " in line)
+    assert called.startswith("noninteractive l ")
+    assert " -o Dpkg::Options::=--force-confold " in f"{called} "
+
+
 def test_so_it_is_where_there_is_no_apt(cabin: Machine) -> None:
     cabin.run("rm /usr/bin/wg /usr/bin/apt-get")
     assert "wireguard-tools" in install(cabin, Packages.INSTALL).stderr
