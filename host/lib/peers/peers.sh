@@ -207,19 +207,13 @@ sync_family_routes() {
 
 # check_peer_routes NETWORKS: what is behind a peer must not be this host's own surroundings
 check_peer_routes() {
-  local network to rest dev
+  local network
   # Of IPv6 only the tunnel's own addresses are behind a peer.
   pick "$1"
   for network in "${PICKED[@]}"; do
-    while read -r to rest; do
-      [[ $to =~ ^[0-9.]+(/[0-9]+)?$ && $rest =~ dev\ ([^ ]+) ]] || continue
-      dev=${BASH_REMATCH[1]}
-      [[ $dev != "$IFACE" ]] || continue
-      [[ $to == */* ]] || to+=/32
-      ! collides "$network" "$to" "$rest" ||
-        refuse "$network behind this peer overlaps $to, which this host reaches by $dev:" \
-          "name fewer networks of that server; nothing was changed"
-    done < <(ip -4 route show)
+    ! find_collision "$network" ||
+      refuse "$network behind this peer overlaps $VALUE:" \
+        "name fewer networks of that server; nothing was changed"
   done
 }
 

@@ -83,11 +83,14 @@ check_network() {
         "${VALUE:-(unknown)}: choose another network; nothing was changed"
     fi
   done
-  check_routes
+  # Nor is another interface's network part of it, or the other way round.
+  ! find_collision "$NETWORK" ||
+    refuse "$CIDR $NETWORK overlaps $VALUE: choose another network; nothing was changed"
 }
 
-# check_routes: no other interface's network is part of the tunnel's, or the other way round
-check_routes() {
+# find_collision NETWORK: another interface's route, of the family in use, with which one of the tunnel to NETWORK
+# collides, in words into VALUE; false if there is none
+find_collision() {
   local to rest dev
   while read -r to rest; do
     [[ $rest =~ dev\ ([^ ]+) ]] || continue
@@ -95,10 +98,11 @@ check_routes() {
     [[ $to == */* ]] || to+=/$WHOLE
     is_prefixed "$to" || continue
     [[ $dev != "$IFACE" ]] || continue
-    ! collides "$NETWORK" "$to" "$rest" ||
-      refuse "$CIDR $NETWORK overlaps $to, which this host reaches by $dev:" \
-        "choose another network; nothing was changed"
+    collides "$1" "$to" "$rest" || continue
+    VALUE="$to, which this host reaches by $dev"
+    return 0
   done < <(ip "-$FAMILY" route show)
+  return 1
 }
 
 # collides NETWORK TO REST: a route of the tunnel to NETWORK can't stand beside the route `TO REST`.
