@@ -106,7 +106,7 @@ def test_a_server_that_nobody_logs_in_to_is_set_up_by_one_script_twice_and_taken
         cabin.run(loss)
         eventually(
             lambda: page(client, f"{VPS}:{PORT}") == seen and sorted(rules(cabin)) == whole,
-            60,
+            120,
             "what was lost does not come back",
         )
     number = interface_number(cabin)
