@@ -12,24 +12,24 @@ end_strangers_flows() {
 }
 
 end_strangers_family_flows() {
-  local name address way proto dst port source sport own=' ' reached=' '
+  local name address tuple proto dst port source sport own=' ' reached=' '
   find_outside
   while read -r _ name _ address _; do
     own+="${address%/*} "
     [[ " lo ${OUTSIDE[*]} " != *" $name "* ]] || reached+="${address%/*} "
   done < <(ip "-$FAMILY" -o address show)
   FLOWS=()
-  # Answered ones alone: others are no known ones, and a port scan would make a way of every port.
+  # Answered ones alone: others are no known ones, and a port scan would make a tuple of every port.
   # What this host has begun itself is left alone.
   read_flows "" "$own" -p tcp --status ASSURED
   read_flows "" "$own" -p udp --status SEEN_REPLY
-  for way in "${!FLOWS[@]}"; do
-    read -r proto dst port source sport <<<"$way"
+  for tuple in "${!FLOWS[@]}"; do
+    read -r proto dst port source sport <<<"$tuple"
     is_let_in || end_flows
   done
 }
 
-# is_let_in: by the firewall, whoever comes by the way that was read
+# is_let_in: by the firewall, whoever comes by the tuple that was read
 is_let_in() {
   [[ $reached == *" $dst "* ]] || return 0
   # As it is after translation, which is what the firewall sees.

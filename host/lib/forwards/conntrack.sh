@@ -11,7 +11,7 @@
 # visitor: so flows are ended by as few calls as can tell them from those that go on.
 
 # Single flows are read by awk: a flood of made-up visitors leaves tens of thousands, for which bash took
-# minutes. Bash goes through ways alone.
+# minutes. Bash goes through tuples alone.
 
 # For awk, with words parted by "=", too: where the halves of an entry begin, how the first packet came in,
 # and how the answer goes. Each is "src ADDRESS dst ADDRESS sport PORT dport PORT".
@@ -21,9 +21,9 @@ readonly HALVES='{
   for (two = one + 4; two < NF && $two != "src";) two++
 }'
 
-# The way of a flow, "protocol destination port source source-port", is what a forward decides; its
+# The tuple of a flow, "protocol destination port source source-port", is what a forward decides; its
 # ends, "visitor way-back", are whom it serves and as whom.
-declare -A FLOWS=() # way -> ends, each once and with a comma after it
+declare -A FLOWS=() # tuple -> ends, each once and with a comma after it
 
 readonly TOLD=3     # the status of what has failed and said so
 CONNTRACK_WORKS=yes # or no: this run has said so
@@ -80,14 +80,14 @@ read_flows() {
       port = $(one + 7) + 0
       for (i = 1; i <= count && (port < first[i] || port > last[i]);) i++
       if (visitor in other || (count && i > count)) next
-      way = $1 " " $(one + 3) " " port " " $(two + 1) " " $(two + 5)
+      tuple = $1 " " $(one + 3) " " port " " $(two + 1) " " $(two + 5)
       ends = visitor " " $(two + 3)
-      if (!seen[way, ends]++) end[way, ++number[way]] = ends
+      if (!seen[tuple, ends]++) end[tuple, ++number[tuple]] = ends
     }
     END {
-      for (way in number) {
-        print way
-        for (i = 1; i <= number[way]; i++) printf "%s,", end[way, i]
+      for (tuple in number) {
+        print tuple
+        for (i = 1; i <= number[tuple]; i++) printf "%s,", end[tuple, i]
         print ""
       }
     }') || was_told "$?"
@@ -95,7 +95,7 @@ read_flows() {
   for ((i = 0; i < ${#SPLIT[@]}; i += 2)); do FLOWS[${SPLIT[i]}]=${SPLIT[i + 1]}; done
 }
 
-# end_flows OPTION...: those of the way that was read (proto dst port source sport), or some of them
+# end_flows OPTION...: those of the tuple that was read (proto dst port source sport), or some of them
 end_flows() {
   local -a by_tunnel=()
   # On a server others to the same host pass through without us.
@@ -107,7 +107,7 @@ end_flows() {
 
 # retire_flows TEXT...: of these forwards' ports, those flows that no forward has (any more)
 retire_flows() {
-  local text key family protos first last to proto way
+  local text key family protos first last to proto tuple
   local -A ports=() # "family protocol" -> ranges
   for text in "$@"; do
     parse_text "$text" || continue
@@ -131,7 +131,7 @@ retire_flows() {
     protos=$PROTOS first=$PORT last=$PORT_END to=$TARGETS
     for family in 4 6; do
       use_family "$family"
-      for way in "${!FLOWS[@]}"; do retire_way "$way"; done
+      for tuple in "${!FLOWS[@]}"; do retire_tuple "$tuple"; done
     done
   done
   end_visitors
@@ -142,7 +142,7 @@ retire_flows() {
 # that would go on without them for as long as their visitors keep asking. Those of TCP were refused, or have
 # ended.
 retire_untranslated() {
-  local claim protocol begin end proto dst port source sport way ranges=''
+  local claim protocol begin end proto dst port source sport tuple ranges=''
   if [[ ${SETTING[role]} == server ]]; then
     [[ -z $INSIDE ]] || delete_flows -p udp --orig-dst "$INSIDE" --reply-src "$INSIDE" --mark "0/$MARK"
     return
@@ -154,8 +154,8 @@ retire_untranslated() {
   [[ -n $ranges ]] || return 0
   FLOWS=()
   read_flows_to udp "${ranges# }"
-  for way in "${!FLOWS[@]}"; do
-    read -r proto dst port source sport <<<"$way"
+  for tuple in "${!FLOWS[@]}"; do
+    read -r proto dst port source sport <<<"$tuple"
     [[ $dst != "$source" ]] || ! is_visited "$dst" || end_flows
   done
 }
@@ -173,9 +173,9 @@ read_flows_to() {
   read_flows "$2" "" "${narrowed[@]}"
 }
 
-# retire_way WAY: its flows that are nobody's now, if it is of the family in use, of one of protos, of the
+# retire_tuple TUPLE: its flows that are nobody's now, if it is of the family in use, of one of protos, of the
 # ports from first to last and of a target in to
-retire_way() {
+retire_tuple() {
   local proto dst port source sport ends
   local -a may
   # First, since there may be thousands, and each is asked for each forward.
@@ -198,13 +198,13 @@ retire_way() {
   unset -v "FLOWS[$1]"
   find_entitled
   if ((${#may[@]})); then
-    MIXED+=("${may[@]}" "peers $NETWORK" "way $FAMILY $1" "ends $ends")
+    MIXED+=("${may[@]}" "peers $NETWORK" "tuple $FAMILY $1" "ends $ends")
   else
     end_flows
   fi
 }
 
-# find_entitled: who may have flows by the way that was read, as CLAIMS say, each "SOURCE-ADDRESS NETWORK",
+# find_entitled: who may have flows by the tuple that was read, as CLAIMS say, each "SOURCE-ADDRESS NETWORK",
 # into may
 find_entitled() {
   local claim protocol begin end targets tport source_address from
@@ -218,7 +218,7 @@ find_entitled() {
   done
 }
 
-# is_taken: whether one of CLAIMS has the port of the way that was read
+# is_taken: whether one of CLAIMS has the port of the tuple that was read
 is_taken() {
   local claim protocol begin end
   for claim in "${CLAIMS[@]}"; do
@@ -237,19 +237,19 @@ retire_all_flows() {
   local ips
   [[ ${SETTING[role]} == server ]] || load_peers
   by_family retire_family_flows
-  for ips in "${!WAYS_OUT[@]}"; do retire_way_out "$ips"; done
+  for ips in "${!EGRESS_PEERS[@]}"; do retire_egress "$ips"; done
 }
 
 retire_family_flows() {
-  local way proto dst port source sport network
+  local tuple proto dst port source sport network
   if [[ ${SETTING[role]} == server ]]; then
     delete_flows --mark "$MARK/$MARK"
     return 0
   fi
   FLOWS=()
   read_flows "" "" --dst-nat
-  for way in "${!FLOWS[@]}"; do
-    read -r proto dst port source sport <<<"$way"
+  for tuple in "${!FLOWS[@]}"; do
+    read -r proto dst port source sport <<<"$tuple"
     for network in "$NETWORK" "${!TO_PEERS[@]}"; do
       contains "$network" "$source" || continue
       end_flows
@@ -258,10 +258,10 @@ retire_family_flows() {
   done
 }
 
-# retire_way_out ALLOWED-IPS: a peer's connections to the internet by this host
-retire_way_out() { by_family retire_family_way_out "$@"; }
+# retire_egress ALLOWED-IPS: a peer's connections to the internet by this host
+retire_egress() { by_family retire_family_egress "$@"; }
 
-retire_family_way_out() {
+retire_family_egress() {
   local backs back own
   pick "$1"
   own=${PICKED[0]-}

@@ -1,8 +1,8 @@
-# Visitors: of the ways that were a forward's, those who may go on are told from those who may not.
+# Visitors: of the tuples that were a forward's, those who may go on are told from those who may not.
 
-MIXED=() # ways of which some flows go on: their lines for find_visitors
+MIXED=() # tuples of which some flows go on: their lines for find_visitors
 
-# end_visitors: of the ways that are MIXED, the flows that nobody has who may
+# end_visitors: of the tuples that are MIXED, the flows that nobody has who may
 end_visitors() {
   local found line family proto dst port source sport visitor back
   ((${#MIXED[@]})) || return 0
@@ -21,8 +21,8 @@ end_visitors() {
   done
 }
 
-# find_visitors: from the lines of MIXED, whose flows to end, each "FAMILY WAY VISITOR/LENGTH" or
-# "FAMILY WAY VISITOR WAY-BACK"
+# find_visitors: from the lines of MIXED, whose flows to end, each "FAMILY TUPLE VISITOR/LENGTH" or
+# "FAMILY TUPLE VISITOR WAY-BACK"
 #
 # By whole networks, as wide as they can be without a peer or anybody who may. One of these, who has come
 # by another way back (sourceAddress was changed), must be told from itself: exactly.
@@ -43,7 +43,7 @@ find_visitors() {
       stays[$1, network] = 1
       for (size = 0; size <= part[2]; size++) beginning[substr(network, 1, size)] = 1
     }
-    /^way / { way = substr($0, 5) }
+    /^tuple / { tuple = substr($0, 7) }
     /^ends / {
       # Not by fields, of which some awks have room for a few thousand.
       count = split(substr($0, 6), ends, ",")
@@ -67,8 +67,8 @@ find_visitors() {
         # The way back of a peer to itself is masqueraded in any case.
         if (peer && other) return
       }
-      if (peer || other) print way, visitor, back
-      else if (!ended[network]++) print way, visitor "/" size
+      if (peer || other) print tuple, visitor, back
+      else if (!ended[network]++) print tuple, visitor "/" size
     }
     function bits_of(address, part, i, bits, rest) {
       if (address ~ /:/) {

@@ -53,7 +53,7 @@ want_vps_chains() {
   # leaves untranslated. A container of this host that is published to the tunnel is its own.
   # A peer's way out is masqueraded; so is what comes back to it by a forward, which would else
   # reach it from its own address. What counts for no connection is translated by nobody.
-  for ips in "${!WAYS_OUT[@]}"; do
+  for ips in "${!EGRESS_PEERS[@]}"; do
     pick "$ips"
     [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -m conntrack --ctstate NEW -j ACCEPT")
   done
@@ -93,7 +93,7 @@ want_vps_chains() {
   # Both directions: a lower MTU alone does not tell the far ends.
   want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu" "-i $IFACE $syn --clamp-mss-to-pmtu"
   rules=()
-  for ips in "${!WAYS_OUT[@]}"; do
+  for ips in "${!EGRESS_PEERS[@]}"; do
     pick "$ips"
     name=${PICKED[0]-}
     [[ -z $name ]] || rules+=("-s $name -o $PUBLIC -j MASQUERADE")

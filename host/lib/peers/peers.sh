@@ -40,14 +40,14 @@ parse_peer() {
 }
 
 # load_peers: PEER[public key] = its networks, NAMED[public key] = its name; while a key is handed over
-# its name has two, of which SPARE has the one without networks. WAYS_OUT = the
+# its name has two, of which SPARE has the one without networks. EGRESS_PEERS = the
 # networks of those that go to the internet by here; TO_PEERS[network] = the MTU, or empty, for what
 # needs a route beside the tunnel's own; SHARED[public key] = the file of its preshared key, where
 # there is one; SHALL_SHARE[public key], where there shall be
-declare -A PEER=() NAMED=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
+declare -A PEER=() NAMED=() TO_PEERS=() EGRESS_PEERS=() SHARED=() SHALL_SHARE=()
 load_peers() {
   local file name ip
-  PEER=() NAMED=() SPARE=() TO_PEERS=() WAYS_OUT=() SHARED=() SHALL_SHARE=()
+  PEER=() NAMED=() SPARE=() TO_PEERS=() EGRESS_PEERS=() SHARED=() SHALL_SHARE=()
   for file in "$OWN"/peers.d/*.conf; do
     [[ -e $file ]] || continue
     name=${file##*/} name=${name%.conf}
@@ -61,7 +61,7 @@ load_peers() {
     [[ ! -s $PRESHARED/$name ]] || SHARED[$KEY]=$PRESHARED/$name
     [[ $SHARES == no ]] || SHALL_SHARE[$KEY]=$name
     add_former "$name" "$KEY"
-    [[ $EGRESS == own ]] || WAYS_OUT[$ALLOWED_IPS]=$name
+    [[ $EGRESS == own ]] || EGRESS_PEERS[$ALLOWED_IPS]=$name
     for ip in ${ALLOWED_IPS//,/ }; do
       [[ -z $MTU ]] && is_inside "${ip%/*}" || TO_PEERS[$ip]=$MTU
     done
@@ -168,10 +168,10 @@ give_out() {
 # end_way_out ALLOWED-IPS: unless a peer of another name has the address by now
 end_way_out() {
   local ips
-  for ips in "${!WAYS_OUT[@]}"; do
+  for ips in "${!EGRESS_PEERS[@]}"; do
     [[ ${ips%%/*} != "${1%%/*}" ]] || return 0
   done
-  retire_way_out "$1"
+  retire_egress "$1"
 }
 
 # sync_ways: routes and rules by what the peers' files say. Forwards are not touched.

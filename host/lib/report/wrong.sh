@@ -63,8 +63,8 @@ check_ways() {
   else
     has_rule $((TABLE + LAST_WAY)) || WRONG=routes
   fi
-  want_way_out
-  has_way_out || WRONG=routes
+  want_egress
+  has_egress || WRONG=routes
 }
 
 # passes_on: whether the switches that bring_up has set are on

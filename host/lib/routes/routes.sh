@@ -1,10 +1,10 @@
 # Routes: a server's answers to visitors go back through the tunnel, by its mark and its table (mark.sh).
 
 # Added to the table's number: priorities of other rules than that of the answers, after that one.
-readonly WAY_OUT=100
+readonly EGRESS_OFFSET=100
 readonly LAST_WAY=26000 # after main's and default's
 
-WAY=()               # the rules by which this server's own traffic goes into the tunnel
+EGRESS_RULES=()      # the rules by which this server's own traffic goes into the tunnel
 INTERFACES_BEHIND=() # those by which it reaches what is behind it
 OWN_NETWORKS=()      # the private ones that it is in by other interfaces, or that are behind it
 
@@ -75,43 +75,43 @@ find_front() {
 # sync_way_out: whether this server's own traffic goes into the tunnel, too
 sync_way_out() {
   local rule
-  want_way_out
-  ! has_way_out || return 0
-  remove_way_out
-  for rule in "${WAY[@]}"; do
+  want_egress
+  ! has_egress || return 0
+  remove_egress
+  for rule in "${EGRESS_RULES[@]}"; do
     # shellcheck disable=SC2086 # words
-    ip "-$FAMILY" rule add $rule priority $((TABLE + WAY_OUT))
-    step added-way-out
+    ip "-$FAMILY" rule add $rule priority $((TABLE + EGRESS_OFFSET))
+    step added-egress
   done
   retire_udp
 }
 
-# want_way_out: the rules of this family for that, into WAY; none if it stays on its own line
+# want_egress: the rules of this family for that, into EGRESS_RULES; none if it stays on its own line
 #
 # Its own alone (iif lo), not what it passes on for containers and others. Not to where it has a route of
 # its own, and not the tunnel's own packets, which WireGuard marks with the number of the table; nor what
 # is bound to the address of its own line, which is how it answers those who come by that. Nor what asks
 # for the time: with a clock that is behind no tunnel comes up, since the VPS takes its handshakes for
 # repeated ones. A time server's answers go to that port as well, but come from a low one.
-want_way_out() {
+want_egress() {
   local own
-  WAY=()
+  EGRESS_RULES=()
   [[ ${SETTING[egress]-} == tunnel ]] || return 0
   printf -v own 'from all fwmark 0x%x lookup main' "$TABLE"
-  WAY+=("from all lookup main suppress_prefixlength 0" "$own")
+  EGRESS_RULES+=("from all lookup main suppress_prefixlength 0" "$own")
   # To all of a network: a call for a device at home. Of IPv6 the kernel sees to that itself.
-  ((FAMILY == 6)) || WAY+=("from all to 224.0.0.0/4 lookup main" "from all to 255.255.255.255 lookup main")
-  WAY+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
-  [[ -z ${LINE[FAMILY]-} ]] || WAY+=("from ${LINE[FAMILY]} lookup main")
+  ((FAMILY == 6)) || EGRESS_RULES+=("from all to 224.0.0.0/4 lookup main" "from all to 255.255.255.255 lookup main")
+  EGRESS_RULES+=("from all iif lo ipproto udp sport 1024-65534 dport 123 lookup main")
+  [[ -z ${LINE[FAMILY]-} ]] || EGRESS_RULES+=("from ${LINE[FAMILY]} lookup main")
   # What leads away comes last, and goes first.
-  WAY+=("from all iif lo lookup $TABLE")
+  EGRESS_RULES+=("from all iif lo lookup $TABLE")
 }
 
-# has_way_out: whether the rules are those of want_way_out, as `ip` prints them
-has_way_out() {
+# has_egress: whether the rules are those of want_egress, as `ip` prints them
+has_egress() {
   local rule wanted=
-  for rule in "${WAY[@]}"; do wanted+="$((TABLE + WAY_OUT)): $rule"$'\n'; done
-  [[ "$(ip "-$FAMILY" rule show priority $((TABLE + WAY_OUT)) | sed 's/\t/ /; s/ *$//')" == "${wanted%$'\n'}" ]]
+  for rule in "${EGRESS_RULES[@]}"; do wanted+="$((TABLE + EGRESS_OFFSET)): $rule"$'\n'; done
+  [[ "$(ip "-$FAMILY" rule show priority $((TABLE + EGRESS_OFFSET)) | sed 's/\t/ /; s/ *$//')" == "${wanted%$'\n'}" ]]
 }
 
 # retire_udp: of the family in use: services that are bound to any address answer from another one now
@@ -119,8 +119,8 @@ retire_udp() {
   delete_flows -p udp --mark "$MARK/$MARK"
 }
 
-remove_way_out() {
-  local priority=$((TABLE + WAY_OUT))
+remove_egress() {
+  local priority=$((TABLE + EGRESS_OFFSET))
   while ip "-$FAMILY" rule del lookup "$TABLE" priority "$priority" 2>/dev/null; do :; done
   while ip "-$FAMILY" rule del priority "$priority" 2>/dev/null; do :; done
 }
@@ -189,7 +189,7 @@ remove_routes() {
   ((TABLE)) || return 0
   for family in "$@"; do
     use_family "$family"
-    remove_way_out
+    remove_egress
     remove_way_back
     while ip "-$FAMILY" rule del lookup "$TABLE" 2>/dev/null; do :; done
     ip "-$FAMILY" route flush table "$TABLE" 2>/dev/null || true

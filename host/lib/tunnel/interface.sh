@@ -39,7 +39,7 @@ verb_interface() {
   if tunnel_is_up; then
     # Before WireGuard's packets lose their mark: the tunnel would be led into itself, and the VPS be told
     # to answer there, until the next keepalive.
-    [[ ${SETTING[role]} == vps || ${SETTING[egress]-} == tunnel ]] || by_family remove_way_out
+    [[ ${SETTING[role]} == vps || ${SETTING[egress]-} == tunnel ]] || by_family remove_egress
     if [[ ${SETTING[peer_endpoint]-} == "$old_endpoint" ]]; then sync_wireguard; else sync_wireguard anew; fi
     sync_link
     bring_up
