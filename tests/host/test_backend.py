@@ -75,6 +75,10 @@ def test_which_one_has_them_is_noted_as_long_as_it_has(machine: Machine) -> None
     assert machine.run(f"cat {NOTES}", check=False).stdout == ""
     tunnel.set_up_vps()
     assert machine.run(f"cat {NOTES}").stdout.split() == ["nft"]
+    # As it is where a helper of before has put the rules.
+    machine.run(f"rm {NOTES}")
+    tunnel.call("restore")
+    assert machine.run(f"cat {NOTES}").stdout.split() == ["nft"]
     tunnel.call("down")
     assert machine.run(f"cat {NOTES}", check=False).stdout == ""
 

@@ -237,7 +237,8 @@ sync_family_guards() {
   want_guards
   read_guards || return 1
   guard_script
-  apply_guards
+  apply_guards || return 1
+  note_backend
 }
 
 # remove_guards: out of the kernel; false with why in SAID
@@ -253,7 +254,6 @@ apply_guards() {
   [[ -n $SCRIPT ]] || return 0
   step "computed-guards-$FAMILY"
   restore_guards || return 1
-  note_backend
   step "synced-guards-$FAMILY"
 }
 

@@ -119,6 +119,7 @@ sync_family_rules() {
     retire_untranslated
   done
   [[ -z $script ]] || apply_rules "$script"
+  note_backend
 }
 
 # changes_of TABLE: lines for iptables-restore, into CHANGES. Empty if all is as it shall be. Of the
@@ -259,7 +260,6 @@ apply_rules() {
   step computed-rules
   said=$(printf '%s' "$1" | "$IPTABLES-restore" --noflush -w 60 2>&1) ||
     fail "$IPTABLES-restore failed: ${said//$'\n'/; }"
-  note_backend
 }
 
 # remove_rules 4|6: everything of this tunnel out of the firewall, whichever version put it there; the run's end
