@@ -63,10 +63,12 @@ class Machine:
     Attributes:
         folder: everything of it.
         variables: what its environment has besides.
+        unset: what its environment has not.
     """
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    unset: set[str] = field(default_factory=set)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -105,11 +107,12 @@ class Machine:
             "FAKE": str(self.folder),
             "FAKE_VERSION": "1.26.1",
         }
+        environment |= self.variables
         # It ends with the tests. And whoever runs them may ignore some signals, as nohup does.
         heeding = ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT,TERM,HUP"]
         started = subprocess.Popen(
             [*heeding, engine / "ensure", *arguments],
-            env=environment | self.variables,
+            env={name: environment[name] for name in environment.keys() - self.unset},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -199,6 +202,13 @@ def test_nothing_outside_of_the_cache_is_written(machine: Machine) -> None:
     assert list((machine.folder / "home").iterdir()) == []
     assert list((machine.folder / "temporary").iterdir()) == []
     assert not (machine.folder / "cache/engine/go").exists()
+
+
+def test_without_a_home_in_the_environment_it_is_that_of_the_user(machine: Machine) -> None:
+    """As for the lab, whose cache is found by passwd then (systemd sets no HOME for root)."""
+    machine.unset.add("HOME")
+    out, _ = machine.ensure()
+    assert home_of(out).is_dir()
 
 
 def test_a_second_call_makes_nothing_and_may_be_silent(machine: Machine) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import venv
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -26,17 +27,40 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def make(checkout: Path, **variables: str) -> str:
-    """What making it says."""
-    done = subprocess.run(
+def run(
+    checkout: Path, *, unset: Collection[str] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The script, with these variables and without those that are unset."""
+    environment = os.environ | variables
+    return subprocess.run(
         [checkout / "lab/environment"],
-        env=os.environ | variables,
+        env={name: environment[name] for name in environment.keys() - set(unset)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def make(checkout: Path, **variables: str) -> str:
+    """What making it says."""
+    done = run(checkout, **variables)
     assert done.returncode == 0, done.stderr
     return done.stderr
+
+
+def refused(checkout: Path, *, unset: Collection[str] = (), **variables: str) -> str:
+    """What it says where it can't be made."""
+    done = run(checkout, unset=unset, **variables)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
 
 
 def place_of(checkout: Path) -> str:
@@ -74,3 +98,14 @@ def test_it_is_made_for_its_checkout_whatever_python_others_are_made_for(checkou
     assert "making .venv" in make(moved)
     assert place_of(moved) == str(moved / "operate/__init__.py")
     assert not (moved / ".venv" / "kept").exists()
+
+
+def test_without_a_home_in_the_environment_it_is_that_of_the_user(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """It ends where it would begin to write there: on a system that it does not know."""
+    path = f"{program(tmp_path / 'bin/uname', 'echo Plan9').parent}:{os.environ['PATH']}"
+    homes = ("HOME", "XDG_CACHE_HOME", "REVERSE_TUNNEL_CACHE")
+    assert refused(checkout, unset=homes, PATH=path).startswith(
+        "environment: Plan9 is not supported"
+    )
