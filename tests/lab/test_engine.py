@@ -97,7 +97,9 @@ class Machine:
         log = self.folder / "go.log"
         return log.read_text().splitlines() if log.exists() else []
 
-    def start(self, *arguments: str, engine: Path = ENGINE) -> subprocess.Popen[str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its programs have."""
         environment = {
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder / "home"),
@@ -106,13 +108,15 @@ class Machine:
             "REVERSE_TUNNEL_VENDOR": "",
             "FAKE": str(self.folder),
             "FAKE_VERSION": "1.26.1",
-        }
-        environment |= self.variables
+        } | self.variables
+        return {name: environment[name] for name in environment.keys() - self.unset}
+
+    def start(self, *arguments: str, engine: Path = ENGINE) -> subprocess.Popen[str]:
         # It ends with the tests. And whoever runs them may ignore some signals, as nohup does.
         heeding = ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT,TERM,HUP"]
         started = subprocess.Popen(
             [*heeding, engine / "ensure", *arguments],
-            env={name: environment[name] for name in environment.keys() - self.unset},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -209,6 +213,20 @@ def test_without_a_home_in_the_environment_it_is_that_of_the_user(machine: Machi
     machine.unset.add("HOME")
     out, _ = machine.ensure()
     assert home_of(out).is_dir()
+
+
+def test_a_path_for_cd_of_the_users_own_leads_nowhere_else(machine: Machine) -> None:
+    """Where there is another folder `lab`, such as another checkout's."""
+    (machine.folder / "elsewhere" / "lab/engine").mkdir(parents=True)
+    started = subprocess.run(
+        ["lab/engine/ensure"],
+        cwd=ENGINE.parents[1],
+        env=machine.environment | {"CDPATH": str(machine.folder / "elsewhere")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert home_of(started.stdout).is_dir()
 
 
 def test_a_second_call_makes_nothing_and_may_be_silent(machine: Machine) -> None:

@@ -1,8 +1,10 @@
 """The Python environment: made once, for its checkout alone, whatever else the machine has."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import venv
 from collections.abc import Collection
 from pathlib import Path
@@ -73,6 +75,23 @@ def place_of(checkout: Path) -> str:
     return done.stdout.strip()
 
 
+def uv_in(cache: Path) -> Path:
+    """Where it lies in there."""
+    script = (CHECKOUT / "lab/environment").read_text()
+    version = re.search(r"^readonly UV_VERSION=(\S+)", script, re.MULTILINE)
+    assert version
+    return cache / f"uv-{version[1]}" / "bin/uv"
+
+
+@pytest.fixture
+def fake_uv(tmp_path: Path) -> Path:
+    """A cache with a uv that makes an empty folder; its calls are in its file `uv.log`."""
+    cache = tmp_path / "cache"
+    words = f'echo "$@" >>"{cache}/uv.log"\n[ "$1" != venv ] || mkdir -p .venv/bin'
+    program(uv_in(cache), words)
+    return cache
+
+
 def test_it_is_made_for_its_checkout_whatever_python_others_are_made_for(checkout: Path) -> None:
     other = checkout.with_name("other")
     venv.create(other)
@@ -98,6 +117,63 @@ def test_it_is_made_for_its_checkout_whatever_python_others_are_made_for(checkou
     assert "making .venv" in make(moved)
     assert place_of(moved) == str(moved / "operate/__init__.py")
     assert not (moved / ".venv" / "kept").exists()
+
+
+def test_a_python_that_uv_has_installed_is_not_taken_for_that_of_path(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Else it would be made anew by what runs in it: there, `python3` on PATH is its own."""
+    minor = f"python3.{sys.version_info.minor}"
+    number = ".".join(map(str, sys.version_info[:3]))
+    uvs = tmp_path / "uv" / f"cpython-{number}-linux-{os.uname().machine}-gnu"
+    (uvs / "bin").mkdir(parents=True)
+    shutil.copy2(Path(sys.executable).resolve(), uvs / "bin" / minor)
+    (uvs / "lib").symlink_to(Path(sys.base_prefix) / "lib")
+    make(checkout, UV_PYTHON_INSTALL_DIR=str(uvs.parent))
+    settings = (checkout / ".venv/pyvenv.cfg").read_text()
+    assert str(uvs) not in settings
+    path = f"{checkout / '.venv/bin'}:{os.environ['PATH']}"
+    assert make(checkout, UV_PYTHON_INSTALL_DIR=str(uvs.parent), PATH=path) == ""
+
+    # Where it is the one of PATH, it is meant.
+    (uvs / "bin/python3").symlink_to(minor)
+    path = f"{uvs / 'bin'}:{os.environ['PATH']}"
+    assert "making .venv" in make(checkout, UV_PYTHON_INSTALL_DIR=str(uvs.parent), PATH=path)
+    assert str(uvs) in (checkout / ".venv/pyvenv.cfg").read_text()
+
+
+def test_a_checkout_that_is_reached_by_a_symlink_is_the_same(
+    checkout: Path, fake_uv: Path, tmp_path: Path
+) -> None:
+    """`lab/run` in its folder stacks/ sees it as it lies."""
+    (tmp_path / "link").symlink_to(checkout)
+    cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    assert "making .venv" in make(checkout, **cache)
+    # `..` is followed by the shell in its own way.
+    for folder, words in (("link", "lab/environment"), ("link/stacks", "../lab/environment")):
+        call = ["bash", "-euc", f'cd "$0"; {words}', str(tmp_path / folder)]
+        done = subprocess.run(
+            call, env=os.environ | cache, capture_output=True, text=True, check=True
+        )
+        assert (done.stdout, done.stderr) == (f"{uv_in(fake_uv).parent}\n", "")
+
+
+def test_a_path_for_cd_of_the_users_own_leads_nowhere_else(
+    checkout: Path, fake_uv: Path, tmp_path: Path
+) -> None:
+    """Where there is another folder `lab`, such as another checkout's."""
+    (tmp_path / "elsewhere" / "lab").mkdir(parents=True)
+    variables = {"REVERSE_TUNNEL_CACHE": str(fake_uv), "CDPATH": str(tmp_path / "elsewhere")}
+    done = subprocess.run(
+        ["lab/environment"],
+        cwd=checkout,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{uv_in(fake_uv).parent}\n"
+    assert (checkout / ".venv").is_dir()
 
 
 def test_without_a_home_in_the_environment_it_is_that_of_the_user(
