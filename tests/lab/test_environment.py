@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.cache import cache_folder
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -174,6 +176,34 @@ def test_a_path_for_cd_of_the_users_own_leads_nowhere_else(
     )
     assert done.stdout == f"{uv_in(fake_uv).parent}\n"
     assert (checkout / ".venv").is_dir()
+
+
+def test_a_machines_settings_of_pip_do_not_keep_uv_from_being_installed(
+    checkout: Path, fake_uv: Path, tmp_path: Path
+) -> None:
+    """People set these against mistakes of their own; and a killed run may have left something."""
+    uv = uv_in(fake_uv)
+    shutil.rmtree(uv.parents[1])
+    for leftover in (f"{uv.parents[1]}.77/bin", f"{uv.parents[1]}.77.pip/bin"):
+        Path(leftover).mkdir(parents=True)
+    (fake_uv / "uv-cache").symlink_to(cache_folder() / "uv-cache")
+    base = Path(sys.executable).resolve().parent  # pip refuses --user in an environment
+    said = make(
+        checkout,
+        REVERSE_TUNNEL_CACHE=str(fake_uv),
+        PATH=f"{base}:{os.environ['PATH']}",
+        PIP_REQUIRE_VIRTUALENV="1",
+        PIP_USER="1",
+        PIP_CACHE_DIR=str(tmp_path / "pip"),
+    )
+    assert said.startswith("environment: installing uv")
+    assert place_of(checkout) == str(checkout / "operate/__init__.py")
+    assert {entry.name for entry in fake_uv.iterdir()} == {
+        uv.parents[1].name,
+        "uv-cache",
+        "environment.lock",
+    }
+    assert not (tmp_path / "pip").exists()
 
 
 def test_without_a_home_in_the_environment_it_is_that_of_the_user(
