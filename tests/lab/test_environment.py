@@ -206,6 +206,24 @@ def test_a_machines_settings_of_pip_do_not_keep_uv_from_being_installed(
     assert not (tmp_path / "pip").exists()
 
 
+@pytest.mark.parametrize("apt", ["exit 1", "touch python3-pip-whl_1.deb", "exit 0"])
+def test_where_there_is_no_pip_to_be_had_it_says_what_to_install(
+    checkout: Path, fake_uv: Path, tmp_path: Path, apt: str
+) -> None:
+    """Debian's apt may fail, or give what is none."""
+    shutil.rmtree(uv_in(fake_uv).parents[1])
+    tools = tmp_path / "bin"
+    without = 'case "$1 $2" in "-m pip" | "-m venv") exit 1 ;; esac'
+    program(tools / "python3", f'{without}\nexec "{sys.executable}" "$@"')
+    program(tools / "apt-get", apt)
+    program(tools / "dpkg", "exit 0")
+    said = refused(
+        checkout, REVERSE_TUNNEL_CACHE=str(fake_uv), PATH=f"{tools}:{os.environ['PATH']}"
+    )
+    assert said.endswith("environment: pip can't be had from Debian; install python3-venv\n")
+    assert not [*fake_uv.glob("uv-*")]
+
+
 def test_without_a_home_in_the_environment_it_is_that_of_the_user(
     checkout: Path, tmp_path: Path
 ) -> None:
