@@ -10,8 +10,8 @@ IN_ENV := lab/environment >/dev/null && export PATH="$$PWD/.venv/bin:$$PATH" VIR
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## the Python environment and the engine (demo and test do it themselves)
-	@lab/environment >/dev/null
+setup: ## what the program needs: Python packages and the engine (demo and test do it themselves)
+	@lab/environment --program >/dev/null
 	@lab/engine/ensure >/dev/null
 
 demo: ## the whole thing on one machine: lab, up, two pages through the tunnel (Debian 12, root)
@@ -35,6 +35,6 @@ bench: ## measures this and its alternatives in the lab, writes docs/benchmarks 
 	@$(IN_ENV) lab/bench $(ARGS)
 
 lock: ## requirements.lock anew, from pyproject.toml
-	@uv_dir=$$(lab/environment) && "$$uv_dir/uv" pip compile pyproject.toml --extra dev --extra bench --universal \
+	@uv_dir=$$(lab/environment) && "$$uv_dir/uv" pip compile pyproject.toml --all-extras --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --no-annotate --quiet --upgrade -o requirements.lock

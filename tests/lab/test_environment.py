@@ -32,12 +32,12 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(
-    checkout: Path, *, unset: Collection[str] = (), **variables: str
+    checkout: Path, *words: str, unset: Collection[str] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """The script, with these variables and without those that are unset."""
     environment = os.environ | variables
     return subprocess.run(
-        [checkout / "lab/environment"],
+        [checkout / "lab/environment", *words],
         env={name: environment[name] for name in environment.keys() - set(unset)},
         capture_output=True,
         text=True,
@@ -45,17 +45,17 @@ def run(
     )
 
 
-def make(checkout: Path, **variables: str) -> str:
+def make(checkout: Path, *words: str, **variables: str) -> str:
     """What making it says."""
-    done = run(checkout, **variables)
+    done = run(checkout, *words, **variables)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
-def refused(checkout: Path, *, unset: Collection[str] = (), **variables: str) -> str:
+def refused(checkout: Path, *words: str, unset: Collection[str] = (), **variables: str) -> str:
     """What it says where it can't be made."""
-    done = run(checkout, unset=unset, **variables)
-    assert done.returncode == 1
+    done = run(checkout, *words, unset=unset, **variables)
+    assert done.returncode != 0
     assert done.stdout == ""
     return done.stderr
 
@@ -75,6 +75,20 @@ def place_of(checkout: Path) -> str:
         [python, "-c", words], cwd="/", env={}, stdout=subprocess.PIPE, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def installed(checkout: Path) -> dict[str, str]:
+    """The packages of its environment, and which version of each."""
+    words = "import importlib.metadata as m; [print(d.name, d.version) for d in m.distributions()]"
+    python = checkout / ".venv/bin/python"
+    done = subprocess.run([python, "-Ic", words], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(line.lower().replace("_", "-").split() for line in done.stdout.splitlines())
+
+
+def locked(checkout: Path) -> set[tuple[str, str]]:
+    """All that the lock names, for whatever machine."""
+    text = (checkout / "requirements.lock").read_text()
+    return {*re.findall(r"^([a-z][^= ]*)==(\S+)", text, re.MULTILINE)}
 
 
 def uv_in(cache: Path) -> Path:
@@ -119,6 +133,65 @@ def test_it_is_made_for_its_checkout_whatever_python_others_are_made_for(checkou
     assert "making .venv" in make(moved)
     assert place_of(moved) == str(moved / "operate/__init__.py")
     assert not (moved / ".venv" / "kept").exists()
+
+
+TOOLS = {"matplotlib", "mypy", "numpy", "pillow", "pytest", "ruff", "zxing-cpp"}
+
+
+def test_who_runs_the_program_needs_none_of_what_it_is_developed_with(checkout: Path) -> None:
+    """They are two thirds of it, and not for every machine: what there is no wheel of is built."""
+    assert "making .venv for the program" in make(checkout, "--program")
+    small = installed(checkout)
+    assert {"pulumi", "pip", "reverse-tunnel"} <= small.keys()
+    assert not TOOLS & small.keys()
+    ours = {("reverse-tunnel", small["reverse-tunnel"])}
+    assert small.items() - ours <= locked(checkout)
+    programs = checkout / ".venv/bin"
+    subprocess.run([programs / "reverse-tunnel", "--help"], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([programs / "python", "-c", "import components"], cwd=checkout, check=True)
+    assert make(checkout, "--program") == ""
+
+    # The rest comes to it, under whatever runs in it; and what has all is good for the program.
+    marker = checkout / ".venv/kept"
+    marker.touch()
+    assert make(checkout) == "environment: making .venv from requirements.lock\n"
+    all_of_it = installed(checkout)
+    assert all_of_it.keys() >= TOOLS
+    assert small.items() <= all_of_it.items()
+    assert all_of_it.items() - ours <= locked(checkout)
+    assert make(checkout, "--program") == make(checkout) == ""
+    assert installed(checkout) == all_of_it
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("words", [["--program"], []])
+def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, words: list[str]) -> None:
+    lock = checkout / "requirements.lock"
+    text = lock.read_text()
+    found = re.search(r"^segno==.*\n((    --hash=.*\n)+)", text, re.MULTILINE)
+    assert found
+    other = f"    --hash=sha256:{'0' * 64}\n"
+    lock.write_text(text.replace(found[1], other))
+    assert "mismatch" in refused(checkout, *words).lower()
+    lock.write_text(text.replace(found[0], ""))
+    assert "segno" in refused(checkout, *words)
+    assert not (checkout / ".venv/made-from").exists()
+
+
+def test_a_word_that_it_does_not_know_is_refused(checkout: Path) -> None:
+    assert refused(checkout, "--programm") == "environment: usage: lab/environment [--program]\n"
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_user_gets_the_program_and_a_developer_all(checkout: Path) -> None:
+    def done_by(target: str) -> str:
+        return subprocess.run(
+            ["make", "-n", target], cwd=checkout, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
+    assert "lab/environment --program" in done_by("setup")
+    assert "lab/environment >" in done_by("lint")
+    assert "--program" not in done_by("lint")
 
 
 def test_a_python_that_uv_has_installed_is_not_taken_for_that_of_path(
