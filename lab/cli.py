@@ -35,6 +35,9 @@ def main(
         failed: the exit status when the lab fails.
         alone: what the program is called, if it takes no arguments; with any, it does nothing.
     """
+    # The hosts' file systems lie in what this makes, and every user of a host must be able to read
+    # them; what is secret gets a mode of its own.
+    os.umask(0o022)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, lambda number, _frame: sys.exit(128 + number))

@@ -290,6 +290,7 @@ def _keep_packages(tree: Path, offered: set[str]) -> None:
     lists = tree / "var/lib/apt/lists"
     repository = tree / _REPOSITORY
     repository.mkdir(parents=True)
+    repository.chmod(0o755)  # hosts' apt reads it as a user of its own
     stanzas = []
     for file in lists.glob("*_Packages"):
         for stanza in file.read_text().split("\n\n"):

@@ -118,6 +118,7 @@ def _build(folder: Path, tree: Path, packages: tuple[str, ...], units: tuple[str
     layer, work, root = folder / "layer", folder / "work", folder / "root"
     for path in (layer, work, root):
         path.mkdir()
+    layer.chmod(0o755)  # it is the root folder of hosts
     script = f"""
         mount -t overlay -o lowerdir={tree},upperdir={layer},workdir={work} overlay {root}
         mount -t tmpfs tmpfs {root}/run

@@ -173,6 +173,20 @@ def test_a_start_that_is_interrupted_leaves_nothing(other: Lab) -> None:
     assert traces(other) == []
 
 
+def test_a_narrow_umask_of_who_starts_it_changes_nothing(other: Lab) -> None:
+    """Else a host's root folder would be root's alone, and no user could log in."""
+    environment = os.environ | {"REVERSE_TUNNEL_LAB": other.name}
+    subprocess.run([CHECKOUT / "lab/up"], env=environment, umask=0o077, check=True)
+    attic = other.host("attic")
+    as_user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "cat"]
+    assert "hex" in attic.run([*as_user, "/etc/passwd"]).stdout
+    assert "Package: " in attic.run([*as_user, "/var/lib/lab-packages/Packages"]).stdout
+    # What is secret has a mode of its own.
+    assert attic.run([*as_user, "/etc/shadow"], check=False).returncode == 1
+    assert other.state.stat().st_mode & 0o777 == 0o700
+    assert other.ssh_key.stat().st_mode & 0o777 == 0o600
+
+
 def test_too_little_room_is_told_before_anything_is_started() -> None:
     """Else systemd and wireguard-go fail in ways that nobody understands.
 
