@@ -28,14 +28,20 @@ def key_of(*pins: str) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it; the holder may delete it."""
+def locked(path: Path, *, inherited: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for whoever holds it; the holder may delete it.
+
+    Args:
+        path: the lock file.
+        inherited: whether what `run_step` starts holds it, too, as long as any of it lives.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_at(lock, path):  # deleted while we waited: others use a new one by now
                 continue
+            os.set_inheritable(lock.fileno(), inherited)
             yield
             return
 
@@ -73,7 +79,8 @@ def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) ->
     with locked_if_free(lock) as held:
         if not held:
             say(f"waiting for another program that makes {folder.name}")
-    with locked(lock):
+    # If this program is killed, what it has started may go on writing for a while.
+    with locked(lock, inherited=True):
         if folder.exists():
             return folder
         for leftover in folder.parent.glob(f".{folder.name}.making-*"):

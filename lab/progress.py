@@ -38,8 +38,10 @@ def run_step(
             last = lines[-1] if lines else "started"
             say(f"{name} ... {time.monotonic() - began:.0f} s: {last[:100]}")
 
+    # It ends with the thread that waits for it here, also if this program is killed.
+    tied = ["setpriv", "--pdeathsig", "KILL", "--"]
     with subprocess.Popen(
-        command,
+        [*tied, *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -47,6 +49,7 @@ def run_step(
         errors="replace",
         env=env,
         cwd=cwd,
+        close_fds=False,  # it keeps the lock of what it makes, see cache.py
     ) as process:
         reporter = threading.Thread(target=report, daemon=True)
         reporter.start()

@@ -13,6 +13,9 @@ from lab import image
 from lab.cache import locked, locked_if_free, made_once
 from lab.image import debian_source
 from lab.progress import StepError, run_step
+from tests.support import eventually
+
+LONG = 30.0  # seconds, for what normally takes one or two
 
 DEB822 = """\
 # A comment: with a colon
@@ -165,6 +168,46 @@ def test_a_build_that_fails_or_is_killed_leaves_nothing_that_is_used(
     thing = made_once("thing", ("1.0",), lambda folder: (folder / "whole").touch())
     assert [entry.name for entry in thing.iterdir()] == ["whole"]
     assert [entry for entry in cache.iterdir() if entry.is_dir()] == [thing]
+
+
+# A step which has started something, as apt and Go do, that no signal ends with it: the first word
+# is where that says that it has begun, the second lets it end, in the third it works on.
+SLOW = """
+trap '' PIPE
+(echo $$ >"$1"; until [ -e "$2" ]; do sleep 0.05; mkdir -p "$3/more"; done; echo over >>"$1") &
+wait
+"""
+KILLED = """
+import sys
+from lab.cache import made_once
+from lab.progress import run_step
+step = ["sh", "-c", sys.argv[1], "sh", *sys.argv[2:]]
+made_once("thing", ("1.0",), lambda folder: run_step("slow", [*step, str(folder)]))
+"""
+
+
+def test_what_a_killed_build_has_started_ends_before_the_next_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write into what the next one removes."""
+    cache, begun, end = tmp_path / "cache", tmp_path / "begun", tmp_path / "end"
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(cache))
+    program = subprocess.Popen(
+        [sys.executable, "-c", KILLED, SLOW, str(begun), str(end)], cwd=Path(__file__).parents[2]
+    )
+    step = int(eventually(lambda: begun.exists() and begun.read_text(), LONG, "no step begins"))
+    program.kill()
+    program.wait()
+    try:
+        eventually(lambda: not Path(f"/proc/{step}").exists(), LONG, "the step itself lives on")
+        (lock,) = cache.glob(".thing-*.lock")
+        with locked_if_free(lock) as held:
+            assert not held
+    finally:
+        end.touch()
+    thing = made_once("thing", ("1.0",), lambda folder: (folder / "whole").touch())
+    assert begun.read_text().split()[1:] == ["over"]
+    assert [entry.name for entry in thing.iterdir()] == ["whole"]
 
 
 def test_a_lock_is_held_by_one_also_when_its_file_is_deleted(tmp_path: Path) -> None:
