@@ -1,5 +1,6 @@
 """The lab's stack: the example of the design, with the host keys and the SSH key of this lab."""
 
+import os
 from pathlib import Path
 
 from lab import topology
@@ -64,9 +65,20 @@ def write_stack(lab: Lab, stack: str = STACK) -> None:
 
 
 def remove_stack_file(lab: Lab) -> None:
-    """Remove the configuration file from the checkout, if a lab has made it."""
-    if stack_file(lab).exists() and _is_ours(lab):
-        stack_file(lab).unlink()
+    """Remove the configuration file from the checkout, if a lab has made it.
+
+    Raises:
+        LabError: that lab is another user's, whose cache has it.
+    """
+    file = stack_file(lab)
+    if not file.exists() or not _is_ours(lab):
+        return
+    if not lab.state.exists() and os.geteuid() not in {0, file.stat().st_uid}:
+        raise LabError(
+            f"{file} belongs to root's lab, which is not ended by another user: run"
+            " `sudo make demo-down`"
+        )
+    file.unlink()
 
 
 def _is_ours(lab: Lab) -> bool:

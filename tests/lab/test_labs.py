@@ -3,6 +3,7 @@
 import ast
 import glob
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,35 @@ def test_a_cache_without_a_lab_goes_by_whoever_has_made_it() -> None:
         down = [*NOBODY, "/usr/bin/env", "python3", str(CHECKOUT / "lab/down")]
         subprocess.run(down, env=environment, check=True)
         assert not cache.exists()
+
+
+def test_a_lab_of_another_user_keeps_its_stack_file() -> None:
+    """`sudo make demo`, then `make demo-down`: root's lab is up, and not in the caller's cache."""
+    with TemporaryDirectory() as folder:  # in which others may write, and above which they may look
+        checkout = Path(folder)
+        shutil.copytree(CHECKOUT / "lab", checkout / "lab")
+        file = checkout / "stacks/Pulumi.lab.yaml"
+        file.parent.mkdir()
+        file.write_text("# The lab's (make demo); it goes with the lab (make demo-down).\n")
+        for each in (checkout, file.parent):
+            each.chmod(0o777)
+        environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(checkout / "cache")}
+
+        def down(*who: str) -> subprocess.CompletedProcess[str]:
+            words = [*who, "/usr/bin/env", "python3", str(checkout / "lab/down")]
+            return subprocess.run(
+                words, env=environment, capture_output=True, text=True, check=False
+            )
+
+        done = down(*NOBODY)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"lab: {file} belongs to root's lab, which is not ended by another user: run"
+            " `sudo make demo-down`\n"
+        )
+        assert file.exists()
+        assert down().returncode == 0
+        assert not file.exists()
 
 
 def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
