@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from lab import preparation
 from lab.host import HostError
-from lab.lab import DEFAULT_NAME, Lab, purge
+from lab.lab import DEFAULT_NAME, Lab, end_dead_labs, purge
 from lab.operator_host import Operator
 from lab.progress import StepError, say
 from lab.requirements import LabError, require_machine
@@ -78,6 +78,8 @@ def down(lab: Lab, _words: Sequence[str]) -> int:
     lab.down()
     if os.environ.get("PURGE") == "1":
         purge()
+    elif os.geteuid() == 0:
+        end_dead_labs()
     return 0
 
 

@@ -57,7 +57,7 @@ class Lab:
 
         Args:
             survives: whether it outlives the calling thread. If not, the kernel ends it with the
-                thread, however that ends; its folder then goes with the next `up` of any lab.
+                thread, however that ends; its folder then goes with the next start or end of any.
 
         Raises:
             LabError: this machine lacks something, see requirements.py; or see `require_ours`.
@@ -69,8 +69,7 @@ class Lab:
                 self.require_ours()
                 return
             self._end()
-            for lab in _all_labs():
-                lab.end_if_dead()
+            end_dead_labs()
             require_room()
             tree, wireguard = debian_tree(), wireguard_go()
             try:
@@ -232,6 +231,12 @@ class Lab:
         return Layers(own, self.state / "common", self._tree)
 
 
+def end_dead_labs() -> None:
+    """Remove what labs have left whose programs were killed."""
+    for lab in _all_labs():
+        lab.end_if_dead()
+
+
 def purge() -> None:
     """Remove all that set-up has ever made in the cache.
 
@@ -239,6 +244,7 @@ def purge() -> None:
         LabError: a lab stands that was started from it.
         OSError: something can't be removed.
     """
+    end_dead_labs()  # what they have left running is found by what is removed here
     standing = [lab.name for lab in _all_labs() if lab.is_up]
     if standing:
         raise LabError(f"these labs are still up: {', '.join(standing)}")

@@ -15,6 +15,7 @@ import pytest
 
 from lab import requirements
 from lab.lab import Lab
+from lab.sandbox import Sandbox
 from tests.lab.probes import LASTING, page
 from tests.support import eventually
 
@@ -332,6 +333,43 @@ def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
         subprocess.run(down, env=environment | {"PURGE": purge}, check=True)
         assert [(cache / name).exists() for name in ours] == [stays] * len(ours)
         assert all((cache / name).exists() for name in theirs)
+
+
+# Joins a control group of its own, says so, and stays.
+JOIN = """
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /sys/fs/cgroup/$1
+echo 0 >/sys/fs/cgroup/$1/cgroup.procs
+echo joined
+exec sleep 600
+"""
+
+
+@pytest.mark.parametrize("purge", ["", "1"])
+def test_what_killed_labs_have_left_running_goes_at_the_end_of_any(
+    tmp_path: Path, purge: str
+) -> None:
+    """What the operator has started lives on until then, and the lab's folder tells of it."""
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path), "PURGE": purge}
+    dead, elsewhere = tmp_path / "labs/dead", tmp_path / "elsewhere/labs/dead"
+    dead.mkdir(parents=True)
+    running = []
+    for lab in (dead, elsewhere):
+        join = ["unshare", "--mount", "sh", "-euc", JOIN, "sh", Sandbox(lab)._cgroup]
+        running.append(subprocess.Popen(join, stdout=subprocess.PIPE))
+        assert running[-1].stdout
+        assert running[-1].stdout.readline() == b"joined\n"
+    try:
+        subprocess.run([CHECKOUT / "lab/down"], env=environment, check=True)
+        assert running[0].wait(LONG) == -signal.SIGKILL
+        assert not dead.exists()
+        assert running[1].poll() is None
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+        for lab in (dead, elsewhere):
+            Sandbox(lab).end()
 
 
 def test_the_labs_programs_need_nothing_but_python() -> None:
