@@ -28,17 +28,23 @@ def key_of(*pins: str) -> str:
 
 
 @contextmanager
-def locked(path: Path, *, inherited: bool = False) -> Iterator[None]:
+def locked(path: Path, *, waiting: str = "", inherited: bool = False) -> Iterator[None]:
     """Hold the lock file `path`, waiting for whoever holds it; the holder may delete it.
 
     Args:
         path: the lock file.
+        waiting: what is said to the person who waits, if somebody else holds it.
         inherited: whether what `run_step` starts holds it, too, as long as any of it lives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    say(waiting)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_at(lock, path):  # deleted while we waited: others use a new one by now
                 continue
             os.set_inheritable(lock.fileno(), inherited)
@@ -76,11 +82,9 @@ def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) ->
     if folder.exists():
         return folder
     lock = folder.with_name(f".{folder.name}.lock")
-    with locked_if_free(lock) as held:
-        if not held:
-            say(f"waiting for another program that makes {folder.name}")
+    waiting = f"waiting for another program that makes {folder.name}"
     # If this program is killed, what it has started may go on writing for a while.
-    with locked(lock, inherited=True):
+    with locked(lock, waiting=waiting, inherited=True):
         if folder.exists():
             return folder
         for leftover in folder.parent.glob(f".{folder.name}.making-*"):

@@ -1,6 +1,7 @@
 """The lab's stack: the example of the design, with the host keys and the SSH key of this lab."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lab import topology
@@ -29,7 +30,7 @@ def ensure_stack(lab: Lab) -> None:
     made, begun = lab.state / "stack", lab.state / "stack.begun"
     if made.exists():
         return
-    with locked(lab.state / "stack.lock"):
+    with stack_locked(lab):
         if made.exists():  # by another command meanwhile
             return
         if stack_file(lab).exists() and not _is_ours(lab):
@@ -43,6 +44,11 @@ def ensure_stack(lab: Lab) -> None:
         begun.touch()
         write_stack(lab)
         made.touch()
+
+
+def stack_locked(lab: Lab) -> AbstractContextManager[None]:
+    """A block in which no other program of the lab's makes its stack or runs the engine on it."""
+    return locked(lab.state / "stack.lock", waiting="waiting for another make demo, or lab/run")
 
 
 def write_stack(lab: Lab, stack: str = STACK) -> None:

@@ -10,7 +10,7 @@ from lab.lab import Lab
 from lab.preparation import prepare
 from lab.progress import say
 from lab.requirements import require_machine
-from lab.stack import ensure_stack
+from lab.stack import ensure_stack, stack_locked
 
 # What the lab's stack forwards: the public port, and the one of the web server behind it.
 _PAGES = ((80, 8080), (443, 8081))
@@ -36,8 +36,9 @@ def demo(lab: Lab, _words: Sequence[str]) -> int:
     lab.up()
     say("the lab is up: vps, homelab and attic run their own systemd; all else is around them")
     ensure_stack(lab)
-    say("pulumi up")
-    _show(lab.operator, ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"])
+    with stack_locked(lab):  # the engine refuses to wait
+        say("pulumi up")
+        _show(lab.operator, ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"])
     client, homelab, vps = lab.host("client"), lab.host("homelab"), lab.host("vps")
     for public, behind in _PAGES:
         url = f"http://{vps.address}:{public}/"

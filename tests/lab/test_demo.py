@@ -99,6 +99,18 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
     assert in_git() == before
 
 
+def test_two_demos_at_once_both_show_the_pages(demo_lab: Lab) -> None:
+    """The engine itself would let only one of them in."""
+    with ThreadPoolExecutor() as pool:
+        both = [each.result() for each in [pool.submit(call, demo_lab, "demo") for _ in range(2)]]
+    for done in both:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "homelab:8080 sees you as 198.51.100.10" in done.stdout
+    for what in ("39 created", "39 unchanged"):
+        assert len([done for done in both if what in done.stdout]) == 1
+    assert any("lab: waiting for another make demo" in done.stderr for done in both)
+
+
 class Here:
     """In the place of a host: this machine."""
 
