@@ -101,12 +101,14 @@ def wireguard_go() -> Path | None:
         if go is None:
             raise StepError("Go is not installed")
         cache = folder / "go"
+        (cache / "tmp").mkdir(parents=True)
         settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         environment = os.environ | {
             "CGO_ENABLED": "0",  # it must run on the tree's C library, or none
             "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
             "GOMODCACHE": str(cache / "mod"),
             "GOCACHE": str(cache / "build"),
+            "GOTMPDIR": str(cache / "tmp"),  # which it leaves full when it is killed
             "GOWORK": "off",
             # Its user's settings, such as a proxy, count; the counters of its use go elsewhere.
             "GOENV": os.environ.get("GOENV") or str(settings / "go/env"),

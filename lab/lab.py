@@ -20,8 +20,11 @@ from lab.switch import Switch
 
 DEFAULT_NAME = "lab"
 
-# Whatever the cache has had, by `made_once` and by lab/environment and lab/engine/ensure.
-_OURS = re.compile(r"labs|engine|apt|environment\.lock|uv-.*|\.?[a-z-]+-[0-9a-f]{12}(\..*)?")
+# Whatever the cache has had, by `made_once`, by lab/environment and lab/engine/ensure, and by the
+# pictures of the benchmark.
+_OURS = re.compile(
+    r"labs|engine|apt|matplotlib|environment\.lock|uv-.*|\.?[a-z-]+-[0-9a-f]{12}(\..*)?"
+)
 
 
 class Lab:

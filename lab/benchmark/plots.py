@@ -1,14 +1,19 @@
 """Pictures of the figures: SVG, the same bytes for the same figures."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+from lab.benchmark.figures import Column, Figures, Table, median
+from lab.benchmark.page import heading, slug
+from lab.cache import cache_folder
+
+# Where it lists the machine's fonts: else in the user's folders, which no purge would find.
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from lab.benchmark.figures import Column, Figures, Table, median
-from lab.benchmark.page import heading, slug
 
 _STYLE: Any = {  # keys of a type that matplotlib keeps to itself
     "svg.hashsalt": "reverse-tunnel",  # identifiers inside the picture: else random

@@ -1,6 +1,11 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+import pytest
 
 from lab.benchmark.figures import Column, Figures, Row
 from lab.benchmark.plots import plot
@@ -69,3 +74,21 @@ def test_pictures_of_tables_that_are_gone_go_too(tmp_path: Path) -> None:
     plot(FIGURES, tmp_path)
 
     assert {file.name for file in tmp_path.iterdir()} == {BARS, LINES, "notes.txt"}
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_drawing_leaves_nothing_in_the_users_folders(tmp_path: Path, *, chosen: bool) -> None:
+    """But for one that they have chosen for it."""
+    home, cache, own = (tmp_path / name for name in ("home", "cache", "own"))
+    home.mkdir()
+    ours = {"MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {"HOME": str(home), "REVERSE_TUNNEL_CACHE": str(cache)}
+    environment |= {"MPLCONFIGDIR": str(own)} if chosen else {}
+    words = "from lab.benchmark import plots; plots.Figure().savefig('/dev/null', format='svg')"
+    subprocess.run(
+        [sys.executable, "-c", words], cwd=Path(__file__).parents[2], env=environment, check=True
+    )
+    assert not [*home.iterdir()]
+    assert own.exists() == chosen
+    assert (cache / "matplotlib").exists() != chosen

@@ -1,5 +1,6 @@
 """The image comes from the mirror that the machine's own apt is set up for."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -113,6 +114,32 @@ def test_a_wireguard_go_that_is_in_the_cache_needs_no_go(
     (lock,) = tmp_path.glob(".wireguard-go-*.lock")
     (tmp_path / lock.name.removeprefix(".").removesuffix(".lock")).mkdir()
     assert image.wireguard_go() is not None
+
+
+# In the place of Go: makes what it works with, as Go does, and is killed.
+GO = """\
+#!/bin/sh
+mktemp -d "${GOTMPDIR:-${TMPDIR:-/tmp}}/go-build.XXXX"
+kill -KILL $$
+"""
+
+
+def test_a_build_of_wireguard_go_that_is_killed_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("bin", "tmp"):
+        (tmp_path / folder).mkdir()
+    go = tmp_path / "bin/go"
+    go.write_text(GO)
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GOTMPDIR", raising=False)
+    assert image.wireguard_go() is None
+    assert "/go-build." in capsys.readouterr().err
+    assert not [*(tmp_path / "tmp").iterdir()]
+    assert not [entry for entry in (tmp_path / "cache").iterdir() if entry.is_dir()]
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,7 @@ def test_the_cache_goes_only_when_that_is_asked_for(tmp_path: Path) -> None:
         "image-0123456789ab/tree",
         "uv-0.1/bin",
         "engine/go",
+        "matplotlib/fonts",
         "labs",
         ".image-0123456789ab.lock",
     ]
