@@ -19,10 +19,12 @@ from lab.progress import StepError, run_step, say
 
 SUITE = "bookworm"
 
-_SOMEBODY_ELSE = 2  # where everything speaks against it, see _strangeness
+_SOMEBODY_ELSE = 3  # where everything speaks against it, see _strangeness
 
 # Suites of Debian's main archive, by which its mirror is known among the machine's sources.
 _SUITES = {"bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid"}
+
+_HOW_SIGNED = ("Signed-By", "Trusted")  # fields of a source that it may have besides
 
 # What a VPS or a server at home has, and what the tests look with.
 PACKAGES = (
@@ -152,8 +154,8 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
     tree = folder / "tree"
     # In namespaces of its own: whatever it mounts or starts ends with it, also when interrupted.
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    options = ["--variant=minbase", f"--include={','.join(packages)}"]
-    mirror = _first_mirror(debian_source()["URIs"])
+    source = debian_source()
+    options, mirror = _debootstrap_options(source, packages), _first_mirror(source["URIs"])
     run_step(
         f"installing Debian {suite} into the cache, once",
         [*apart, "/bin/sh", str(program), *options, suite, str(tree), mirror],
@@ -166,6 +168,17 @@ def _build(folder: Path, suite: str, packages: tuple[str, ...]) -> None:
     )
     _finish(tree, {*OFFERED} & {*packages})
     shutil.rmtree(workshop)
+
+
+def _debootstrap_options(source: dict[str, str], packages: tuple[str, ...]) -> list[str]:
+    """How debootstrap makes the tree of that source; apt reads itself how its files are signed."""
+    options = ["--variant=minbase", f"--include={','.join(packages)}"]
+    key = source.get("Signed-By", "")
+    if source.get("Trusted") == "yes":
+        options.append("--no-check-gpg")
+    elif key.startswith("/") and key.endswith(".gpg") and "debian-archive" not in key:
+        options.append(f"--keyring={key}")
+    return options
 
 
 def machines_apt(workshop: Path, suite: str = SUITE) -> list[str]:
@@ -217,7 +230,8 @@ def debian_source(folder: Path = Path("/etc/apt")) -> dict[str, str]:
         raise StepError(
             f"no source of Debian's main archive is set up in {folder}/sources.list[.d]"
         )
-    return min(archives, key=_strangeness) | {"Suites": SUITE, "Components": "main"}
+    best = min(archives, key=_strangeness)
+    return best | {"Types": "deb", "Suites": SUITE, "Components": "main"}
 
 
 def _strangeness(source: dict[str, str]) -> int:
@@ -225,8 +239,8 @@ def _strangeness(source: dict[str, str]) -> int:
     signed = source.get("Signed-By", "")
     if "debian-archive" in signed:
         return 0
-    is_called_so = source["URIs"].split()[0].rstrip("/").endswith("/debian")
-    return bool(signed) + (not is_called_so)
+    mirror = source["URIs"].split()[0].rstrip("/")
+    return bool(signed) + (not mirror.endswith("/debian")) + ("debian" not in mirror)
 
 
 def _first_mirror(uris: str) -> str:
@@ -251,8 +265,10 @@ def _stanzas(text: str) -> list[dict[str, str]]:
         lines = [line for line in stanza.splitlines() if ":" in line and not line.startswith("#")]
         fields = {name.strip(): value.strip() for name, value in (x.split(":", 1) for x in lines)}
         wanted = {"Types", "URIs", "Suites", "Components"}
-        if wanted <= fields.keys() and fields.get("Enabled", "yes") != "no":
-            found.append({k: v for k, v in fields.items() if k in wanted | {"Signed-By"}})
+        if not wanted <= fields.keys() or fields.get("Enabled", "yes") == "no":
+            continue
+        if "deb" in fields["Types"].split():  # source code is none
+            found.append({k: v for k, v in fields.items() if k in wanted | {*_HOW_SIGNED}})
     return found
 
 
@@ -264,8 +280,10 @@ def _lines(text: str) -> list[dict[str, str]]:
         if match:
             options, uri, suite, components = match.groups()
             fields = {"Types": "deb", "URIs": uri, "Suites": suite, "Components": components}
-            signed = re.search(r"signed-by=(\S+)", options or "")
-            found.append(fields | ({"Signed-By": signed[1]} if signed else {}))
+            for name in _HOW_SIGNED:
+                if given := re.search(rf"\b{name.lower()}=(\S+)", options or ""):
+                    fields[name] = given[1]
+            found.append(fields)
     return found
 
 

@@ -85,6 +85,64 @@ def test_debians_signed_by_a_key_of_ones_own_is_debians(tmp_path: Path) -> None:
     assert debian_source(apt(tmp_path, debian=own))["URIs"] == "https://mirror.example.org/debian"
 
 
+REMOTE = "https://artifactory.example.org/artifactory/debian-remote"
+OWN_KEY = "/usr/share/keyrings/example-org.gpg"
+
+
+@pytest.mark.parametrize("beside", ["", "https://x.example.com/repos", "https://x.example.com/a"])
+def test_a_mirror_of_another_name_is_taken_where_there_is_no_better_one(
+    tmp_path: Path, beside: str
+) -> None:
+    """Mirrors inside companies are called as their program has it, and sign by their own key."""
+    vendors = f"deb [signed-by={OWN_KEY}] {beside} stable main\n" if beside else ""
+    text = f"{vendors}deb [signed-by={OWN_KEY}] {REMOTE} bookworm main\n"
+    assert debian_source(apt(tmp_path, sources_list=text)) == {
+        "Types": "deb",
+        "URIs": REMOTE,
+        "Suites": "bookworm",
+        "Components": "main",
+        "Signed-By": OWN_KEY,
+    }
+    (tmp_path / "sources.list").write_text(text + ONE_LINE)
+    assert debian_source(tmp_path)["URIs"] == "https://mirror.example.org/debian/"
+
+
+def test_sources_of_source_code_are_none(tmp_path: Path) -> None:
+    """They may come first."""
+    code = DEB822.replace("Types: deb", "Types: deb-src").replace("mirror", "code")
+    folder = apt(tmp_path, code=code)
+    with pytest.raises(StepError, match="no source of Debian's main archive"):
+        debian_source(folder)
+    both = DEB822.replace("Types: deb", "Types: deb-src deb")
+    (folder / "sources.list.d/debian.sources").write_text(both)
+    source = debian_source(folder)
+    assert (source["Types"], source["URIs"]) == ("deb", "https://mirror.example.org/debian")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("style", ["debian", "sources_list"])
+def test_a_mirror_without_signatures_is_trusted_as_the_machine_trusts_it(
+    tmp_path: Path, style: str, *, trusted: bool
+) -> None:
+    line, field = (" trusted=yes", "Trusted: yes\n") if trusted else ("", "")
+    texts = {
+        "sources_list": f"deb [arch=amd64{line}] https://m.example.org/debian bookworm main\n",
+        "debian": "Types: deb\nURIs: https://m.example.org/debian\nSuites: bookworm\n"
+        f"Components: main\n{field}",
+    }
+    source = debian_source(apt(tmp_path, **{style: texts[style]}))
+    assert source.get("Trusted") == ("yes" if trusted else None)
+    # debootstrap looks at signatures by itself.
+    assert ("--no-check-gpg" in image._debootstrap_options(source, ("sudo",))) == trusted
+
+
+def test_a_key_of_ones_own_is_debootstraps_too() -> None:
+    """It knows Debian's itself."""
+    for key, named in ((OWN_KEY, True), ("/usr/share/keyrings/debian-archive-keyring.gpg", False)):
+        options = image._debootstrap_options({"Signed-By": key}, ("sudo",))
+        assert (f"--keyring={key}" in options) == named
+
+
 def test_a_vendors_alone_is_none(tmp_path: Path) -> None:
     theirs = "deb [signed-by=/usr/share/keyrings/x.gpg] https://x.example.com/repos stable main\n"
     with pytest.raises(StepError, match="no source of Debian's main archive"):
