@@ -16,7 +16,7 @@ from lab.host import HostError
 from lab.lab import DEFAULT_NAME, Lab, end_dead_labs, purge
 from lab.operator_host import Operator
 from lab.progress import StepError, say
-from lab.requirements import LabError, require_machine
+from lab.requirements import LabError, require_machine, require_plain
 from lab.sandbox import SandboxError
 from lab.stack import ensure_stack, remove_stack_file
 
@@ -41,10 +41,11 @@ def main(
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, lambda number, _frame: sys.exit(128 + number))
-    lab = Lab(os.environ.get("REVERSE_TUNNEL_LAB") or DEFAULT_NAME)
+    name = os.environ.get("REVERSE_TUNNEL_LAB") or DEFAULT_NAME
     try:
+        require_plain(name)
         words = sys.argv[1:]
-        status = _usage(alone) if alone and words else command(lab, words)
+        status = _usage(alone) if alone and words else command(Lab(name), words)
     except (HostError, LabError, SandboxError, StepError) as error:
         say(str(error))
         status = failed

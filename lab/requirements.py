@@ -11,8 +11,8 @@ from lab.cache import cache_folder
 _INOTIFY_INSTANCES = 20
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
-
-_ODD = re.compile(r"[\s:,\\]")
+# What of a path neither a shell nor the options of a mount read as anything else.
+_ODD = re.compile(r"[^\w./+@%=~-]")
 
 
 class LabError(Exception):
@@ -31,8 +31,21 @@ def require_machine() -> None:
         raise LabError("the lab needs root, for network namespaces (make test-fast does not)")
     if odd := _ODD.findall(str(cache_folder())):
         raise LabError(
-            f"the lab's cache is {cache_folder()}; overlay mounts take no {odd[0]!r} in a path. Set"
-            " REVERSE_TUNNEL_CACHE to a folder without"
+            f"the lab's cache is {cache_folder()}; its mounts and scripts take no {odd[0]!r} in a"
+            " path, only letters, digits and . _ + @ % = ~ -. Set REVERSE_TUNNEL_CACHE to another"
+            " folder"
+        )
+
+
+def require_plain(name: str) -> None:
+    """Check that a lab can be called so: its folder is, and its end removes that.
+
+    Raises:
+        LabError: it can't.
+    """
+    if not re.fullmatch("[A-Za-z0-9-]+", name):
+        raise LabError(
+            f"REVERSE_TUNNEL_LAB is {name!r}; a lab's name has letters, digits and - only"
         )
 
 

@@ -3,6 +3,7 @@
 import ast
 import glob
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -397,8 +398,41 @@ def test_a_cache_where_nothing_can_be_mounted_is_told_with_the_way_out(tmp_path:
         [CHECKOUT / "lab/up"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "overlay mounts take no ' ' in a path. Set REVERSE_TUNNEL_CACHE" in done.stderr
+    assert "take no ' ' in a path, only letters, digits and " in done.stderr
+    assert "Set REVERSE_TUNNEL_CACHE to another folder" in done.stderr
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_cache_may_lie_wherever_no_shell_would_misread_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", "/home/zoë/.cache/a-b_c+d@e=f%g~1")
+    requirements.require_machine()
+    for odd in " :,\\'\"$`(;&|<>*?[#!{\n":
+        monkeypatch.setenv("REVERSE_TUNNEL_CACHE", f"/home/my{odd}cache")
+        with pytest.raises(requirements.LabError, match=re.escape(f"take no {odd!r} in a path")):
+            requirements.require_machine()
+
+
+@pytest.mark.parametrize("name", ["../other", "a b", "a/b", ".a", "$a", "zoë"])
+def test_a_lab_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    """Its folder is called so, which its end removes."""
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(tmp_path / "cache")}
+    (tmp_path / "cache/other/mine").mkdir(parents=True)
+    for program in ("down", "up"):
+        done = subprocess.run(
+            [CHECKOUT / "lab" / program],
+            env=environment | {"REVERSE_TUNNEL_LAB": name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"lab: REVERSE_TUNNEL_LAB is {name!r}; a lab's name has letters, digits and - only\n"
+        )
+    assert (tmp_path / "cache/other/mine").exists()
+    assert not (tmp_path / "cache/labs").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
