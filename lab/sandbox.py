@@ -94,7 +94,11 @@ class Sandbox:
         pid = os.posix_spawnp(
             command[0], command, os.environ, file_actions=[nothing, log, errors], setsid=True
         )
-        self._record.write_text(f"{pid} {_born(pid)}\n")  # first, to end it whatever comes
+        try:  # first, to end it whatever comes
+            self._record.write_text(f"{pid} {_born(pid)}\n")
+        except BaseException:
+            _end(pid)
+            raise
         while not self._ready.exists():
             if os.waitpid(pid, os.WNOHANG)[0]:
                 raise SandboxError(f"no namespaces for the lab: {self._log.read_text().strip()}")

@@ -190,6 +190,24 @@ def test_a_narrow_umask_of_who_starts_it_changes_nothing(other: Lab) -> None:
     assert other.ssh_key.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_namespaces_that_cannot_be_recorded_end_at_once(tmp_path: Path, *, full: bool) -> None:
+    """As on a disk that is full by then: without a record nobody would ever end them."""
+    state = tmp_path / f"{NAME}-full"
+    state.mkdir()
+    sandbox = Sandbox(state)
+    if full:
+        (state / "sandbox").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left"):
+            sandbox.start(survives=True)
+        (state / "sandbox").unlink()
+    else:
+        sandbox.start(survives=True)
+    lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, state.name)]
+    sandbox.end()
+    assert bool(lines) is not full
+
+
 def test_too_little_room_is_told_before_anything_is_started() -> None:
     """Else systemd and wireguard-go fail in ways that nobody understands.
 
