@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lab.progress import say
+from lab.progress import StepError, say
+
+# Megabytes that making one thing may take meanwhile: the image takes 370, of which 180 stay.
+_ROOM = 1000
 
 
 def cache_folder() -> Path:
@@ -20,6 +23,12 @@ def cache_folder() -> Path:
         return Path(chosen)
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "reverse-tunnel"
+
+
+def room() -> int:
+    """How many megabytes are left where the cache lies."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(cache_folder()).free // 10**6
 
 
 def key_of(*pins: str) -> str:
@@ -77,6 +86,9 @@ def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) ->
 
     It is made under a temporary name and renamed when complete, so an interrupted build leaves
     nothing that is ever used; what it left is removed by the next build.
+
+    Raises:
+        StepError: there is no room for it on the disk.
     """
     folder = cache_folder() / f"{name}-{key_of(*pins)}"
     if folder.exists():
@@ -89,6 +101,11 @@ def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) ->
             return folder
         for leftover in folder.parent.glob(f".{folder.name}.making-*"):
             shutil.rmtree(leftover)
+        if (left := room()) < _ROOM:
+            raise StepError(
+                f"making {folder.name} takes up to {_ROOM} MB, and {folder.parent} has {left} MB"
+                " left: make room, or set REVERSE_TUNNEL_CACHE to a folder on another disk"
+            )
         making = Path(tempfile.mkdtemp(prefix=f".{folder.name}.making-", dir=folder.parent))
         making.chmod(0o755)
         try:

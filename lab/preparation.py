@@ -5,10 +5,13 @@ import signal
 import subprocess
 
 from lab import systems
+from lab.cache import cache_folder, room
 from lab.host import HostError
 from lab.image import debian_tree, wireguard_go
 from lab.operator_host import CHECKOUT
 from lab.progress import StepError, say
+
+_ENGINE_ROOM = 6000  # megabytes that building it takes meanwhile, of which 900 stay
 
 _ENGINE = "lab/environment >/dev/null; lab/engine/ensure >/dev/null"
 
@@ -23,6 +26,7 @@ def prepare(*, tests: bool = False) -> None:
         HostError: the Python environment or the engine can't be made.
         StepError: the image can't be made.
     """
+    tell_of_room()
     command = ["bash", "-euo", "pipefail", "-c", _ENGINE]
     # A group of its own, so that nothing of it goes on when this is over.
     with subprocess.Popen(
@@ -41,6 +45,18 @@ def prepare(*, tests: bool = False) -> None:
             raise
     if status:
         raise HostError("the operator has no engine; the lines above say why")
+
+
+def tell_of_room() -> None:
+    """Say where the room is missing that the engine takes; it asks itself whether it must be built.
+
+    A download takes little, so this is no reason to refuse anything.
+    """
+    if not [*cache_folder().glob("engine/ready-*")] and (left := room()) < _ENGINE_ROOM:
+        say(
+            f"{cache_folder()} has {left} MB left; an engine that must be built takes"
+            f" {_ENGINE_ROOM} MB"
+        )
 
 
 def _make_releases() -> None:

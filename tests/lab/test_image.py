@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from lab import image
+from lab import image, preparation
 from lab.cache import locked, locked_if_free, made_once
 from lab.image import debian_source
 from lab.progress import StepError, run_step
@@ -293,6 +294,48 @@ def test_what_a_killed_build_has_started_ends_before_the_next_one_begins(
     thing = made_once("thing", ("1.0",), lambda folder: (folder / "whole").touch())
     assert begun.read_text().split()[1:] == ["over"]
     assert [entry.name for entry in thing.iterdir()] == ["whole"]
+
+
+def free(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
+    """Lets every disk have so much room."""
+    usage = SimpleNamespace(free=megabytes * 10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
+    made: list[Path] = []
+    free(monkeypatch, 999)
+    with pytest.raises(
+        StepError, match=r"^making thing-[0-9a-f]{12} takes up to 1000 MB, and "
+    ) as no:
+        made_once("thing", ("1.0",), made.append)
+    assert f"{tmp_path}/cache has 999 MB left: make room, or set REVERSE_TUNNEL" in str(no.value)
+    assert not made
+    free(monkeypatch, 1000)
+    thing = made_once("thing", ("1.0",), made.append)
+    assert len(made) == 1
+    free(monkeypatch, 0)  # what is there takes none
+    assert made_once("thing", ("1.0",), made.append) == thing
+
+
+def test_who_may_have_to_build_the_engine_is_told_of_the_room_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No more than told: where it can be downloaded it takes less."""
+    monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
+    free(monkeypatch, 5999)
+    preparation.tell_of_room()
+    told = f"lab: {tmp_path}/cache has 5999 MB left; an engine that must be built takes 6000 MB\n"
+    assert capsys.readouterr().err == told
+    free(monkeypatch, 6000)
+    preparation.tell_of_room()
+    free(monkeypatch, 0)
+    (tmp_path / "cache/engine/ready-0123").mkdir(parents=True)
+    preparation.tell_of_room()
+    assert not capsys.readouterr().err
 
 
 def test_a_lock_is_held_by_one_also_when_its_file_is_deleted(tmp_path: Path) -> None:
