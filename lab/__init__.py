@@ -2,6 +2,8 @@
 
 topology        which hosts there are, and how they are joined
 image, cache    the Debian tree that all hosts start from, made once
+apt             what all of Debian's is downloaded by
+wireguard_go    a current one for hosts whose kernel has none
 systems         what a host can start from instead: other releases, a VPS with neighbours
 identity        what makes a copy of it one particular host
 requirements    what a machine must have

@@ -7,9 +7,10 @@ import subprocess
 from lab import systems
 from lab.cache import cache_folder, room
 from lab.host import HostError
-from lab.image import debian_tree, wireguard_go
+from lab.image import debian_tree
 from lab.operator_host import CHECKOUT
 from lab.progress import StepError, say
+from lab.wireguard_go import wireguard_go
 
 _ENGINE_ROOM = 6000  # megabytes that building it takes meanwhile, of which 900 stay
 

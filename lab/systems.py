@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.apt import SUITE, machines_apt
 from lab.cache import made_once
-from lab.image import SUITE, debian_tree, machines_apt, release_tree
+from lab.image import debian_tree, release_tree
 from lab.progress import run_step
 
 # Debian's releases before and after the image's.
@@ -60,7 +61,7 @@ def contenders() -> tuple[Path, ...]:
     return _with_packages("benchmark", MEASURING, _MEASURING_UNITS)
 
 
-def wireguard_go(suite: str) -> Path:
+def debians_wireguard_go(suite: str) -> Path:
     """A layer with the wireguard-go of that suite of Debian, as /opt/wireguard-go-SUITE."""
 
     def build(folder: Path) -> None:

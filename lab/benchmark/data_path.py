@@ -31,7 +31,7 @@ def measure(lab: Lab, *, quick: bool) -> Section:
     say("data path: setting up")
     layers, had, missing = contenders.programs()
     road = Road(lab)
-    road.lay([*layers, *map(systems.wireguard_go, _SUITES.values())], ALGORITHMS[0])
+    road.lay([*layers, *map(systems.debians_wireguard_go, _SUITES.values())], ALGORITHMS[0])
     run = Rounds(road, {row: way for row, way in _programs().items() if row not in missing})
     missing |= run.prepare([way for way in contenders.ALL if way.name not in missing])
     for number_of_round in range(rounds):

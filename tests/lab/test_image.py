@@ -1,4 +1,4 @@
-"""The image comes from the mirror that the machine's own apt is set up for."""
+"""What takes long is made once, whole or not at all, and leaves nothing elsewhere."""
 
 import os
 import re
@@ -11,156 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import image, preparation
+from lab import preparation
 from lab.cache import locked, locked_if_free, made_once
-from lab.image import debian_source
 from lab.progress import StepError, run_step
+from lab.wireguard_go import wireguard_go
 from tests.support import eventually
 
 LONG = 30.0  # seconds, for what normally takes one or two
-
-DEB822 = """\
-# A comment: with a colon
-Types: deb
-URIs: https://mirror.example.org/debian
-Suites: bookworm bookworm-updates
-Components: main contrib
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: https://mirror.example.org/debian-security
-Suites: bookworm-security
-Components: main
-"""
-ONE_LINE = """\
-deb [arch=amd64 signed-by=/usr/share/other.gpg] https://vendor.example.com/browser stable main
-# deb https://old.example.org/debian bookworm main
-deb-src https://mirror.example.org/debian bookworm main
-deb https://mirror.example.org/debian/ bookworm main non-free
-"""
-DISABLED = DEB822.replace("Types: deb", "Enabled: no\nTypes: deb")
-
-
-def apt(folder: Path, **files: str) -> Path:
-    (folder / "sources.list.d").mkdir()
-    for name, text in files.items():
-        place = "sources.list" if name == "sources_list" else f"sources.list.d/{name}.sources"
-        (folder / place).write_text(text)
-    return folder
-
-
-def test_a_source_in_the_new_style_is_found(tmp_path: Path) -> None:
-    assert debian_source(apt(tmp_path, debian=DEB822)) == {
-        "Types": "deb",
-        "URIs": "https://mirror.example.org/debian",
-        "Suites": "bookworm",
-        "Components": "main",
-        "Signed-By": "/usr/share/keyrings/debian-archive-keyring.gpg",
-    }
-
-
-def test_a_source_in_the_old_style_is_found_behind_a_vendors(tmp_path: Path) -> None:
-    """Vendors, too, call what they offer `stable main`."""
-    source = debian_source(apt(tmp_path, sources_list=ONE_LINE))
-    assert source["URIs"] == "https://mirror.example.org/debian/"
-    assert "Signed-By" not in source
-
-
-@pytest.mark.parametrize(
-    "theirs",
-    [
-        "https://x.example.com/linux/debian/amd64 stable main",
-        "[signed-by=/usr/share/keyrings/vendor.gpg] https://x.example.com/debian stable main",
-        "[signed-by=/usr/share/keyrings/vendor.gpg] https://x.example.com/repos stable main",
-    ],
-)
-def test_a_vendors_own_folder_of_that_name_is_not_taken_for_it(tmp_path: Path, theirs: str) -> None:
-    """Its file may come first."""
-    folder = apt(tmp_path, debian=DEB822)
-    (folder / "sources.list.d" / "a-vendor.list").write_text(f"deb {theirs}\n")
-    assert debian_source(folder)["URIs"] == "https://mirror.example.org/debian"
-
-
-def test_debians_signed_by_a_key_of_ones_own_is_debians(tmp_path: Path) -> None:
-    own = DEB822.replace("/usr/share/keyrings/debian-archive-keyring.gpg", "/etc/apt/own.gpg")
-    assert debian_source(apt(tmp_path, debian=own))["URIs"] == "https://mirror.example.org/debian"
-
-
-REMOTE = "https://artifactory.example.org/artifactory/debian-remote"
-OWN_KEY = "/usr/share/keyrings/example-org.gpg"
-
-
-@pytest.mark.parametrize("beside", ["", "https://x.example.com/repos", "https://x.example.com/a"])
-def test_a_mirror_of_another_name_is_taken_where_there_is_no_better_one(
-    tmp_path: Path, beside: str
-) -> None:
-    """Mirrors inside companies are called as their program has it, and sign by their own key."""
-    vendors = f"deb [signed-by={OWN_KEY}] {beside} stable main\n" if beside else ""
-    text = f"{vendors}deb [signed-by={OWN_KEY}] {REMOTE} bookworm main\n"
-    assert debian_source(apt(tmp_path, sources_list=text)) == {
-        "Types": "deb",
-        "URIs": REMOTE,
-        "Suites": "bookworm",
-        "Components": "main",
-        "Signed-By": OWN_KEY,
-    }
-    (tmp_path / "sources.list").write_text(text + ONE_LINE)
-    assert debian_source(tmp_path)["URIs"] == "https://mirror.example.org/debian/"
-
-
-def test_sources_of_source_code_are_none(tmp_path: Path) -> None:
-    """They may come first."""
-    code = DEB822.replace("Types: deb", "Types: deb-src").replace("mirror", "code")
-    folder = apt(tmp_path, code=code)
-    with pytest.raises(StepError, match="no source of Debian's main archive"):
-        debian_source(folder)
-    both = DEB822.replace("Types: deb", "Types: deb-src deb")
-    (folder / "sources.list.d/debian.sources").write_text(both)
-    source = debian_source(folder)
-    assert (source["Types"], source["URIs"]) == ("deb", "https://mirror.example.org/debian")
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-@pytest.mark.parametrize("style", ["debian", "sources_list"])
-def test_a_mirror_without_signatures_is_trusted_as_the_machine_trusts_it(
-    tmp_path: Path, style: str, *, trusted: bool
-) -> None:
-    line, field = (" trusted=yes", "Trusted: yes\n") if trusted else ("", "")
-    texts = {
-        "sources_list": f"deb [arch=amd64{line}] https://m.example.org/debian bookworm main\n",
-        "debian": "Types: deb\nURIs: https://m.example.org/debian\nSuites: bookworm\n"
-        f"Components: main\n{field}",
-    }
-    source = debian_source(apt(tmp_path, **{style: texts[style]}))
-    assert source.get("Trusted") == ("yes" if trusted else None)
-    # debootstrap looks at signatures by itself.
-    assert ("--no-check-gpg" in image._debootstrap_options(source, ("sudo",))) == trusted
-
-
-def test_a_key_of_ones_own_is_debootstraps_too() -> None:
-    """It knows Debian's itself."""
-    for key, named in ((OWN_KEY, True), ("/usr/share/keyrings/debian-archive-keyring.gpg", False)):
-        options = image._debootstrap_options({"Signed-By": key}, ("sudo",))
-        assert (f"--keyring={key}" in options) == named
-
-
-def test_a_vendors_alone_is_none(tmp_path: Path) -> None:
-    theirs = "deb [signed-by=/usr/share/keyrings/x.gpg] https://x.example.com/repos stable main\n"
-    with pytest.raises(StepError, match="no source of Debian's main archive"):
-        debian_source(apt(tmp_path, sources_list=theirs))
-
-
-def test_a_list_of_mirrors_is_read_as_on_debians_cloud_images(tmp_path: Path) -> None:
-    mirrors = tmp_path / "mirrors" / "debian.list"
-    mirrors.parent.mkdir()
-    mirrors.write_text("# by priority\n\nhttps://mirror.example.org/debian priority:1\n")
-    assert image._first_mirror(f"mirror+file:{mirrors}") == "https://mirror.example.org/debian"
-    mirrors.write_text("# none\n")
-    with pytest.raises(StepError, match=r"no mirror of Debian stands in .*debian\.list"):
-        image._first_mirror(f"mirror+file:{mirrors}")
-    assert image._first_mirror("http://a.example.org/debian http://b") == (
-        "http://a.example.org/debian"
-    )
 
 
 def test_a_wireguard_go_that_is_in_the_cache_needs_no_go(
@@ -168,11 +25,11 @@ def test_a_wireguard_go_that_is_in_the_cache_needs_no_go(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path))
-    assert image.wireguard_go() is None
+    assert wireguard_go() is None
     assert "Go is not installed: the hosts use Debian's own" in capsys.readouterr().err
     (lock,) = tmp_path.glob(".wireguard-go-*.lock")
     (tmp_path / lock.name.removeprefix(".").removesuffix(".lock")).mkdir()
-    assert image.wireguard_go() is not None
+    assert wireguard_go() is not None
 
 
 # In the place of Go: makes what it works with, as Go does, and is killed.
@@ -195,19 +52,10 @@ def test_a_build_of_wireguard_go_that_is_killed_leaves_nothing(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("REVERSE_TUNNEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GOTMPDIR", raising=False)
-    assert image.wireguard_go() is None
+    assert wireguard_go() is None
     assert "/go-build." in capsys.readouterr().err
     assert not [*(tmp_path / "tmp").iterdir()]
     assert not [entry for entry in (tmp_path / "cache").iterdir() if entry.is_dir()]
-
-
-@pytest.mark.parametrize(
-    "text", ["", DISABLED, "deb https://x.example.org/debian bookworm contrib"]
-)
-def test_without_a_source_the_message_says_where_one_is_missing(tmp_path: Path, text: str) -> None:
-    name = "sources_list" if text.startswith("deb ") else "debian"
-    with pytest.raises(StepError, match=r"no source of Debian's main archive .*sources\.list"):
-        debian_source(apt(tmp_path, **{name: text}))
 
 
 def test_a_thing_is_made_once_and_anew_when_it_is_made_of_something_else(
