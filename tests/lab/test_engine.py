@@ -106,6 +106,7 @@ class Machine:
             "TMPDIR": str(self.folder / "temporary"),
             "REVERSE_TUNNEL_CACHE": str(self.folder / "cache"),
             "REVERSE_TUNNEL_VENDOR": "",
+            "GOROOT": str(self.folder / "go"),
             "FAKE": str(self.folder),
             "FAKE_VERSION": "1.26.1",
         } | self.variables
@@ -333,15 +334,57 @@ def test_two_at_once_build_once(machine: Machine) -> None:
 
 
 def test_without_go_it_says_what_is_missing_why_and_what_to_do(machine: Machine) -> None:
-    machine.variables["PATH"] = str(machine.folder / "bin")
-    (machine.folder / "bin/go").unlink()
-    for tool in Path("/usr/bin").iterdir():
-        if tool.name not in {"go", "pulumi"}:
-            (machine.folder / "bin" / tool.name).symlink_to(tool)
+    take_go_away(machine)
     line = machine.refused()[-1]
     assert line.startswith("engine: Go 1.26 or newer is needed (found: none) to build")
     assert "put Go on PATH, or install Pulumi 3.259.0 or newer" in line
+    assert "sudo" not in line
     assert machine.pieces == set()
+
+
+def take_go_away(machine: Machine) -> Path:
+    """Leave its PATH without; gives the program."""
+    machine.variables["PATH"] = str(machine.folder / "bin")
+    go = (machine.folder / "bin/go").rename(machine.folder / "gone")
+    for tool in Path("/usr/bin").iterdir():
+        if tool.name not in {"go", "pulumi"}:
+            (machine.folder / "bin" / tool.name).symlink_to(tool)
+    return go
+
+
+def test_under_sudo_it_says_how_to_keep_path_and_settings(machine: Machine) -> None:
+    """They were right in the shell of who calls sudo."""
+    go = take_go_away(machine)
+    machine.variables["SUDO_USER"] = "me"
+    hint = (
+        "engine: sudo has a PATH of its own and drops settings; to keep yours: sudo"
+        " --preserve-env=GOPROXY,PIP_INDEX_URL,UV_DEFAULT_INDEX,https_proxy"
+        ' env "PATH=$PATH" make ...'
+    )
+    lines = machine.refused()
+    assert lines[-2].startswith("engine: Go 1.26 or newer is needed (found: none)")
+    assert lines[-1] == hint
+
+    # Another proxy's modules may be all that there are.
+    program(machine.folder / "bin/go", go.read_text().replace("echo half", "exit 1; :"))
+    lines = machine.refused()
+    assert lines[-1] == hint
+    program(machine.folder / "bin/go", go.read_text())
+    assert hint not in machine.ensure()[1]
+
+
+def test_a_go_where_its_own_instructions_put_it_needs_no_path(machine: Machine) -> None:
+    """It is in no PATH of sudo's or of a service; /usr/local/go, unless GOROOT says otherwise."""
+    go = take_go_away(machine)
+    program(machine.folder / "go/bin/go", go.read_text())
+    machine.ensure()
+    assert machine.pieces == BUILT
+
+
+def test_a_go_on_path_comes_before_one_that_is_not(machine: Machine) -> None:
+    program(machine.folder / "go/bin/go", "#!/bin/sh\nexit 1\n")
+    machine.ensure()
+    assert machine.pieces == BUILT
 
 
 def test_an_old_go_will_not_do(machine: Machine) -> None:

@@ -297,6 +297,44 @@ def test_where_there_is_no_pip_to_be_had_it_says_what_to_install(
     assert not [*fake_uv.glob("uv-*")]
 
 
+def test_under_sudo_a_failure_says_how_to_keep_ones_settings(checkout: Path, fake_uv: Path) -> None:
+    """Such as where packages come from."""
+    cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    uv = uv_in(fake_uv)
+    works = uv.read_text()
+    program(uv, "echo no such package >&2; exit 1")
+    said = refused(checkout, SUDO_USER="me", **cache)
+    assert "no such package\nenvironment: sudo has a PATH of its own and drops settings" in said
+    assert "--preserve-env=GOPROXY,PIP_INDEX_URL" in said
+    assert refused(checkout, unset=["SUDO_USER"], **cache).endswith("no such package\n")
+    uv.write_text(works)
+    assert make(checkout, SUDO_USER="me", **cache).endswith("from requirements.lock\n")
+
+
+def test_what_somebody_else_has_made_is_said_with_the_way_out(
+    checkout: Path, fake_uv: Path
+) -> None:
+    """`sudo make demo` and `make setup` in one checkout: uv would only say what it can't write."""
+    make(checkout, REVERSE_TUNNEL_CACHE=str(fake_uv))
+    (checkout / "requirements.lock").open("a").write("# another\n")
+    os.chown(checkout / ".venv/bin", 65534, -1)
+    # Root without its powers is a user like others.
+    user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
+    done = subprocess.run(
+        [*user, checkout / "lab/environment"],
+        env=os.environ | {"REVERSE_TUNNEL_CACHE": str(fake_uv)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"environment: {checkout}/.venv/bin belongs to nobody, perhaps by sudo: sudo rm -r"
+        f" '{checkout}/.venv', and run this again\n"
+    )
+    make(checkout, REVERSE_TUNNEL_CACHE=str(fake_uv))  # root can
+
+
 def test_without_a_home_in_the_environment_it_is_that_of_the_user(
     checkout: Path, tmp_path: Path
 ) -> None:
