@@ -117,6 +117,7 @@ class Machine:
         heeding = ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT,TERM,HUP"]
         started = subprocess.Popen(
             [*heeding, engine / "ensure", *arguments],
+            cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -214,6 +215,21 @@ def test_without_a_home_in_the_environment_it_is_that_of_the_user(machine: Machi
     machine.unset.add("HOME")
     out, _ = machine.ensure()
     assert home_of(out).is_dir()
+
+
+@pytest.mark.parametrize("name", ["REVERSE_TUNNEL_CACHE", "XDG_CACHE_HOME"])
+def test_a_cache_that_would_be_another_in_each_folder_is_refused(
+    machine: Machine, name: str
+) -> None:
+    machine.unset.add("REVERSE_TUNNEL_CACHE")
+    machine.variables[name] = "cache"
+    machine.unset -= {name}
+    place = "cache" if name == "REVERSE_TUNNEL_CACHE" else "cache/reverse-tunnel"
+    (line,) = machine.refused()
+    assert line == (
+        f"engine: the cache is {place}, another folder for each program: set"
+        " REVERSE_TUNNEL_CACHE to a path that begins with /"
+    )
 
 
 def test_a_path_for_cd_of_the_users_own_leads_nowhere_else(machine: Machine) -> None:

@@ -297,6 +297,17 @@ def test_where_there_is_no_pip_to_be_had_it_says_what_to_install(
     assert not [*fake_uv.glob("uv-*")]
 
 
+@pytest.mark.parametrize("name", ["REVERSE_TUNNEL_CACHE", "XDG_CACHE_HOME"])
+def test_a_cache_that_would_be_another_in_each_folder_is_refused(checkout: Path, name: str) -> None:
+    other = ({"REVERSE_TUNNEL_CACHE", "XDG_CACHE_HOME"} - {name}).pop()
+    place = "cache" if name == "REVERSE_TUNNEL_CACHE" else "cache/reverse-tunnel"
+    assert refused(checkout, unset=[other], **{name: "cache"}) == (
+        f"environment: the cache is {place}, another folder for each program: set"
+        " REVERSE_TUNNEL_CACHE to a path that begins with /\n"
+    )
+    assert [*checkout.parent.iterdir()] == [checkout]
+
+
 def test_under_sudo_a_failure_says_how_to_keep_ones_settings(checkout: Path, fake_uv: Path) -> None:
     """Such as where packages come from."""
     cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
