@@ -577,6 +577,24 @@ def test_logins_and_selected_stacks_stay_when_another_plugin_is_used(machine: Ma
     assert (home_of(out) / "logs").is_file()
 
 
+def test_a_login_that_was_ended_does_not_come_back_with_another_plugin(machine: Machine) -> None:
+    """`pulumi logout` knows of one folder only, so it must be the only one with logins."""
+    out, _ = machine.ensure()
+    before = home_of(out)
+    (before / "credentials.json").write_text("a token")
+    (before / "workspaces").mkdir()
+    for name in ("one", "other"):
+        given = program(machine.folder / name / "pulumi-resource-command", f"#!/bin/sh\n# {name}\n")
+        machine.variables["REVERSE_TUNNEL_COMMAND_PLUGIN"] = str(given)
+        out, _ = machine.ensure()
+        if name == "one":
+            assert (home_of(out) / "credentials.json").read_text() == "a token"
+            assert not (before / "credentials.json").exists()
+            assert (before / "workspaces").exists()  # is no secret, and what runs may need it
+            (home_of(out) / "credentials.json").unlink()
+    assert not [*machine.folder.rglob("credentials.json")]
+
+
 def home_of(said: str) -> Path:
     """The engine's own folder in what is said to a shell."""
     return Path(said.partition("export PULUMI_HOME=")[2].splitlines()[0])
