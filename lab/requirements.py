@@ -29,6 +29,11 @@ def require_machine() -> None:
         raise LabError("the lab needs a Debian 12 machine (make test-fast runs anywhere)")
     if os.geteuid() != 0:
         raise LabError("the lab needs root, for network namespaces (make test-fast does not)")
+    if not cache_folder().is_absolute():
+        raise LabError(
+            f"the cache is {cache_folder()}, another folder for each program: set"
+            " REVERSE_TUNNEL_CACHE to a path that begins with /"
+        )
     if odd := _ODD.findall(str(cache_folder())):
         raise LabError(
             f"the lab's cache is {cache_folder()}; its mounts and scripts take no {odd[0]!r} in a"

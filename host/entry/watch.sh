@@ -82,7 +82,7 @@ put_back() {
 events() {
   local version backend=
   read -r backend 2>/dev/null <"$RUN/$IFACE.iptables" || true # see backend.sh
-  version=$("iptables${backend:+-$backend}" --version)
+  version=$("iptables${backend:+-$backend}" --version) || version=
   if [[ $version == *nf_tables* ]]; then
     # Before 1.8.11 it keeps what it has to say to itself until that is much. Not without need: the stdbuf of
     # uutils, as in Ubuntu since 25.10, wants a folder to write to, and may outlive who has called it.

@@ -12,12 +12,13 @@ from tests.support import harmed
 
 HTTP = "tcp 80 -> 172.16.0.4:8080"
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
+TOOLS = ("iptables", "ip6tables")
 NOTES = "/run/reverse-tunnel/wg0.ip*tables"
 
 
 def choose(machine: Machine, backend: str) -> None:
     """Let the plain names mean this one, as many a guide for Docker says."""
-    for tool in ("iptables", "ip6tables"):
+    for tool in TOOLS:
         machine.run(f"update-alternatives --set {tool} /usr/sbin/{tool}-{backend}")
 
 
@@ -127,6 +128,14 @@ def test_a_chain_into_which_somebody_leads_is_said_and_all_else_is_gone(machine:
     assert snapshot(machine) == before
 
 
+def test_but_who_has_been_told_that_all_is_well_leaves_nothing_but_that_chain(vps: Tunnel) -> None:
+    """By the tunnel itself it is taken away later: nobody would hear of it, nor come again."""
+    vps.machine.run("iptables -t nat -A OUTPUT -d 203.0.113.10 -j RT-wg0-DNAT")
+    vps.machine.run("systemctl enable reverse-tunnel-wg0-uninstall")
+    vps.call("uninstall")
+    assert vps.machine.run(f"ls -d {vps.files} {vps.folder} {NOTES}", check=False).stdout == ""
+
+
 def test_such_a_chain_is_filled_again_when_the_tunnel_starts(served: Tunnel) -> None:
     served.machine.run("iptables -t nat -A OUTPUT -d 203.0.113.10 -j RT-wg0-DNAT")
     before = served.machine.run("iptables-save").stdout
@@ -142,7 +151,23 @@ def test_without_iptables_rules_that_are_in_force_are_not_forgotten(served: Tunn
     with harmed(machine, away, "mv /gone/* /usr/sbin/"):
         done = served.call("uninstall", check=False)
         assert done.status == 1
-        assert "there is no iptables any more: install it, or restart this host" in done.stderr
+        assert "there is no iptables-nft any more: install it, or restart this host" in done.stderr
+    assert ours(machine, "nft")
+    served.call("uninstall")
+    assert ours(machine, "nft") == []
+
+
+def test_rules_of_a_backend_that_is_gone_are_not_forgotten_for_those_of_the_other(
+    served: Tunnel,
+) -> None:
+    machine = served.machine
+    choose(machine, "legacy")
+    names = [f"/usr/sbin/{tool}-nft{word}" for tool in TOOLS for word in ("", "-save", "-restore")]
+    away = f"mkdir -p /gone; mv {' '.join(names)} /gone/"
+    with harmed(machine, away, "mv /gone/* /usr/sbin/"):
+        done = served.call("uninstall", check=False)
+        assert done.status == 1
+        assert "there is no iptables-nft any more" in done.stderr
     assert ours(machine, "nft")
     served.call("uninstall")
     assert ours(machine, "nft") == []

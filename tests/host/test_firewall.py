@@ -633,6 +633,16 @@ def test_a_port_that_ssh_has_left_is_closed_once_a_login_has_come_by_another(
     assert open_vps.lets_in()
 
 
+def test_no_port_is_closed_by_a_login_through_the_tunnel(open_vps: Guarded) -> None:
+    """It shows nothing: what peers may reach is another list."""
+    allowed = f"{DENY}allow ssh tcp {LAPTOP} -> {INSIDE}:22\n"
+    with another_sshd(open_vps.vps.machine, 2200):
+        open_vps.guard(allowed)
+    words = open_vps.verb("put-firewall")
+    open_vps.login(words, stdin=allowed, to=f"root@{INSIDE}", by=open_vps.laptop)
+    assert ports_of_ssh(open_vps.vps.machine) == {"22", "2200"}
+
+
 def test_no_port_is_closed_by_a_login_at_one_that_ssh_does_not_have(open_vps: Guarded) -> None:
     """By another server for logins somebody may be mending sshd."""
     machine = open_vps.vps.machine

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from tests.host.tunnel import Tunnel
+from tests.symptoms import symptom
 
 PUBLIC = "203.0.113.10"
 TARGET = "172.16.0.4"
@@ -229,6 +230,7 @@ WAY_OUT = (
 )
 
 
+@symptom("A command says that conntrack failed")
 @pytest.mark.parametrize("refuses", [False, True], ids=["gone", "refuses"])
 def test_flows_that_cannot_be_ended_are_told_of_once_a_run(vps: Tunnel, *, refuses: bool) -> None:
     """Else a removed forward would go on for who uses it, and all would seem well."""

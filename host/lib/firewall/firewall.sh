@@ -190,8 +190,10 @@ verb_put_firewall() {
 }
 
 # drop_left_ports: out of the kept firewall, which was read, go those that sshd has left, whatever may listen
-# there by now: once this login has come by one that sshd has, and not before
+# there by now: once this login has come by one that sshd has, and not before. One by the tunnel shows nothing:
+# `allow` lets it in.
 drop_left_ports() {
+  ! is_inside "$LOGIN_TO" || return 0
   SSH_PORTS=()
   LOGIN_PORT='' find_ssh_ports
   [[ -n $LOGIN_PORT && " ${SSH_PORTS[*]} " == *" $LOGIN_PORT "* ]] || return 0

@@ -11,7 +11,8 @@ find_tools() {
   for family in 4 6; do
     tool=${TOOLS[$family]} backend=
     read -r backend 2>/dev/null <"${BACKENDS[$family]}" || continue
-    is_now "$tool" "$backend" || ! has "$tool-$backend" || TOOLS[family]=$tool-$backend
+    # Also where that is gone by now: the other one would find nothing, and forget what is there.
+    is_now "$tool" "$backend" || TOOLS[family]=$tool-$backend
   done
 }
 

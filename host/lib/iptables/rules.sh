@@ -269,8 +269,8 @@ remove_rules() {
   if has "$IPTABLES-save"; then
     remove_family_rules
   elif [[ -e ${BACKENDS[$FAMILY]} ]]; then
-    fail "rules of this tunnel are in force, and there is no $IPTABLES any more: install it, or restart this" \
-      "host, and run again"
+    fail "rules of this tunnel may still be in force, and there is no $IPTABLES any more: install it, or restart" \
+      "this host, and run again"
   fi
   use_family 4
 }

@@ -31,8 +31,8 @@ verb_uninstall() {
     remove_firewall
     remove_metrics
     ((${#SETTING[@]} == 0)) || retire_all_flows
-    # Without this helper nobody could.
-    [[ -z $RULES_LEFT ]] || exit 1
+    # Without this helper nobody could. But where it has been told that all is well, nobody would come again.
+    [[ -z $RULES_LEFT ]] || systemctl is-active --quiet "$LATER" || exit 1
     forget_backends 4 6
     remove_files
     unlock
