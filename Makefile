@@ -35,6 +35,6 @@ bench: ## measures this and its alternatives in the lab, writes docs/benchmarks 
 	@$(IN_ENV) lab/bench $(ARGS)
 
 lock: ## requirements.lock anew, from pyproject.toml
-	@uv_dir=$$(lab/environment) && "$$uv_dir/uv" pip compile pyproject.toml --all-extras --universal \
+	@uv_dir=$$(lab/environment --uv) && "$$uv_dir/uv" pip compile pyproject.toml --all-extras --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --no-annotate --quiet --upgrade -o requirements.lock

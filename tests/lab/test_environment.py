@@ -164,6 +164,9 @@ def test_who_runs_the_program_needs_none_of_what_it_is_developed_with(checkout: 
     assert marker.exists()
 
 
+UNFIT = "environment: requirements.lock does not fit pyproject.toml: make lock\n"
+
+
 @pytest.mark.parametrize("words", [["--program"], []])
 def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, words: list[str]) -> None:
     lock = checkout / "requirements.lock"
@@ -172,14 +175,97 @@ def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, words: 
     assert found
     other = f"    --hash=sha256:{'0' * 64}\n"
     lock.write_text(text.replace(found[1], other))
-    assert "mismatch" in refused(checkout, *words).lower()
+    said = refused(checkout, *words)
+    assert "mismatch" in said.lower()
+    assert UNFIT not in said  # a new lock would take whatever there is now
     lock.write_text(text.replace(found[0], ""))
     assert "segno" in refused(checkout, *words)
     assert not (checkout / ".venv/made-from").exists()
 
 
+SEGNO = '"segno>=1.6.6,<2"'
+
+
+@pytest.mark.parametrize("words", [["--program"], []])
+@pytest.mark.parametrize("changed", [f'{SEGNO}, "tomli>=2"', '"segno<1.6"'])
+def test_a_lock_of_another_project_is_said_to_be_that(
+    checkout: Path, words: list[str], changed: str
+) -> None:
+    """A package more, or another bound: uv speaks of hashes and of what can't be solved."""
+    project = checkout / "pyproject.toml"
+    text = project.read_text()
+    assert SEGNO in text
+    project.write_text(text.replace(SEGNO, changed))
+    assert refused(checkout, *words).endswith(UNFIT)
+
+
+def test_what_can_not_be_had_is_no_fault_of_the_lock(checkout: Path, tmp_path: Path) -> None:
+    """Such as from a mirror that lacks it: nothing can be solved then, either."""
+    (tmp_path / "empty").mkdir()
+    said = refused(checkout, "--program", UV_DEFAULT_INDEX=f"file://{tmp_path}/empty")
+    assert "No solution found" in said
+    assert "make lock" not in said
+
+
+def test_a_lock_that_does_not_fit_takes_nothing_from_what_is_made(
+    checkout: Path, fake_uv: Path
+) -> None:
+    """What is refused before anything is installed leaves all as it was."""
+    cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    make(checkout, **cache)
+    project, uv = checkout / "pyproject.toml", uv_in(fake_uv)
+    before, works = project.read_text(), uv.read_text()
+    project.write_text(before.replace(SEGNO, '"segno<1.6"'))
+    program(uv, 'case "$*" in *pyproject.toml*) exit 1 ;; esac')
+    assert refused(checkout, **cache).endswith(UNFIT)
+    uv.write_text(works)
+    project.write_text(before)
+    assert make(checkout, **cache) == ""
+
+    # Of another failure, nobody knows how far it came.
+    project.write_text(before.replace(SEGNO, '"segno<1.6"'))
+    program(uv, "exit 1")
+    assert UNFIT not in refused(checkout, **cache)
+    uv.write_text(works)
+    project.write_text(before)
+    assert "making .venv" in make(checkout, **cache)
+
+
+def test_what_was_emptied_for_another_python_is_not_taken_for_made(
+    checkout: Path, fake_uv: Path
+) -> None:
+    """There a lock that does not fit is found out too late."""
+    cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    make(checkout, **cache)
+    made_from = checkout / ".venv/made-from"
+    made_from.write_text(f"another {made_from.read_text()}")
+    program(uv_in(fake_uv), 'case "$*" in *pyproject.toml*) exit 1 ;; esac')
+    assert refused(checkout, **cache).endswith(UNFIT)
+    assert not made_from.exists()
+
+
+def test_a_lock_is_made_of_a_project_that_the_old_one_does_not_fit(
+    checkout: Path, fake_uv: Path
+) -> None:
+    """Nothing is installed for it, which could not be had by the old one."""
+    project, uv = checkout / "pyproject.toml", uv_in(fake_uv)
+    project.write_text(project.read_text().replace(SEGNO, '"segno<1.6"'))
+    log = fake_uv / "uv.log"
+    program(uv, f'echo "$@" >>"{log}"\n[ "$1 $2" = "pip compile" ]')
+    lock = ["make", "-C", str(checkout), "lock"]
+    environment = os.environ | {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    subprocess.run(lock, env=environment, check=True)
+    assert log.read_text().startswith("pip compile pyproject.toml --all-extras ")
+    assert log.read_text().count("\n") == 1
+    assert not (checkout / ".venv").exists()
+    program(uv, "exit 1")
+    assert subprocess.run(lock, env=environment, check=False).returncode != 0
+
+
 def test_a_word_that_it_does_not_know_is_refused(checkout: Path) -> None:
-    assert refused(checkout, "--programm") == "environment: usage: lab/environment [--program]\n"
+    assert refused(checkout, "--programm") == (
+        "environment: usage: lab/environment [--program | --uv]\n"
+    )
     assert not (checkout / ".venv").exists()
 
 
