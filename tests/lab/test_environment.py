@@ -160,8 +160,36 @@ def test_who_runs_the_program_needs_none_of_what_it_is_developed_with(checkout: 
     assert small.items() <= all_of_it.items()
     assert all_of_it.items() - ours <= locked(checkout)
     assert make(checkout, "--program") == make(checkout) == ""
+    (checkout / "requirements.lock").open("a").write("# another\n")
+    assert make(checkout, "--program") == "environment: making .venv from requirements.lock\n"
+    assert make(checkout) == ""
     assert installed(checkout) == all_of_it
     assert marker.exists()
+
+
+@pytest.mark.parametrize("words", [["--program"], []])
+@pytest.mark.parametrize("python", ["", "another "])
+def test_only_what_was_for_the_program_stays_for_it(
+    checkout: Path, fake_uv: Path, words: list[str], python: str
+) -> None:
+    """When the lock or Python changes, what one develops with is not taken away by set-up."""
+    cache = {"REVERSE_TUNNEL_CACHE": str(fake_uv)}
+    make(checkout, *words, **cache)
+    made_from = checkout / ".venv/made-from"
+    made_from.write_text(python + made_from.read_text())
+    (checkout / "requirements.lock").open("a").write("# another\n")
+    said = make(checkout, "--program", **cache)
+    extras = re.findall(
+        r"pip install .*pyproject\.toml (.*) --con", (fake_uv / "uv.log").read_text()
+    )
+    if words:
+        assert said.startswith("environment: making .venv for the program from")
+        assert extras == ["--extra setup"] * 2
+        assert "making .venv from" in make(checkout, **cache)
+    else:
+        assert said.startswith("environment: making .venv from")
+        assert extras == ["--all-extras"] * 2
+        assert make(checkout, **cache) == ""
 
 
 UNFIT = "environment: requirements.lock does not fit pyproject.toml: make lock\n"
