@@ -7,7 +7,7 @@ from lab.progress import StepError, run_step
 
 SUITE = "bookworm"
 
-_SOMEBODY_ELSE = 3  # where everything speaks against it, see _strangeness
+_SOMEBODY_ELSE = 5  # where everything speaks against it, see _strangeness
 
 # Suites of Debian's main archive, by which its mirror is known among the machine's sources.
 _SUITES = {"bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid"}
@@ -74,7 +74,8 @@ def _strangeness(source: dict[str, str]) -> int:
     if "debian-archive" in signed:
         return 0
     mirror = source["URIs"].split()[0].rstrip("/")
-    return bool(signed) + (not mirror.endswith("/debian")) + ("debian" not in mirror)
+    # Another's key says more than the whole name, which a company chooses for its mirror.
+    return 3 * bool(signed) + (not mirror.endswith("/debian")) + ("debian" not in mirror)
 
 
 def first_mirror(uris: str) -> str:

@@ -97,6 +97,28 @@ def test_a_mirror_of_another_name_is_taken_where_there_is_no_better_one(
     assert debian_source(tmp_path)["URIs"] == "https://mirror.example.org/debian/"
 
 
+@pytest.mark.parametrize("first", ["sources", "vendor"])
+def test_a_vendors_that_is_called_like_debians_does_not_come_before_a_mirror_without_a_key(
+    tmp_path: Path, first: str
+) -> None:
+    """Who is not Debian has a key of his own; the name says nothing of a company's mirror."""
+    mirror = "http://artifactory.example.org/apt-remote"
+    theirs = f"deb [signed-by={OWN_KEY}] https://repo.example.com/debian bookworm main\n"
+    texts = [f"deb {mirror} bookworm main\n", theirs]
+    folder = apt(tmp_path)
+    places = [folder / "sources.list", folder / "sources.list.d" / "other.list"]
+    for place, text in zip(places, texts if first == "sources" else texts[::-1], strict=True):
+        place.write_text(text)
+    source = debian_source(folder)
+    assert source["URIs"] == mirror
+    assert "Signed-By" not in source
+
+    # Alone, it may be Debian's, by a key of one's own.
+    for place in places:
+        place.write_text(place.read_text().replace(texts[0], ""))
+    assert debian_source(folder)["URIs"] == "https://repo.example.com/debian"
+
+
 def test_sources_of_source_code_are_none(tmp_path: Path) -> None:
     """They may come first."""
     code = DEB822.replace("Types: deb", "Types: deb-src").replace("mirror", "code")
