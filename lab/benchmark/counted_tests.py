@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from lab.operator_host import CHECKOUT
-from lab.progress import StepError
+from lab.progress import StepError, say
 
 # What Hypothesis tells of a test: its name, then its phases.
 _RANDOM = re.compile(r"^\S+::(\w+)(?:\[\S*\])?:$", re.MULTILINE)
@@ -61,6 +61,8 @@ class CountedTests:
             )
             if done.returncode not in {_PASSED, _SOME_FAILED}:
                 raise StepError(f"{self.name}: pytest did not run them:\n{done.stdout[-2000:]}")
+            if done.returncode == _SOME_FAILED:  # nobody could have such a random one again
+                say(f"{self.name}: not all ended as they should:\n{done.stdout}")
             return count(done.stdout, report.read_text())
 
 

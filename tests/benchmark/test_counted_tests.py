@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, strategies
@@ -62,6 +63,19 @@ def test_tests_that_are_not_there_are_not_right() -> None:
     gone = CountedTests("gone", ("tests/benchmark", "-k", "no_test_has_this_name"))
     with pytest.raises(StepError, match="gone: pytest did not run them"):
         gone.run("fast")
+
+
+def test_what_failed_is_shown_and_what_did_not_is_not(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "test_it.py"
+    for body, counted in (("assert 'sequence 17' == ''", (1, 0)), ("pass", (1, 1))):
+        file.write_text(f"def test_it():\n    {body}\n", encoding="utf-8")
+        done = CountedTests("some", (str(file), "-c", "/dev/null")).run("fast")
+        assert (done.tried, done.right) == counted
+        shown = capfd.readouterr().err
+        assert ("some: not all ended as they should" in shown) == (done.right == 0)
+        assert ("assert 'sequence 17' == ''" in shown) == (done.right == 0)
 
 
 @pytest.mark.parametrize("tests", faults._TESTS, ids=lambda tests: str(tests.name))
