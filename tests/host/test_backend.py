@@ -1,6 +1,7 @@
 """The two backends of iptables, and rules that can't be removed: nothing is left behind unseen."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -12,13 +13,12 @@ from tests.support import harmed
 
 HTTP = "tcp 80 -> 172.16.0.4:8080"
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
-TOOLS = ("iptables", "ip6tables")
 NOTES = "/run/reverse-tunnel/wg0.ip*tables"
 
 
 def choose(machine: Machine, backend: str) -> None:
     """Let the plain names mean this one, as many a guide for Docker says."""
-    for tool in TOOLS:
+    for tool in ("iptables", "ip6tables"):
         machine.run(f"update-alternatives --set {tool} /usr/sbin/{tool}-{backend}")
 
 
@@ -145,10 +145,20 @@ def test_such_a_chain_is_filled_again_when_the_tunnel_starts(served: Tunnel) -> 
     assert served.machine.run("iptables-save").stdout.count("RT-wg0-") == before.count("RT-wg0-")
 
 
-def test_without_iptables_rules_that_are_in_force_are_not_forgotten(served: Tunnel) -> None:
+def gone(machine: Machine, programs: str) -> AbstractContextManager[None]:
+    """Some programs are not installed any more, for a while."""
+    away = f"mkdir /gone; mv /usr/sbin/{programs} /gone/"
+    return harmed(machine, away, "mv /gone/* /usr/sbin/; rmdir /gone")
+
+
+@pytest.mark.parametrize("programs", ["ip*tables*", "ip*tables-nft*"], ids=["both", "its own"])
+def test_rules_in_force_whose_backend_is_gone_are_not_forgotten(
+    served: Tunnel, programs: str
+) -> None:
+    """Nor where the other one is there, which finds nothing."""
     machine = served.machine
-    away = "mkdir -p /gone; mv /usr/sbin/ip*tables* /gone/"
-    with harmed(machine, away, "mv /gone/* /usr/sbin/"):
+    choose(machine, "legacy")
+    with gone(machine, programs):
         done = served.call("uninstall", check=False)
         assert done.status == 1
         assert "there is no iptables-nft any more: install it, or restart this host" in done.stderr
@@ -157,26 +167,8 @@ def test_without_iptables_rules_that_are_in_force_are_not_forgotten(served: Tunn
     assert ours(machine, "nft") == []
 
 
-def test_rules_of_a_backend_that_is_gone_are_not_forgotten_for_those_of_the_other(
-    served: Tunnel,
-) -> None:
-    machine = served.machine
-    choose(machine, "legacy")
-    names = [f"/usr/sbin/{tool}-nft{word}" for tool in TOOLS for word in ("", "-save", "-restore")]
-    away = f"mkdir -p /gone; mv {' '.join(names)} /gone/"
-    with harmed(machine, away, "mv /gone/* /usr/sbin/"):
-        done = served.call("uninstall", check=False)
-        assert done.status == 1
-        assert "there is no iptables-nft any more" in done.stderr
-    assert ours(machine, "nft")
-    served.call("uninstall")
-    assert ours(machine, "nft") == []
-
-
 def test_but_after_a_restart_there_is_nothing_to_remove(served: Tunnel) -> None:
     served.call("down")
-    with harmed(
-        served.machine, "mkdir -p /gone; mv /usr/sbin/ip*tables* /gone/", "mv /gone/* /usr/sbin/"
-    ):
+    with gone(served.machine, "ip*tables*"):
         served.call("uninstall")
     assert ours(served.machine, "nft") == []
