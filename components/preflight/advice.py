@@ -57,7 +57,7 @@ def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
     return [
         *_system(facts, wanted),
         *_taken(facts, wanted),
-        *_public_interface(facts, wanted),
+        *_public_interface_missing(facts, wanted),
     ]
 
 
@@ -243,7 +243,7 @@ def public_interface(facts: HostFacts, wanted: Wanted) -> str:
     return wanted.public_interface or (mine and mine.public) or facts.default_interface
 
 
-def _public_interface(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
+def _public_interface_missing(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     if wanted.listen_port is None:
         return
     if wanted.public_interface is None:

@@ -276,7 +276,7 @@ remove_rules() {
 }
 
 remove_family_rules() {
-  local table place entry script='' lines drops=''
+  local table place entry script='' lines drops='' drop
   read_rules unseen-too
   for table in "${UNSEEN[@]}"; do remove_unseen "$table"; done
   for table in nat mangle filter; do
@@ -286,15 +286,13 @@ remove_family_rules() {
       unhang "$entry"
       lines+=$UNHUNG
     done
+    drop=
     for place in "${!PRESENT[@]}"; do
-      [[ $place != "$table "* ]] || lines+="-F ${place#* }"$'\n'
+      [[ $place == "$table "* ]] || continue
+      lines+="-F ${place#* }"$'\n' drop+="-X ${place#* }"$'\n'
     done
     [[ -z $lines ]] || script+="*$table"$'\n'$lines"COMMIT"$'\n'
-    lines=
-    for place in "${!PRESENT[@]}"; do
-      [[ $place != "$table "* ]] || lines+="-X ${place#* }"$'\n'
-    done
-    [[ -z $lines ]] || drops+="*$table"$'\n'$lines"COMMIT"$'\n'
+    [[ -z $drop ]] || drops+="*$table"$'\n'$drop"COMMIT"$'\n'
   done
   [[ -z $script ]] || apply_rules "$script"
   step emptied-chains

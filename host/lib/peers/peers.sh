@@ -97,7 +97,7 @@ verb_put_peer() {
     drop_stray_peers
     give_out
     sync_ways
-    [[ $egress == tunnel ]] || end_way_out "$ips"
+    [[ $egress == tunnel ]] || end_egress "$ips"
   fi
 }
 
@@ -133,7 +133,7 @@ verb_remove_peer() {
     drop_stray_peers
     give_out
     sync_ways
-    [[ -z $ips ]] || end_way_out "$ips"
+    [[ -z $ips ]] || end_egress "$ips"
   fi
 }
 
@@ -165,8 +165,8 @@ give_out() {
   done
 }
 
-# end_way_out ALLOWED-IPS: unless a peer of another name has the address by now
-end_way_out() {
+# end_egress ALLOWED-IPS: unless a peer of another name has the address by now
+end_egress() {
   local ips
   for ips in "${!EGRESS_PEERS[@]}"; do
     [[ ${ips%%/*} != "${1%%/*}" ]] || return 0
