@@ -115,6 +115,17 @@ def test_a_vps_that_answers_no_pings_is_not_left(ends: World) -> None:
     assert seen == {f"{VPS}:51820"}
 
 
+def test_a_vps_without_its_sessions_waits_for_a_server_that_has_just_asked(ends: World) -> None:
+    """Next time it notices, and WireGuard shakes hands anew some time later."""
+    vps = ends.vps.machine
+    key = vps.run("wg show wg0 peers").stdout.strip()
+    with watched(ends.server, look_every=10):
+        before = asked(vps)
+        eventually(lambda: asked(vps) > before, LONG, "the server does not ask")
+        vps.run("wg-quick down wg0; rm -f /etc/reverse-tunnel/wg0/endpoints; wg-quick up wg0")
+        ends.vps.call("wait-handshake", stdin=f"peer homelab {key}\n")
+
+
 def test_without_keepalive_a_server_stays_silent(ends: World) -> None:
     """That is what was wished. The watcher goes round all the same: it sees to the rules."""
     server, vps = ends.server.machine, ends.vps.machine

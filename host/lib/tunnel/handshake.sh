@@ -1,7 +1,11 @@
 # Handshake: whether the tunnel really works, said at the end of every run that changed it.
 
-HANDSHAKE_WAIT=${RT_HANDSHAKE_WAIT-20} # seconds for each server, all at once; other than 20 in tests
-readonly HANDSHAKE_WAIT
+# Seconds for all servers at once. One that was in touch with a VPS that has lost its sessions asks it within
+# 12 (see entry/watch.sh), and WireGuard dials anew when 15 more have passed without an answer.
+HANDSHAKE_WAIT=${RT_HANDSHAKE_WAIT-35} # other than 35 in tests
+# As many for those who follow to a new key: until then, or until they are given up, nobody else is served.
+FOLLOW_WAIT=${RT_HANDSHAKE_WAIT-20} # other than 20 in tests
+readonly HANDSHAKE_WAIT FOLLOW_WAIT
 readonly HANDSHAKE_AGE=180 # seconds; WireGuard gives up a session that is older
 
 declare -A SILENT=() # public keys without a session
@@ -30,21 +34,21 @@ verb_wait_handshake() {
   ! load_next_keys || next=$(public_half "$OWN_KEY")
   if [[ -n $own && $own == "$next" ]]; then
     # By the old key first, to know who is away. One that has just joined knows the new one alone.
-    hear_all || true
+    hear_all "$HANDSHAKE_WAIT" || true
     lead_to_own_key "$endpoint"
   fi
   [[ -z $own || $(wg show "$IFACE" public-key) == "$own" ]] ||
     fail "$IFACE does not have this host's key: see 'wg show $IFACE', run 'pulumi up' again"
   # Servers without keepalive come when they have something to say.
-  [[ -n $silent ]] || hear_all || explain_silence "$endpoint"
+  [[ -n $silent ]] || hear_all "$HANDSHAKE_WAIT" || explain_silence "$endpoint"
   if lock; then note_endpoints; fi
 }
 
-# hear_all: whether each one in asked has a session, or gets one in time
+# hear_all SECONDS: whether each one in asked has a session, or gets one by then
 hear_all() {
   local deadline
   find_uptime
-  deadline=$((UPTIME + HANDSHAKE_WAIT))
+  deadline=$((UPTIME + $1))
   find_silent
   # An idle session expires without a word.
   call_known "${!SILENT[@]}"
@@ -64,7 +68,7 @@ lead_to_own_key() {
   need_lock tunnel
   exchange_own_key
   unlock
-  ! hear_all || return 0
+  ! hear_all "$FOLLOW_WAIT" || return 0
   lock || return 0
   restore_own_key
   unlock
@@ -76,7 +80,7 @@ lead_to_own_key() {
     explain_silence "$1"
   fi
   name_silent
-  fail "$NAMES did not come along to this host's new key within $HANDSHAKE_WAIT s, so it is back at" \
+  fail "$NAMES did not come along to this host's new key within $FOLLOW_WAIT s, so it is back at" \
     "the old one: run 'pulumi up' again"
 }
 
