@@ -24,9 +24,9 @@ test: lint ## everything, on real hosts in the lab (Debian 12, root)
 	@lab/prepare
 	@$(IN_ENV) .ci/test $(ARGS)
 
-test-fast: ## settings, components, command line, figures: no lab, no root, no engine
-	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/components tests/operate \
-	  tests/benchmark $(ARGS)
+test-fast: ## settings, reach, components, command line, figures: no lab, no root, no engine
+	@$(IN_ENV) HYPOTHESIS_PROFILE=fast python -m pytest -q tests/settings tests/reach tests/components \
+	  tests/operate tests/benchmark $(ARGS)
 
 lint: ## ruff, mypy, import-linter, shellcheck, shfmt, yamllint
 	@$(IN_ENV) .ci/lint

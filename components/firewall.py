@@ -6,8 +6,8 @@ from pulumi_command import remote
 
 from components.host import Host
 from components.remote import Remote, as_text
-from reach.drift import Part
-from reach.recorded import command_of, keeper_of
+from reach.entries.part import Part
+from reach.entries.recorded import command_of, keeper_of
 from settings import VPS
 
 

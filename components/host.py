@@ -10,8 +10,9 @@ from pulumi_random import RandomId
 from components.delivery import delivery
 from components.remote import Remote, as_text
 from reach import PROTOCOL
-from reach.drift import Drift, Part
-from reach.recorded import HOST, claim_of, command_of, tenancy_of
+from reach.entries.drift import Drift
+from reach.entries.part import Part
+from reach.entries.recorded import HOST, claim_of, command_of, tenancy_of
 from reach.shell import helper_digest, installation_text
 from settings import Packages
 

@@ -7,8 +7,8 @@ from pulumi_command import remote
 
 from components.host import Host
 from components.remote import Remote
-from reach.drift import Part
-from reach.recorded import PEER, command_of
+from reach.entries.part import Part
+from reach.entries.recorded import PEER, command_of
 from settings import VPS
 
 

@@ -9,8 +9,8 @@ from pulumi_command import remote
 from components.host import Host
 from components.peer import Peer
 from components.remote import Remote, as_text
-from reach.drift import Part
-from reach.recorded import FORWARD, command_of
+from reach.entries.part import Part
+from reach.entries.recorded import FORWARD, command_of
 from settings import VPS
 
 

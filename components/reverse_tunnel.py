@@ -20,8 +20,9 @@ from components.remote import Fate, Remote, as_input
 from components.sdk import without_stack_traces
 from components.unmanaged_server import server_config
 from components.wireguard_file import Gateway, Machine, client_config
-from reach.drift import LOST, Part
-from reach.recorded import TUNNEL
+from reach.entries.drift import LOST
+from reach.entries.part import Part
+from reach.entries.recorded import TUNNEL
 from settings import (
     VPS,
     Client,

@@ -10,9 +10,11 @@ from operate.look import HALF_MADE, Look, Lost, look_at, looking
 from operate.output import on_terminal
 from operate.stack import Stack, stack_option
 from reach import run_in_loop
-from reach.drift import LOST, Drift, Part, drift_of, left_over
-from reach.fingerprints import unlike
-from reach.host_report import HostReport
+from reach.entries.drift import LOST, Drift, drift_of
+from reach.entries.fingerprints import unlike
+from reach.entries.host_report import HostReport
+from reach.entries.inventory import left_over
+from reach.entries.part import Part
 from settings import Settings
 
 DRIFTED = 3

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from operate.look import HALF_MADE, Look
 from operate.words import age_words
-from reach.drift import Part, drift_of, drift_of_all, left_over
-from reach.fingerprints import unlike
-from reach.host_report import HostReport
+from reach.entries.drift import drift_of, drift_of_all
+from reach.entries.fingerprints import unlike
+from reach.entries.host_report import HostReport
+from reach.entries.inventory import left_over
+from reach.entries.part import Part
 from settings import VPS, Protocol, Settings
 
 DEAD = 180

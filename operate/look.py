@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operate.progress import waiting
 from operate.public_port import answer_of
 from reach import Login, ReachError, helper_call, logins_to, run_as_root
-from reach.host_report import HostReport, parse_report
+from reach.entries.host_report import HostReport, parse_report
 from settings import VPS, Protocol, Settings
 
 _SECONDS = 30.0

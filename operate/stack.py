@@ -12,8 +12,8 @@ from operate.engine import ask, ask_for_json
 from operate.failure import CommandError
 from operate.project import Project
 from operate.stack_file import read_file
-from reach.drift import Part
-from reach.recorded import COMMAND, entry_of, read_urn
+from reach.entries.part import Part
+from reach.entries.recorded import COMMAND, entry_of, read_urn
 from settings import Settings, SettingsError, in_namespace, load
 from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
 

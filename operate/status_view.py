@@ -12,7 +12,7 @@ from rich.text import Text
 from operate.judgement import Finding, is_silent, target_answer
 from operate.look import Look
 from operate.words import age_words, size_words
-from reach.host_report import NOT_TESTED, HostReport, PeerReport
+from reach.entries.host_report import NOT_TESTED, HostReport, PeerReport
 from settings import VPS, Protocol, Settings, forward_words
 
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"

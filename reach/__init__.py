@@ -4,12 +4,12 @@ All that logs in without the command plugin comes in by here: of `components` th
 waits for a server, brings the helper or removes what was left over; the command line of `operate`.
 """
 
-from .connection import run_as_root
-from .failure import ReachError, most_telling
-from .helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
-from .login import Login, late_fields, logins_to
-from .loop import run_in_loop
-from .root import NO_SUDO, SUDO_ASKS, root_shell
+from reach.connection import run_as_root
+from reach.failure import ReachError, most_telling
+from reach.helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
+from reach.login import Login, late_fields, logins_to
+from reach.loop import run_in_loop
+from reach.root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
     "LIBRARY",

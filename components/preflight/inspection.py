@@ -31,7 +31,7 @@ from components.preflight.unexplained import (
     strays,
 )
 from reach import Login, late_fields, logins_to
-from reach.drift import Drift, drift_of_all
+from reach.entries.drift import Drift, drift_of_all
 from settings import VPS, Egress, Packages, Settings, Way
 from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from components.preflight.lookup import Seen
 from components.preflight.record import Record
 from reach import Login
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
 from settings import VPS, Settings
 
 

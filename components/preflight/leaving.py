@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from components.preflight.known import Known
 from components.preflight.lookup import Closed, HostProblem, find_closed
 from reach import Login
-from reach.drift import OF_EVERY_HOST, wanted_of
+from reach.entries.part import OF_EVERY_HOST, wanted_of
 from settings import VPS
 
 

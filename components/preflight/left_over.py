@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pulumi
 
 from reach import Login, helper_call, run_as_root
-from reach.drift import Part
+from reach.entries.part import Part
 
 _SECONDS = 300.0
 """For the helper, which waits so long for the runs before it."""

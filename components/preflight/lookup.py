@@ -18,7 +18,7 @@ from components.preflight.host_facts import HostFacts, parse_facts
 from components.preflight.neighbours import warn_of_neighbours
 from components.preflight.userspace import hint_at_userspace
 from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
-from reach.host_report import HostReport, parse_report
+from reach.entries.host_report import HostReport, parse_report
 from reach.shell import probe_text
 
 _END = "end=yes\n"  # the probe's last line

@@ -14,14 +14,14 @@ from pulumi.runtime import invoke
 
 from components.remote import login_of
 from reach import Login
-from reach.fingerprints import fingerprint_of
-from reach.recorded import (
+from reach.entries.fingerprints import fingerprint_of
+from reach.entries.part import Entry
+from reach.entries.recorded import (
     COMMAND,
     FORWARD,
     HOST,
     PEER,
     TUNNEL,
-    Entry,
     claimed_by,
     entry_of,
     host_of,

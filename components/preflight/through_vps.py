@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from components.preflight.known import Known
 from components.preflight.lookup import HostProblem
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
 from settings import VPS, Settings
 
 

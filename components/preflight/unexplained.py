@@ -5,22 +5,10 @@ from typing import TypeAlias
 
 from components.preflight.known import Known
 from reach import claimant
-from reach.drift import (
-    LEFT_OVER,
-    LOST,
-    MISNAMED,
-    OF_EVERY_HOST,
-    SAYS_OTHERWISE,
-    SILENT,
-    TAKEN_BACK,
-    Drift,
-    Part,
-    is_half_made,
-    left_over,
-    lost,
-)
-from reach.fingerprints import unlike
-from reach.recorded import Entry
+from reach.entries.drift import LEFT_OVER, LOST, MISNAMED, SAYS_OTHERWISE, SILENT, TAKEN_BACK, Drift
+from reach.entries.fingerprints import unlike
+from reach.entries.inventory import is_half_made, left_over, lost
+from reach.entries.part import OF_EVERY_HOST, Entry, Part
 from settings import VPS, Firewall
 
 Entries: TypeAlias = Mapping[str, Sequence[tuple[Part, str]]]

@@ -7,7 +7,7 @@ import pytest
 
 from components.preflight import inspection
 from reach import Login
-from reach.drift import Part
+from reach.entries.part import Part
 from tests.components.sshd import Sshd, running
 
 

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from reach import claimant
-from reach.drift import SAYS_OTHERWISE, Part
-from reach.fingerprints import fingerprint_of, unlike
-from reach.host_report import HostReport
+from reach.entries.drift import SAYS_OTHERWISE
 from reach.shell import helper_digest
 from tests.components.inspected import (
     TEXTS,
@@ -22,8 +20,6 @@ from tests.components.inspected import (
     without,
 )
 from tests.components.sshd import Sshd, facts_text
-from tests.settings.samples import loaded
-from tests.settings.test_late import promise
 
 COMMANDS = {
     "interface -": ("its tunnel", {"vps-interface"}),
@@ -160,30 +156,3 @@ def test_an_opening_is_given_again_to_its_server(sshd: Sshd, other: Sshd) -> Non
         told = text_line("opening nas", text)
         other.answers = f"{facts_text()}{report}{told}\nend 1764290000\n"
         assert drifted(run(values, state=state)) == again
-
-
-TOLD = HostReport(1, "reverse-tunnel/home", "server", fingerprints={("interface", ""): "0" * 16})
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "found"),
-    [("vps.example.org", {(Part.INTERFACE, "")}), (promise("vps.example.org"), set())],
-)
-def test_of_a_text_that_is_known_only_later_nothing_is_known(
-    endpoint: object, found: set[tuple[Part, str]]
-) -> None:
-    settings = loaded({"vps.endpoint": endpoint})
-    assert unlike(settings, "homelab", TOLD).keys() == found
-
-
-def test_what_the_stack_file_has_no_more_has_no_other_words() -> None:
-    told = HostReport(
-        1, None, "vps", fingerprints={("forward", "old"): "0" * 16, ("hat", "x"): "0" * 16}
-    )
-    assert unlike(loaded(), "vps", told) == {}
-
-
-def test_keys_and_owner_are_no_part_of_what_is_compared() -> None:
-    lines = ["owner a/b", "role server", "peer-public-key x", "public-key", "mtu 1420"]
-    assert fingerprint_of(lines) == fingerprint_of(["role server", "mtu 1420"])
-    assert fingerprint_of(lines) != fingerprint_of(["role server", "mtu 1421"])

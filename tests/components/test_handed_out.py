@@ -9,7 +9,7 @@ from pulumi.runtime.rpc import UNKNOWN
 from pulumi_random import RandomPassword
 
 from components import ReverseTunnel
-from reach.recorded import TUNNEL
+from reach.entries.recorded import TUNNEL
 from tests.components.inspected import (
     LAPTOP,
     NOTHING_YET,

@@ -5,9 +5,9 @@ from hashlib import sha256
 
 import pytest
 
-from reach.drift import Part
-from reach.fingerprints import unlike
-from reach.host_report import parse_report
+from reach.entries.fingerprints import unlike
+from reach.entries.host_report import parse_report
+from reach.entries.part import Part
 from settings import (
     Settings,
     forward_lines,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from operate.look import Look
-from reach.host_report import ForwardReport, HostReport, PeerReport
+from reach.entries.host_report import ForwardReport, HostReport, PeerReport
 from reach.shell import helper_digest
 from settings import Settings
 from tests.settings.samples import ABSENT, loaded

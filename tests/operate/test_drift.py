@@ -7,8 +7,8 @@ import pytest
 
 from operate import drift
 from operate.look import Look, Lost
-from reach.fingerprints import fingerprint_of
-from reach.host_report import HostReport
+from reach.entries.fingerprints import fingerprint_of
+from reach.entries.host_report import HostReport
 from reach.shell import helper_digest
 from settings import Settings
 from tests.operate.project import Project, run

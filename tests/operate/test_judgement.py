@@ -7,7 +7,7 @@ import pytest
 
 from operate.judgement import judge
 from operate.look import Look
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
 from tests.operate.seen import FORWARD, PEER, SERVER, TARGET, VPS, WELL, seen, settings, vps
 
 OTHER = "0" * 16  # the fingerprint of no text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from operate.look import look_at, script
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
 from settings import Settings
 from tests.components.sshd import Sshd, running
 from tests.settings.samples import ABSENT, loaded

@@ -11,7 +11,7 @@ from operate.judgement import judge
 from operate.look import Look, ports_to_try
 from operate.status_view import answers, as_json, as_tables
 from operate.words import age_words, size_words
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
 from settings import Settings
 from tests.operate.project import Project, run
 from tests.operate.seen import FORWARD, PEER, SERVER, WELL, seen, settings, vps

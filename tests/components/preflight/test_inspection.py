@@ -10,7 +10,7 @@ from components import LookUpError, ReverseTunnel
 from components.preflight import inspection
 from components.preflight.lookup import Seen, script
 from reach import claimant
-from reach.host_report import HostReport, PeerReport
+from reach.entries.host_report import HostReport, PeerReport
 from settings import load
 from tests.components.inspected import NOTHING_YET, drifted, drifting, heard, run, stack
 from tests.components.recording import Recording, deploy

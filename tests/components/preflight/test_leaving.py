@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components import LookUpError
-from reach.drift import Part
+from reach.entries.part import Part
 from tests.components.inspected import LAPTOP, drifting, heard, run, stack, state_of, without
 from tests.components.sshd import Sshd, facts_text
 from tests.settings.samples import host_key

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.preflight.left_over import LeftOverError, remove
-from reach.drift import Part
+from reach.entries.part import Part
 from tests.components.sshd import Sshd, running
 
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"

@@ -1,8 +1,6 @@
 """The look-up, against a server on loopback: each thing that can be wrong, and that it is said."""
 
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -16,7 +14,6 @@ from components.preflight import lookup
 from components.preflight.advice import Wanted
 from components.preflight.lookup import HostProblem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
-from reach.failure import failed, network_words
 from settings import Packages
 from settings.ssh import HOST_KEY_TYPES
 from tests.components.sshd import Sshd, facts_text, running
@@ -106,21 +103,6 @@ def test_a_host_with_no_kind_of_host_key_that_can_be_asked_for_is_said() -> None
         found = eventually(told, 30.0, "it is never said")
     assert "HostKeyAlgorithms" in found.text
     assert not found.unreachable
-
-
-def test_who_shows_the_host_key_without_having_it_is_somebody_else() -> None:
-    login = Login("192.0.2.1", 22, "root", host_key(1), None)
-    said = failed(asyncssh.KeyExchangeFailed("Key exchange hash mismatch"), login, [], [])
-    assert "can't prove that it is its own" in str(said)
-    assert said.somebody_else
-
-
-def test_a_host_key_that_cannot_be_read_is_said() -> None:
-    error = asyncssh.HostKeyNotVerifiable("Invalid host key")
-    login = Login("192.0.2.1", 22, "root", host_key(1), None)
-    said = failed(error, login, [], [])
-    assert "can't be read" in str(said)
-    assert said.somebody_else
 
 
 def test_a_refused_key_is_shown_by_its_public_half(sshd: Sshd) -> None:
@@ -242,32 +224,6 @@ def test_a_name_with_several_addresses_is_closed_like_one(
     assert "the host refuses connections to that port." in found.text
 
 
-_SILENT_NAME_SERVER = """\
-import socket, sys, time
-from reach import Login, ReachError, run_as_root, run_in_loop
-
-def never_found(*_, **__):
-    time.sleep(20)
-    print("the name is given up", flush=True)
-    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-socket.getaddrinfo = never_found
-ways = [Login(f"{name}.lan", 22, "root", sys.argv[1], sys.argv[2]) for name in ("homelab", "attic")]
-try:
-    run_in_loop(run_as_root(ways, "true", 1, connect=0.2))
-except ReachError as error:
-    print(str(error).replace("\\n", ""), flush=True)
-"""
-
-
-def test_a_name_server_that_says_nothing_is_not_waited_for() -> None:
-    """Neither by who asks, nor at the program's end."""
-    words = [sys.executable, "-c", _SILENT_NAME_SERVER, host_key(1), Sshd().private_key]
-    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert said.count("the host does not answer within") == 2
-    assert "given up" not in said
-
-
 def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -300,24 +256,6 @@ def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
         found = problem(Login("127.0.0.1", port, "root", host_key(1), Sshd().private_key))
         thread.join()
     assert found.unreachable
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name that can't be"),
-        (OSError(113, "No route to host"), "can't be reached"),
-        (ConnectionResetError(104, "reset"), "breaks off"),
-        (OSError("Multiple exceptions: [Errno 101] unreachable, [Errno 111] no"), "refuses"),
-        (OSError("Multiple exceptions: [Errno 101] away, [Errno 113] no"), "No route to host"),
-    ],
-)
-def test_errors_of_the_network_have_words(error: OSError, words: str) -> None:
-    assert words in network_words(error)
-
-
-def test_an_error_of_the_network_without_a_number_is_no_success() -> None:
-    assert network_words(OSError("odd")) == "can't be reached"
 
 
 def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> None:
@@ -472,18 +410,3 @@ def test_an_sshd_that_passes_nothing_on_is_said(sshd: Sshd, vps: Sshd) -> None:
     assert f"sshd at {vps.login()} passes nothing on" in found.text
     assert "AllowTcpForwarding local" in found.text
     assert sshd.probed == 0
-
-
-def test_a_login_never_shows_its_key(sshd: Sshd) -> None:
-    secret = sshd.private_key.splitlines()[1]
-    assert secret not in repr(sshd.login())
-    assert secret not in str(sshd.login())
-
-
-def test_a_login_is_written_as_ssh_takes_it() -> None:
-    assert str(Login("192.0.2.1", 22, "hex", "", None)) == "hex@192.0.2.1"
-    assert str(Login("192.0.2.1", 2222, "hex", "", None)) == "hex@192.0.2.1:2222"
-    assert str(Login("2001:db8::1", 22, "root", "", None)) == "root@[2001:db8::1]"
-    through = Login("192.0.2.1", 22, "root", "", None)
-    far = Login("172.16.0.4", 22, "hex", "", None, through)
-    assert str(far) == "hex@172.16.0.4 through root@192.0.2.1"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reach.drift import Part
+from reach.entries.part import Part
 from tests.components.inspected import (
     LAPTOP,
     drifted,

@@ -4,32 +4,13 @@ The words are a closed vocabulary of ours: they become part of a command's text,
 host says may ever get into them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
+from reach.entries.part import Entry, Part, wanted_of
 from reach.shell import helper_digest
-from settings import VPS, Firewall, Settings
-
-
-class Part(Enum):
-    """The kind of resource that has drifted; its words say whose it is."""
-
-    HELPER = "its helper"
-    KEYS = "its keys"
-    INTERFACE = "its tunnel"
-    METRICS = "its metrics"
-    FIREWALL = "its firewall"
-    PEER = "its peer"
-    PRESHARED_KEY = "its preshared key of"
-    FORWARD = "its forward"
-    OPENING = "its opening for forward"
-
-
-OF_EVERY_HOST = frozenset({Part.HELPER, Part.KEYS, Part.INTERFACE})
-"""What the tunnel on a host is made of; everything else depends on the settings."""
+from settings import VPS, Settings
 
 
 @dataclass(frozen=True)
@@ -37,11 +18,10 @@ class Drift:
     """What has drifted, and how.
 
     Attributes:
-        found: words such as `rules missing`, by host, part and name; the name of a host's own
-            parts is empty.
+        found: words such as `rules missing`, by entry.
     """
 
-    found: Mapping[tuple[str, Part, str], str] = field(default_factory=dict)
+    found: Mapping[Entry, str] = field(default_factory=dict)
 
     def and_also(self, other: "Drift") -> "Drift":
         """Both; of one resource the words of both."""
@@ -128,93 +108,6 @@ def drift_of_all(settings: Settings, reports: Mapping[str, HostReport | None]) -
             for key, words in drift_of(settings, host, report).found.items()
         }
     )
-
-
-def left_over(settings: Settings, host: str, report: HostReport) -> list[tuple[Part, str]]:
-    """The entries that a host has and the stack file has not, by kind and name.
-
-    They may be about to be removed by the next `up`, or be left by one that was broken off.
-    """
-    wanted = wanted_of(settings, host)
-    return [
-        (part, name)
-        for part, names in _there(host, report).items()
-        for name in sorted(names - set(wanted[part]))
-        if name  # of the host's own parts none is left over
-    ]
-
-
-def lost(
-    settings: Settings,
-    host: str,
-    report: HostReport | None,
-    given: Collection[tuple[Part, str]],
-) -> list[tuple[Part, str]]:
-    """What the last `up` has given a host, and it lacks, by kind and name.
-
-    What the stack file has no more is left out: it is about to be removed.
-
-    Args:
-        settings: of the stack.
-        host: its name there.
-        report: what it tells; None where it has no helper, or that alone.
-        given: what the last `up` has given it.
-    """
-    wanted = wanted_of(settings, host)
-    kept = [(part, name) for part, name in given if name in wanted[part]]
-    if report is None:
-        return kept
-    if report.role is None:
-        # Where there never was an interface, an `up` was broken off, and the next one goes on.
-        was_set_up = (Part.INTERFACE, "") in kept
-        return [each for each in kept if was_set_up and each[0] is not Part.HELPER]
-    there = dict(_there(host, report))
-    if host == VPS:
-        # Whoever is not known shares no key either.
-        known = there[Part.PEER]
-        there[Part.PRESHARED_KEY] = there.get(Part.PRESHARED_KEY, known) & known
-    if report.wireguard is None:
-        # While the tunnel is down it does not tell whom it knows and what it forwards.
-        there = {part: names for part, names in there.items() if part is Part.METRICS}
-    return [(part, name) for part, name in kept if part in there and name not in there[part]]
-
-
-def is_half_made(settings: Settings, host: str, report: HostReport) -> bool:
-    """Whether a host lacks entries of the stack file.
-
-    They may be new there, or an `up` that was to make all of it may have been broken off.
-    """
-    wanted = wanted_of(settings, host)
-    there = _there(host, report)
-    return report.role is None or any(set(wanted[part]) - names for part, names in there.items())
-
-
-def _there(host: str, report: HostReport) -> Mapping[Part, AbstractSet[str]]:
-    """What a host has, by kind: names, or the empty one of a part of its own."""
-    if host == VPS:
-        peers = (report.peers.keys() | report.wrong_peers) - {"-"}
-        metrics = {""} if report.metrics else set()
-        there = {Part.FORWARD: report.forwards.keys(), Part.PEER: peers, Part.METRICS: metrics}
-        return there if report.shares is None else {**there, Part.PRESHARED_KEY: report.shares}
-    return {Part.OPENING: report.openings.keys()}
-
-
-def wanted_of(settings: Settings, host: str) -> Mapping[Part, Collection[str]]:
-    """What the stack file has of a host, by kind: names, or the empty one of a part of its own."""
-    wanted = {part: [""] if part in OF_EVERY_HOST else [] for part in Part}
-    if host != VPS:
-        behind = {name: settings.destination(name) for name in settings.forwards}
-        openings = [name for name, to in behind.items() if to.behind and to.server == host]
-        return {**wanted, Part.OPENING: openings}
-    guarded = settings.vps.firewall is Firewall.DEFAULT_DENY
-    return {
-        **wanted,
-        Part.METRICS: [""] if settings.vps.metrics else [],
-        Part.FIREWALL: [""] if guarded else [],
-        Part.PEER: settings.peers,
-        Part.PRESHARED_KEY: [name for name, peer in settings.peers.items() if peer.preshared_key],
-        Part.FORWARD: settings.forwards,
-    }
 
 
 def _found(report: HostReport) -> Iterator[tuple[Part, str, str]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reach.host_report import parse_report
+from reach.entries.host_report import parse_report
 
 TEXT = """\
 helper 1

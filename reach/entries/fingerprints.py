@@ -7,8 +7,8 @@ itself, which is a thing to be compared and no more; nothing in it is secret.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from reach.drift import Part, wanted_of
-from reach.host_report import HostReport
+from reach.entries.host_report import HostReport
+from reach.entries.part import Part, wanted_of
 from settings import (
     Settings,
     firewall_lines,

@@ -49,7 +49,7 @@ class HostReport:
     Attributes:
         helper: the version of its helper.
         digest: SHA-256 of the helper, in hex; empty where it is too old to tell.
-        claimant: who has the tunnel there, see helper.py; None where it is too old to tell.
+        claimant: who has the tunnel there, see reach/helper.py; None where it is too old to tell.
         owner: the stack it belongs to, `project/stack`; None while it is half made.
         role: `vps` or `server`; None while it is not set up.
         enabled: whether the tunnel starts with the host.

@@ -4,9 +4,7 @@ The components register by them, and the record and the command line read them. 
 every stack they stand as they are here: another name would be another resource.
 """
 
-from typing import TypeAlias
-
-from reach.drift import Part
+from reach.entries.part import Entry, Part
 from settings import VPS
 
 COMMAND = "command:remote:Command"
@@ -14,9 +12,6 @@ TUNNEL = "reverse-tunnel:index:ReverseTunnel"
 HOST = "reverse-tunnel:index:Host"
 PEER = "reverse-tunnel:index:Peer"
 FORWARD = "reverse-tunnel:index:PortForward"
-
-Entry: TypeAlias = tuple[str, Part, str]
-"""Host, kind and name, which is empty for parts of the host's own."""
 
 _CLAIM = "-claim"
 _KEPT = "-kept"
