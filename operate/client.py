@@ -8,14 +8,9 @@ import click
 
 from operate.failure import CommandError
 from operate.output import STDOUT, on_terminal, output_option, write_secret
+from operate.qr_code import as_png, as_svg, as_terminal, terminal_columns
 from operate.stack import Stack, stack_option
-from operate.wireguard_file import (
-    as_png,
-    as_svg,
-    as_terminal,
-    has_private_key,
-    terminal_columns,
-)
+from operate.wireguard_file import has_private_key
 
 _KINDS: Mapping[str, Callable[[str], bytes]] = {
     ".conf": str.encode,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from operate.layout import draw
 from operate.output import output_option, write
-from operate.plan import draw
 from operate.stack import Stack, stack_option
 
 
@@ -18,4 +18,4 @@ def picture(output: Path, stack: Stack) -> None:
     It is drawn from the stack file alone, whether that is deployed or not, and has nothing secret
     in it but the addresses.
     """
-    write(output, draw(stack.plan()).svg().encode())
+    write(output, draw(stack.settings_without_key()).svg().encode())

@@ -27,7 +27,7 @@ def server(name: str, *, uninstall: bool, output: Path, stack: Stack) -> None:
     It may be run again at any time, also after a change of the stack: where nothing has changed,
     it does nothing. It holds the server's private key; `--uninstall` gives one without.
     """
-    settings = stack.plan()
+    settings = stack.settings_without_key()
     if uninstall:
         # Whatever NAME is by now: it may have ssh, or be gone from the stack file.
         script = uninstall_script(settings.network.interface)

@@ -54,7 +54,7 @@ class Stack:
         in_clear = {key for key, entry in own.items() if not entry["secret"]}
         return _loaded(values, agent=bool(os.environ.get("SSH_AUTH_SOCK")), in_clear=in_clear)
 
-    def plan(self) -> Settings:
+    def settings_without_key(self) -> Settings:
         """The settings without the SSH key, in the order of the stack file.
 
         It takes neither a passphrase nor the engine, unless no stack was named, or its file has

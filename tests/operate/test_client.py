@@ -11,7 +11,7 @@ import zxingcpp
 from PIL import Image
 
 from operate import client
-from operate.wireguard_file import as_terminal
+from operate.qr_code import as_terminal
 from tests.operate.project import Project, run
 from tests.operate.wireguard import KEY, client_file
 

@@ -25,21 +25,23 @@ def test_settings_come_decrypted_from_the_engine(project: Project) -> None:
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 
-def test_a_plan_takes_neither_engine_nor_passphrase(project: Project) -> None:
-    plan = Stack("home").plan()
-    assert plan.ssh_private_key is None
-    assert [*plan.forwards] == ["http", "https", "game"]
+def test_settings_without_key_take_neither_engine_nor_passphrase(project: Project) -> None:
+    settings = Stack("home").settings_without_key()
+    assert settings.ssh_private_key is None
+    assert [*settings.forwards] == ["http", "https", "game"]
     assert project.calls == []
 
 
-def test_a_plan_of_the_selected_stack_asks_for_its_name_alone(project: Project) -> None:
-    assert Stack(None).plan().forwards
+def test_settings_without_key_of_the_selected_stack_ask_for_its_name_alone(
+    project: Project,
+) -> None:
+    assert Stack(None).settings_without_key().forwards
     assert project.calls == ["stack --show-name --non-interactive"]
 
 
 def test_on_pulumi_cloud_a_stack_may_be_named_in_full(project: Project) -> None:
     stack = Stack("someone/reverse-tunnel/home")
-    assert stack.plan().forwards
+    assert stack.settings_without_key().forwards
     assert stack.owner() == "reverse-tunnel/home"
     assert project.calls == []
 
@@ -53,10 +55,10 @@ def test_it_says_by_which_name_hosts_know_it(project: Project) -> None:
     assert project.calls == ["stack --show-name --non-interactive"]
 
 
-def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> None:
+def test_settings_without_key_with_another_encrypted_value_are_decrypted(project: Project) -> None:
     file = project.folder / "stacks/Pulumi.home.yaml"
     file.write_text(file.read_text().replace("host: 203.0.113.10", "host: {secure: v1:x}"))
-    assert Stack("home").plan().vps.ssh.host == ("203.0.113.10",)
+    assert Stack("home").settings_without_key().vps.ssh.host == ("203.0.113.10",)
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 
@@ -67,13 +69,13 @@ def test_a_plan_with_another_encrypted_value_is_decrypted(project: Project) -> N
         ("Pulumi.yaml", "config: {forwards: {}}"),
     ],
 )
-def test_a_plan_that_is_not_in_its_file_alone_comes_from_the_engine(
+def test_settings_that_are_not_in_the_file_alone_come_from_the_engine(
     project: Project, file: str, also: str
 ) -> None:
     """It knows what Pulumi ESC has in that environment, and which value goes before which."""
     path = project.folder / file
     path.write_text(f"{path.read_text()}{also}\n")
-    assert Stack("home").plan().forwards
+    assert Stack("home").settings_without_key().forwards
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 
@@ -86,52 +88,52 @@ def write_keys_as(project: Project, written: str) -> None:
 def test_keys_are_the_projects_whatever_its_name(project: Project) -> None:
     """As the program reads them."""
     (project.folder / "Pulumi.yaml").write_text("name: house\nstackConfigDir: stacks\n")
-    for read in (Stack("home").plan, Stack("home").settings):
+    for read in (Stack("home").settings_without_key, Stack("home").settings):
         with pytest.raises(CommandError, match=r"vps: is missing"):
             read()
     write_keys_as(project, "house:")
     config = project.folder / "bin/config.json"
     config.write_text(config.read_text().replace("reverse-tunnel:", "house:"))
-    for read in (Stack("home").plan, Stack("home").settings):
+    for read in (Stack("home").settings_without_key, Stack("home").settings):
         assert [*read().forwards] == ["http", "https", "game"]
 
 
 def test_a_key_without_a_namespace_is_the_projects(project: Project) -> None:
     """As the engine reads it."""
     write_keys_as(project, "")
-    plan = Stack("home").plan()
-    assert plan.ssh_private_key is None
-    assert [*plan.forwards] == ["http", "https", "game"]
+    settings = Stack("home").settings_without_key()
+    assert settings.ssh_private_key is None
+    assert [*settings.forwards] == ["http", "https", "game"]
     assert project.calls == []
 
 
 @pytest.mark.parametrize(
     "text", ["no", "on", "12:30", "2026-12-01", "1e3x", "1:2:3.5", "0x_", "0b_", "0o_"]
 )
-def test_a_plan_reads_texts_as_the_engine_does(project: Project, text: str) -> None:
+def test_texts_are_read_as_by_the_engine(project: Project, text: str) -> None:
     """In YAML of 2005 some of these were truths, times and numbers."""
     file = project.folder / "stacks/Pulumi.home.yaml"
     forward = f"noted: {{port: 81, to: homelab, comment: {text}}}"
     file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
-    assert Stack("home").plan().forwards["noted"].comment == text
+    assert Stack("home").settings_without_key().forwards["noted"].comment == text
 
 
-def test_a_plan_reads_values_as_the_engine_does(project: Project) -> None:
+def test_values_are_read_as_by_the_engine(project: Project) -> None:
     file = project.folder / "stacks/Pulumi.home.yaml"
     forward = "no: {port: 0x51, to: homelab, enabled: false}"
     file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
-    read = Stack("home").plan().forwards["no"]
+    read = Stack("home").settings_without_key().forwards["no"]
     assert (read.port.first, read.enabled) == (0x51, False)
 
 
 def test_it_works_in_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder / "stacks")
-    assert Stack("home").plan().forwards
+    assert Stack("home").settings_without_key().forwards
 
 
 def test_wrong_settings_are_said_as_everywhere(project: Project) -> None:
     project.configure({"forwards.http.port": 0})
-    for read in (Stack("home").plan, Stack("home").settings):
+    for read in (Stack("home").settings_without_key, Stack("home").settings):
         with pytest.raises(CommandError, match=r"forwards\.http\.port: 0 is not allowed"):
             read()
 
@@ -140,11 +142,11 @@ def test_a_misspelt_namespace_is_said_and_a_providers_left_alone(project: Projec
     file = project.folder / "stacks/Pulumi.home.yaml"
     clients = "reverse-tunnel:clients:"
     file.write_text(file.read_text().replace(clients, "hcloud:token: {secure: v1:x}\n  " + clients))
-    assert Stack("home").plan().clients
+    assert Stack("home").settings_without_key().clients
     assert project.calls == []
     file.write_text(file.read_text().replace(clients, "reverse-tunel:clients:"))
     project.say("config.json", {"reverse-tunel:clients": {"value": "{}", "secret": False}})
-    for read in (Stack("home").plan, Stack("home").settings):
+    for read in (Stack("home").settings_without_key, Stack("home").settings):
         with pytest.raises(CommandError, match=r"perhaps reverse-tunnel:clients"):
             read()
 
@@ -152,7 +154,7 @@ def test_a_misspelt_namespace_is_said_and_a_providers_left_alone(project: Projec
 def test_an_unknown_stack_is_said(project: Project) -> None:
     del project
     with pytest.raises(CommandError, match=r"no .*Pulumi\.away\.yaml.*pulumi stack ls"):
-        Stack("away").plan()
+        Stack("away").settings_without_key()
 
 
 SELF = "config: {reverse-tunnel:forwards: &x {http: *x}}"
@@ -164,20 +166,20 @@ SELF = "config: {reverse-tunnel:forwards: &x {http: *x}}"
 def test_a_file_that_is_no_stacks_is_said_without_a_traceback(project: Project, text: str) -> None:
     (project.folder / "stacks/Pulumi.home.yaml").write_text(text)
     with pytest.raises(CommandError):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
 
 
 def test_what_contains_itself_is_said_where(project: Project) -> None:
     (project.folder / "stacks/Pulumi.home.yaml").write_text(f"# a line\n{SELF}\n")
     with pytest.raises(CommandError, match=r"Pulumi\.home\.yaml can't be read: .*\n.*line 2"):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
 
 
 def test_what_is_used_twice_is_read_twice(project: Project) -> None:
     file = project.folder / "stacks/Pulumi.home.yaml"
     pair = "a: &x {port: 81, to: homelab}\n    b: {<<: *x, port: 82}"
     file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {pair}\n"))
-    read = Stack("home").plan().forwards
+    read = Stack("home").settings_without_key().forwards
     assert (read["a"].port.first, read["b"].port.first) == (81, 82)
     assert read["a"].to == read["b"].to
 
@@ -202,7 +204,7 @@ def test_a_key_that_is_there_twice_is_refused_as_the_engine_does(
     file = project.folder / "stacks/Pulumi.home.yaml"
     file.write_text(file.read_text().replace(old, new, 1))
     with pytest.raises(CommandError, match=rf"Pulumi\.home\.yaml can't be read: {says}"):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
 
 
 def test_a_key_may_be_in_two_entries_and_of_two_values_one_is_ones_own(project: Project) -> None:
@@ -211,7 +213,7 @@ def test_a_key_may_be_in_two_entries_and_of_two_values_one_is_ones_own(project: 
     nested = "{<<: &y {<<: &x {port: 81, to: homelab}, port: 82}, port: 83}"
     three = f"a: {nested}\n    b: *y\n    c: *x"
     file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {three}\n"))
-    read = Stack("home").plan().forwards
+    read = Stack("home").settings_without_key().forwards
     assert [read[name].port.first for name in "abc"] == [83, 82, 81]
 
 
@@ -224,22 +226,22 @@ def test_a_file_that_is_no_projects_is_said_without_a_traceback(
 ) -> None:
     (project.folder / "Pulumi.yaml").write_text(text)
     with pytest.raises(CommandError, match=r"/Pulumi\.yaml can't be read: "):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
 
 
 def test_a_project_may_keep_its_stacks_beside_it(project: Project) -> None:
     (project.folder / "Pulumi.yaml").write_text("name: reverse-tunnel\n")
     (project.folder / "stacks/Pulumi.home.yaml").rename("Pulumi.home.yaml")
-    assert Stack("home").plan().forwards
+    assert Stack("home").settings_without_key().forwards
 
 
 def test_a_stack_file_ends_as_the_projects_does(project: Project) -> None:
     """So the engine looks for it."""
     (project.folder / "Pulumi.yaml").rename("Pulumi.yml")
     with pytest.raises(CommandError, match=r"there is no .*/stacks/Pulumi\.home\.yml\. "):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
     (project.folder / "stacks/Pulumi.home.yaml").rename("stacks/Pulumi.home.yml")
-    assert Stack("home").plan().forwards
+    assert Stack("home").settings_without_key().forwards
 
 
 def test_the_engine_speaks_utf_8_whatever_the_locale(project: Project) -> None:
@@ -281,7 +283,7 @@ def test_outside_of_a_project_it_says_where_to_run_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CommandError, match="run this in the project's folder"):
-        Stack("home").plan()
+        Stack("home").settings_without_key()
 
 
 def test_the_stack_may_be_named_by_the_environment(
@@ -328,7 +330,7 @@ def test_the_list_of_commands_cuts_nothing_off() -> None:
         (lambda: Stack("home").output("clientConfigs"), "the outputs of home"),
         (Stack("home").set_up, "the state of home"),
         (Stack(None).settings, "the configuration of the selected stack"),
-        (Stack(None).plan, "the name of the selected stack"),
+        (Stack(None).settings_without_key, "the name of the selected stack"),
     ],
 )
 def test_who_waits_for_the_engine_sees_for_what(

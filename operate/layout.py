@@ -1,4 +1,4 @@
-"""The plan of a stack, drawn: who comes in at which port, and where that leads.
+"""The layout of a stack's picture: who comes in at which port, and where that leads.
 
     visitors  ->  vps: its public ports  ====  servers: their rows of forwards
                                          ====  clients
