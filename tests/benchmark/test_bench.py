@@ -9,8 +9,7 @@ from lab.benchmark.page import page
 from lab.benchmark.plots import plot
 from lab.lab import Lab
 from lab.operator_host import lay_project
-
-from .made_up import FIGURES
+from tests.benchmark.made_up import FIGURES
 
 
 def test_publishing_writes_figures_page_and_pictures(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from pydantic import ValidationError
 
 from lab.benchmark import figures
 from lab.benchmark.figures import Column, Figures, Row, Table
-
-from .made_up import FIGURES, SECTION, SPEED
+from tests.benchmark.made_up import FIGURES, SECTION, SPEED
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

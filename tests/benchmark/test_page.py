@@ -2,8 +2,7 @@ import pytest
 
 from lab.benchmark.figures import Figures
 from lab.benchmark.page import number, page, slug
-
-from .made_up import FIGURES
+from tests.benchmark.made_up import FIGURES
 
 PAGE = page(FIGURES, {("data-path", "Throughput"): "data-path-throughput.svg"})
 

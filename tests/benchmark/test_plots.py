@@ -9,8 +9,7 @@ import pytest
 
 from lab.benchmark.figures import Column, Figures, Row
 from lab.benchmark.plots import plot
-
-from .made_up import FIGURES, SECTION, SPEED
+from tests.benchmark.made_up import FIGURES, SECTION, SPEED
 
 BARS, LINES = "data-path-throughput.svg", "data-path-by-number.svg"
 

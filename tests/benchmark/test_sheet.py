@@ -2,8 +2,7 @@ import pytest
 
 from lab.benchmark.sheet import Sheet
 from lab.benchmark.visitor import LoadError
-
-from .made_up import SPEED
+from tests.benchmark.made_up import SPEED
 
 EMPTY = SPEED.model_copy(update={"rows": ()})
 DOWN, FIRST_BYTE, SEEN = SPEED.columns

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from settings import SettingsError, load
-
-from .samples import ABSENT, errors, example, host_key, loaded
+from tests.settings.samples import ABSENT, errors, example, host_key, loaded
 
 
 def test_mistakes_in_every_section_come_in_one_message() -> None:

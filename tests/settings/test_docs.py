@@ -12,9 +12,8 @@ from operate.main import main
 from settings import Client, Forward, Limit, Server, Vps, forward_words, load
 from settings.allow import Allow
 from settings.model import Model
+from tests.settings.samples import example, host_key
 from tests.symptoms import SYMPTOMS
-
-from .samples import example, host_key
 
 DOCS = Path(__file__).parents[2] / "docs" / "forwards.md"
 README = Path(__file__).parents[2] / "README.md"

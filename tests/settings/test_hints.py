@@ -3,8 +3,7 @@
 import pytest
 
 from settings import hints, hints_at_secrets
-
-from .samples import ABSENT, loaded
+from tests.settings.samples import ABSENT, loaded
 
 LAN = {
     "servers.homelab.networks": ["192.168.1.0/24"],

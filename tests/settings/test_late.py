@@ -9,8 +9,7 @@ from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
 from settings import Settings, SettingsError, is_late
-
-from .samples import ABSENT, PEM_KEY, SSH_KEY, errors, host_key, loaded, public_key
+from tests.settings.samples import ABSENT, PEM_KEY, SSH_KEY, errors, host_key, loaded, public_key
 
 
 class Unknown(Exception):  # noqa: N818 - it stands for a value

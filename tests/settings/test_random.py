@@ -28,9 +28,8 @@ from settings import (
     opening_lines,
     peer_lines,
 )
-
-from .samples import PEM_KEY, SSH_KEY, host_key, public_key
-from .test_schema import VALIDATOR, file_of
+from tests.settings.samples import PEM_KEY, SSH_KEY, host_key, public_key
+from tests.settings.test_schema import VALIDATOR, file_of
 
 SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/+=-]+( [A-Za-z0-9+/=]+)?")
 """What may reach a shell or iptables: nothing in it has a meaning there."""

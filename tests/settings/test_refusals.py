@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from settings import SettingsError, load
 from settings.problem import shown
-
-from .samples import (
+from tests.settings.samples import (
     ABSENT,
     LOCKED_PEM_KEY,
     LOCKED_SSH_KEY,

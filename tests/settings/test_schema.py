@@ -10,8 +10,7 @@ from jsonschema import Draft202012Validator
 
 from settings import load
 from settings.schema import FILE, text
-
-from .samples import ABSENT, SSH_KEY, changed, host_key
+from tests.settings.samples import ABSENT, SSH_KEY, changed, host_key
 
 EXAMPLE = Path(__file__).parents[2] / "stacks" / "Pulumi.example.yaml"
 VALIDATOR = Draft202012Validator(json.loads(text()))

@@ -5,8 +5,15 @@ import itertools
 import pytest
 
 from settings import SettingsError, load
-
-from .samples import LOCKED_SSH_KEY, PEM_KEY, SSH_KEY, changed, errors, example, loaded
+from tests.settings.samples import (
+    LOCKED_SSH_KEY,
+    PEM_KEY,
+    SSH_KEY,
+    changed,
+    errors,
+    example,
+    loaded,
+)
 
 PLACES = (
     "sshPrivateKey",

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from settings import Way
-
-from .samples import ABSENT, host_key, loaded
+from tests.settings.samples import ABSENT, host_key, loaded
 
 
 def test_a_host_has_the_ways_in_that_are_listed_in_their_order() -> None:

@@ -16,8 +16,7 @@ from settings import (
     opening_lines,
     peer_lines,
 )
-
-from .samples import ABSENT, host_key, loaded
+from tests.settings.samples import ABSENT, host_key, loaded
 
 LAN = {"servers.homelab.networks": ["192.168.1.0/24"]}
 
