@@ -1,8 +1,8 @@
 """A client device: a laptop, a phone."""
 
 from settings.fields.egress import Egress, EgressField
+from settings.fields.key_generation import KeyGeneration
 from settings.fields.keys import PublicKeyField
-from settings.fields.rotation import KeyGeneration
 from settings.fields.switch import Switch
 from settings.model import Model
 from settings.network import Address6Field, AddressField, OwnMtuField

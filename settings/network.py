@@ -5,9 +5,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Annotated, TypeVar
 
 from settings.fields.check import Check
+from settings.fields.key_generation import KeyGeneration
 from settings.fields.numbers import whole
 from settings.fields.ports import one_port
-from settings.fields.rotation import KeyGeneration
 from settings.model import Model
 from settings.problem import Rule
 

@@ -26,9 +26,8 @@ _NETWORK6 = re.compile(r"[0-9A-Fa-f:]{2,39}(/[0-9]{1,3})?")
 _EVERYBODY = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _IN_DISGUISE = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as programs may show them
 
-Network = IPv4Network | IPv6Network
 Networks = tuple[IPv4Network, ...]
-Sources = tuple[Network, ...]
+Sources = tuple[IPv4Network | IPv6Network, ...]
 
 
 def check_sources(value: object) -> Sources:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from settings.fields.check import Check
 from settings.fields.egress import Egress, EgressField
+from settings.fields.key_generation import KeyGeneration
 from settings.fields.keys import PublicKeyField
 from settings.fields.packages import Packages, PackagesField
-from settings.fields.rotation import KeyGeneration
 from settings.fields.switch import Switch
 from settings.model import Model
 from settings.network import Address6Field, AddressField, OwnMtuField

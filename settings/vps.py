@@ -9,10 +9,10 @@ from pydantic import Field
 from settings.allow import Allow
 from settings.fields.check import Check
 from settings.fields.firewall import Firewall, FirewallField
+from settings.fields.key_generation import KeyGeneration
 from settings.fields.metrics import MetricsField
 from settings.fields.names import Name
 from settings.fields.packages import Packages, PackagesField
-from settings.fields.rotation import KeyGeneration
 from settings.fields.switch import Switch
 from settings.late import Late
 from settings.model import Model

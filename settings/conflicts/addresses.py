@@ -48,13 +48,13 @@ def _ipv6_addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
     network: IPv6Network | None = facts.get("network", {}).get("ipv6")
     if network is None:
         return
-    hosts = [*_in_the_tunnel(facts)]
+    ends = [*_in_the_tunnel(facts)]
     taken = {
         address: path_text(path)
-        for path, host in hosts
+        for path, host in ends
         if host.get("ipv6", "refused") is None and (address := _ipv6_by_number(facts, path, host))
     }
-    for path, host in hosts:
+    for path, host in ends:
         address = host.get("ipv6")
         if address is None:
             continue

@@ -1,4 +1,4 @@
-"""Rotation: numbers that stand for the keys which are made for hosts."""
+"""Key generations: numbers that stand for the keys which are made for hosts."""
 
 from typing import Annotated
 
