@@ -9,6 +9,7 @@ Nothing here reads `pulumi.Config`: the settings come as arguments.
 
 from components.args import (
     AllowArgs,
+    ArgumentsError,
     ClientArgs,
     ForwardArgs,
     LimitArgs,
@@ -20,7 +21,6 @@ from components.args import (
     VpsArgs,
 )
 from components.preflight.inspection import LookUpError
-from components.refusal import ArgumentsError
 from components.reverse_tunnel import ReverseTunnel
 from components.sdk import all_begun, leave_out_sdk_messages
 

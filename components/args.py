@@ -16,11 +16,17 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from components.late import LateValue
-from components.refusal import ArgumentsError
 from settings import Settings, SettingsError, load
 
 ProtocolWord: TypeAlias = Literal["tcp", "udp", "tcp+udp"]
 EgressWord: TypeAlias = Literal["own", "tunnel"]
+
+
+class ArgumentsError(SettingsError, pulumi.RunError):
+    """The arguments are wrong; the text lists all that is, as it does for a stack file.
+
+    Pulumi prints it as a message, without a traceback.
+    """
 
 
 class NetworkArgs(TypedDict, total=False):

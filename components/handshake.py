@@ -7,10 +7,10 @@ import pulumi
 from pulumi_command import remote
 
 from components.remote import Remote
+from reach.entries.recorded import HANDSHAKE
 
 
 def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be there first
-    name: str,
     *,
     host: Remote,
     public_key: pulumi.Input[str],
@@ -29,7 +29,6 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
     lists neither clients nor forwards, which come and go without it.
 
     Args:
-        name: of the resource.
         host: how commands reach the VPS.
         public_key: of the VPS; with another one, what was said before counts no more.
         peers: the managed servers' public keys, by name.
@@ -47,7 +46,7 @@ def wait_for_handshakes(  # noqa: PLR0913 - what is waited for, and what must be
         pulumi.Output.concat("public-key ", public_key, "\n"),
     ]
     host.command(
-        name,
+        HANDSHAKE,
         parent=parent,
         create=host.texts.call("wait-handshake"),
         drift=drift,

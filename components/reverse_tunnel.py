@@ -310,7 +310,6 @@ class ReverseTunnel(pulumi.ComponentResource):
         if not waited_for:
             return
         wait_for_handshakes(
-            "handshake",
             host=self._on_vps,
             public_key=self._keys[VPS],
             peers={name: self._keys[name] for name in waited_for},

@@ -13,6 +13,9 @@ HOST = "reverse-tunnel:index:Host"
 PEER = "reverse-tunnel:index:Peer"
 FORWARD = "reverse-tunnel:index:PortForward"
 
+HANDSHAKE = "handshake"
+"""Name of the command that waits for the servers'; a stack has one."""
+
 _CLAIM = "-claim"
 _KEPT = "-kept"
 _OF_A_HOST = {

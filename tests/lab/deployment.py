@@ -12,7 +12,7 @@ from lab.lab import Lab
 from lab.operator_host import STACK
 from lab.stack import stack_file, write_stack
 
-Settings = dict[str, Any]
+Values = dict[str, Any]
 
 _NAMESPACE = "reverse-tunnel:"
 _LONG = 300.0  # seconds; a run that takes longer hangs
@@ -61,7 +61,7 @@ class Deployment:
                 file["config"][_NAMESPACE + key] = value
         self._write(yaml.safe_dump(file, sort_keys=False, width=1000))
 
-    def forwards(self, forwards: Mapping[str, Settings]) -> None:
+    def forwards(self, forwards: Mapping[str, Values]) -> None:
         """Set all forwards."""
         self.configure(forwards=dict(forwards))
 

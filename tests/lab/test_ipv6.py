@@ -7,7 +7,7 @@ import pytest
 from lab.host import Host
 from lab.lab import Lab
 from lab.topology import ADVERTISED_LIFETIME
-from tests.lab.deployment import Deployment, Settings
+from tests.lab.deployment import Deployment, Values
 from tests.lab.flows import echo_service
 from tests.lab.mtu import (
     DOWNLOAD,
@@ -40,7 +40,7 @@ HOMELAB6 = "fd5c:91e2:7a3b::4"
 MTU = 1280  # bytes, the least of IPv6
 LONG = 60.0  # seconds
 
-FORWARDS: dict[str, Settings] = {
+FORWARDS: dict[str, Values] = {
     "http": {"port": 80, "to": "homelab:8080"},
     "both": {"protocol": "tcp+udp", "port": 5000, "to": "homelab"},
     "listed": {"port": 8444, "to": "homelab:8080", "from": [CLIENT6, CLIENT]},

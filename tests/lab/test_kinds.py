@@ -11,7 +11,7 @@ import pytest
 
 from lab.host import Host
 from lab.lab import Lab
-from tests.lab.deployment import Deployment, Settings
+from tests.lab.deployment import Deployment, Values
 from tests.lab.flows import connection, echo_service
 from tests.lab.probes import (
     LASTING,
@@ -50,7 +50,7 @@ while waiting and (made := select.select([], waiting, [], max(0, end - time.mono
 print(count - len(waiting))
 """
 
-FORWARDS: dict[str, Settings] = {
+FORWARDS: dict[str, Values] = {
     "http": {"port": 80, "to": "homelab:8080"},
     "mail": {"port": 25, "to": "attic:8080"},
     "both": {"protocol": "tcp+udp", "port": 5000, "to": "homelab"},

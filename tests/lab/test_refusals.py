@@ -7,7 +7,7 @@ something to lose: neither the state nor a host may be different afterwards.
 import hashlib
 import json
 
-from tests.lab.deployment import Deployment, Settings
+from tests.lab.deployment import Deployment, Values
 from tests.lab.snapshots import differences, logins, snapshot
 
 HOSTS = ("vps", "homelab", "attic")
@@ -46,7 +46,7 @@ def spoil(deployment: Deployment) -> None:
     servers["cabin"] = {"address": "172.16.0.0"}
     servers["$(touch /owned)"] = {"address": "172.16.0.9"}
 
-    def web(port: object) -> Settings:
+    def web(port: object) -> Values:
         return {"port": port, "to": "homelab:8080"}
 
     deployment.configure(
@@ -99,7 +99,7 @@ class Untouched:
         return sorted((each["urn"], digest(each)) for each in ours)
 
 
-def digest(resource: Settings) -> str:
+def digest(resource: Values) -> str:
     return hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()
 
 
