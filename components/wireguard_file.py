@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from settings import Egress
-from settings.network import LEAST_OF_IPV6
+from settings import LEAST_OF_IPV6, Egress
 
 ANYWHERE = "0.0.0.0/0"
 ANYWHERE_IPV6 = "::/0"

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operate.drawing import Box, Drawing, Label, Line, shortened, text_width
-from settings import VPS, Egress, Firewall, Forward, Server, Settings, SourceAddress
-from settings.words import limit_words
+from settings import VPS, Egress, Firewall, Forward, Server, Settings, SourceAddress, limit_words
 
 _INK, _PALE = "#1f2933", "#6b7785"
 _VISITOR, _TUNNEL = "#b45309", "#2563a8"

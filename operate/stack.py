@@ -14,8 +14,7 @@ from operate.project import Project
 from operate.stack_file import read_file
 from reach.entries.part import Part
 from reach.entries.recorded import COMMAND, entry_of, read_urn
-from settings import Settings, SettingsError, in_namespace, load
-from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
+from settings import SSH_PRIVATE_KEY_FIELD, Settings, SettingsError, in_namespace, load
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -9,8 +9,7 @@ from reach.failure import ReachError, ended, failed, network_words, silent, unre
 from reach.keys import keys_for
 from reach.login import Login
 from reach.root import NO_SUDO, SUDO_ASKS, root_shell
-from settings.problem import shown
-from settings.ssh import HOST_KEY_TYPES
+from settings import HOST_KEY_TYPES, shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

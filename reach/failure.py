@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from reach.login import Login
-from settings.problem import shown
+from settings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

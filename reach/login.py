@@ -6,8 +6,7 @@ from typing import Optional
 
 from pydantic import SecretStr
 
-from settings import VPS, Late, Settings, Through, Way, is_late
-from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
+from settings import SSH_PRIVATE_KEY_FIELD, VPS, Late, Settings, Through, Way, is_late
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from settings.allow import Allow
 from settings.client import Client
 from settings.fields.egress import Egress
 from settings.fields.firewall import Firewall
+from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
 from settings.fields.names import VPS
 from settings.fields.packages import Packages
 from settings.fields.ports import Ports
@@ -22,16 +23,19 @@ from settings.lines import (
 )
 from settings.loading import load
 from settings.namespace import in_namespace
-from settings.network import Network
-from settings.problem import Problem, SettingsError
+from settings.network import LEAST_OF_IPV6, Network
+from settings.problem import Problem, SettingsError, shown
 from settings.server import Server
-from settings.ssh import Ssh, Through
+from settings.ssh import HOST_KEY_TYPES, Ssh, Through, as_ip
 from settings.stack import Destination, Settings
 from settings.vps import Vps
 from settings.way import Way
-from settings.words import forward_words
+from settings.words import forward_words, limit_words
 
 __all__ = [
+    "HOST_KEY_TYPES",
+    "LEAST_OF_IPV6",
+    "SSH_PRIVATE_KEY_FIELD",
     "VPS",
     "Allow",
     "Client",
@@ -54,6 +58,7 @@ __all__ = [
     "Through",
     "Vps",
     "Way",
+    "as_ip",
     "firewall_lines",
     "forward_lines",
     "forward_words",
@@ -62,8 +67,10 @@ __all__ = [
     "in_namespace",
     "interface_lines",
     "is_late",
+    "limit_words",
     "load",
     "metrics_lines",
     "opening_lines",
     "peer_lines",
+    "shown",
 ]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from settings.conflicts import conflicts
-from settings.conflicts.facts import read
+from settings.facts import read
 from settings.fields.keys import SSH_PRIVATE_KEY, SSH_PRIVATE_KEY_FIELD
 from settings.problem import Path, Problem, SettingsError
 from settings.stack import Settings

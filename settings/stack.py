@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from settings.client import Client
 from settings.conflicts import conflicts
-from settings.conflicts.facts import facts_of
+from settings.facts import facts_of
 from settings.fields.check import Check
 from settings.fields.keys import SSH_PRIVATE_KEY, check_ssh_private_key
 from settings.fields.names import VPS, Name, PeerName

@@ -9,8 +9,7 @@ import pulumi
 from components.preflight.known import Known
 from components.preflight.lookup import PROBE_SECONDS, TRY, HostProblem, Seen, Warns
 from reach import Login, ReachError, run_as_root
-from settings import VPS
-from settings.ssh import as_ip
+from settings import VPS, as_ip
 
 ARRIVES_WITHIN = 120.0
 """Seconds: a server looks up its VPS's name every ten, name servers remember it for sixty."""

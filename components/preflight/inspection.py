@@ -32,8 +32,7 @@ from components.preflight.unexplained import (
 )
 from reach import Login, late_fields, logins_to
 from reach.entries.drift import Drift, drift_of_all
-from settings import VPS, Egress, Packages, Settings, Way
-from settings.fields.keys import SSH_PRIVATE_KEY_FIELD
+from settings import SSH_PRIVATE_KEY_FIELD, VPS, Egress, Packages, Settings, Way
 
 
 class LookUpError(pulumi.RunError):

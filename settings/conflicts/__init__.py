@@ -7,7 +7,7 @@ there: a field that is wrong has been reported already, a late one is known to n
 from collections.abc import Iterator
 
 from settings.conflicts import addresses, peers, ports, targets, without_effect
-from settings.conflicts.facts import Facts
+from settings.facts import Facts
 from settings.problem import Problem
 
 

@@ -3,18 +3,11 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from settings.conflicts.facts import Facts, entries
-from settings.conflicts.peers import hosts
+from settings.facts import Facts, entries, reached_by_ssh, tunnel_ends
 from settings.network import ADDRESS, ADDRESS6, LEAST_OF_IPV6, same_number
 from settings.problem import Path, Problem, RefusedError, Rule, path_text
 from settings.ssh import HOST, Through, as_ip
 from settings.vps import ENDPOINT, undialled
-
-
-def _in_the_tunnel(facts: Facts) -> Iterator[tuple[Path, Facts]]:
-    """Yield each host of the tunnel, the VPS first."""
-    yield ("vps",), facts.get("vps", {})
-    yield from entries(facts, "servers", "clients")
 
 
 def _taken(address: IPv4Address | IPv6Address, network: object, by: str) -> RefusedError:
@@ -30,7 +23,7 @@ def _addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
     taken: dict[IPv4Address, str] = {}
     if "address" in vps and vps["address"] is None and cidr:
         taken[cidr[1]] = "vps (the network's first host)"
-    for path, host in _in_the_tunnel(facts):
+    for path, host in tunnel_ends(facts):
         address = host.get("address")
         if not isinstance(address, IPv4Address):
             continue
@@ -48,7 +41,7 @@ def _ipv6_addresses_off_the_plan(facts: Facts) -> Iterator[Problem]:
     network: IPv6Network | None = facts.get("network", {}).get("ipv6")
     if network is None:
         return
-    ends = [*_in_the_tunnel(facts)]
+    ends = [*tunnel_ends(facts)]
     taken = {
         address: path_text(path)
         for path, host in ends
@@ -85,7 +78,7 @@ def _ipv6_without_a_network(facts: Facts) -> Iterator[Problem]:
         "IPv6 beside network.ipv6, such as fd5c:91e2:7a3b::/64",
         "without it the tunnel has IPv4 alone, and no visitor of IPv6 gets in",
     )
-    for path, host in _in_the_tunnel(facts):
+    for path, host in tunnel_ends(facts):
         if host.get("ipv6") is not None:
             yield Problem((*path, "ipv6"), rule.refuse_hidden("is given without network.ipv6"))
     for path, forward in entries(facts, "forwards"):
@@ -129,7 +122,7 @@ def _hosts_inside_the_tunnel(facts: Facts) -> Iterator[Problem]:
             "yours; a server's end of the tunnel is written as {through: vps}",
             "once the tunnel is up, packets to that address go into the tunnel and not to the LAN",
         )
-        for path, ssh in hosts(facts):
+        for path, ssh in reached_by_ssh(facts):
             for address in map(as_ip, ssh.get("host", ())):
                 if address and address in network:
                     says = f"is inside the tunnel's network {network}"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 from settings.allow import FROM, TO
-from settings.conflicts.facts import Facts, entries
+from settings.facts import Facts, entries, reached_by_ssh
 from settings.fields.names import PATTERN, VPS
 from settings.near import perhaps
-from settings.problem import Path, Problem, Rule, path_text
+from settings.problem import Problem, Rule, path_text
 
 
 def _names_taken_twice(facts: Facts) -> Iterator[Problem]:
@@ -20,13 +20,6 @@ def _names_taken_twice(facts: Facts) -> Iterator[Problem]:
             yield Problem(("clients", name), rule.refuse(name, "is the name of a server, too"))
 
 
-def hosts(facts: Facts) -> Iterator[tuple[Path, Facts]]:
-    """Yield the VPS and the servers that are reached by SSH, with their `ssh`."""
-    for path, host in ((("vps",), facts.get("vps", {})), *entries(facts, "servers")):
-        if ssh := host.get("ssh"):
-            yield (*path, "ssh"), ssh
-
-
 def _machines_listed_twice(facts: Facts) -> Iterator[Problem]:
     rule = Rule(
         "the host key of a machine of its own; new ones are made on a cloned machine by "
@@ -34,7 +27,7 @@ def _machines_listed_twice(facts: Facts) -> Iterator[Problem]:
         "the host key identifies the machine, and one machine has one place in the tunnel",
     )
     seen: dict[str, str] = {}
-    for path, ssh in hosts(facts):
+    for path, ssh in reached_by_ssh(facts):
         key = ssh.get("host_key")
         if isinstance(key, str):
             if key in seen:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from settings.conflicts.facts import Facts, entries
+from settings.facts import Facts, entries
 from settings.fields.ports import Ports
 from settings.fields.protocol import Protocol
 from settings.problem import Problem, Rule, path_text

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from settings.conflicts.facts import Facts, entries
+from settings.facts import Facts, entries
 from settings.fields.names import PATTERN
 from settings.fields.ports import Ports
 from settings.fields.target import Target

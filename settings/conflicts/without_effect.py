@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from settings.conflicts.facts import Facts, entries
+from settings.facts import Facts, entries
 from settings.fields.firewall import Firewall
 from settings.problem import Problem, Rule
 

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from operate.main import main
-from settings import Client, Forward, Limit, Server, Vps, forward_words, load
-from settings.allow import Allow
+from settings import Allow, Client, Forward, Limit, Server, Vps, forward_words, load
 from settings.model import Model
 from tests.settings.samples import example, host_key
 from tests.symptoms import SYMPTOMS

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from settings import SettingsError, load
-from settings.problem import shown
+from settings import SettingsError, load, shown
 from tests.settings.samples import (
     ABSENT,
     LOCKED_PEM_KEY,

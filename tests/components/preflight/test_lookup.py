@@ -14,8 +14,7 @@ from components.preflight import lookup
 from components.preflight.advice import Wanted
 from components.preflight.lookup import HostProblem, Seen, look_up
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
-from settings import Packages
-from settings.ssh import HOST_KEY_TYPES
+from settings import HOST_KEY_TYPES, Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
 from tests.support import eventually, resolve

@@ -33,6 +33,19 @@ def entries(facts: Facts, *kinds: str) -> Iterator[tuple[Path, Facts]]:
             yield (kind, name), entry
 
 
+def tunnel_ends(facts: Facts) -> Iterator[tuple[Path, Facts]]:
+    """Yield each host of the tunnel, the VPS first."""
+    yield ("vps",), facts.get("vps", {})
+    yield from entries(facts, "servers", "clients")
+
+
+def reached_by_ssh(facts: Facts) -> Iterator[tuple[Path, Facts]]:
+    """Yield the `ssh` of the VPS and of each server that has one."""
+    for path, host in ((("vps",), facts.get("vps", {})), *entries(facts, "servers")):
+        if ssh := host.get("ssh"):
+            yield (*path, "ssh"), ssh
+
+
 def facts_of(model: Model) -> Facts:
     """Return all fields of a model that is already built, and so is valid."""
     return {name: _plain(getattr(model, name)) for name in type(model).model_fields}
