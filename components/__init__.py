@@ -20,7 +20,7 @@ from components.args import (
     ThroughArgs,
     VpsArgs,
 )
-from components.preflight.inspection import LookUpError
+from components.preflight.telling import LookUpError
 from components.reverse_tunnel import ReverseTunnel
 from components.sdk import all_begun, leave_out_sdk_messages
 

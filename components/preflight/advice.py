@@ -5,48 +5,14 @@ interfaces and stacks).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 from components.preflight.host_facts import HostFacts, PublicPorts
+from components.preflight.wanted import Wanted, public_interface
 from settings import Packages, Protocol
 
 _FILES_NEED = 8
 _PACKAGES_NEED = 200
 """MB: the packages take about 20, apt's lists the rest; as much as the helper asks for."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a stack wants of a host.
-
-    Attributes:
-        interface: the tunnel's name.
-        owner: this stack, `project/stack`.
-        network: the tunnel's network.
-        ipv6: that of IPv6; None if it has none.
-        packages: who installs what is missing.
-        listen_port: the UDP port to listen on; None on a server.
-        public_interface: of the VPS, as configured; None where the default route's is taken, and
-            on a server.
-        forwards: on the VPS, those that are not paused.
-        metrics: the folder on the VPS that they are written to; None where there are none.
-        behind: on the VPS, the networks behind servers, each with the server's name.
-        passes_on: whether more than visitors passes through the host: from one peer to another or
-            to the internet on the VPS, to what is behind a server.
-    """
-
-    interface: str
-    owner: str
-    network: IPv4Network
-    packages: Packages
-    ipv6: IPv6Network | None = None
-    listen_port: int | None = None
-    public_interface: str | None = None
-    forwards: tuple[PublicPorts, ...] = ()
-    metrics: str | None = None
-    behind: tuple[tuple[IPv4Network, str], ...] = ()
-    passes_on: bool = False
 
 
 def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
@@ -234,13 +200,6 @@ def _their_forwards(facts: HostFacts, wanted: Wanted) -> Iterator[tuple[str, Pub
 
 def _other(name: str, owner: str | None) -> str:
     return f"the tunnel {name} of the stack {owner or '(unknown)'}"
-
-
-def public_interface(facts: HostFacts, wanted: Wanted) -> str:
-    """Where visitors come in; empty where that can't be found."""
-    mine = facts.tunnels.get(wanted.interface)
-    # Once it is there, it keeps to the interface that it has found.
-    return wanted.public_interface or (mine and mine.public) or facts.default_interface
 
 
 def _public_interface_missing(facts: HostFacts, wanted: Wanted) -> Iterator[str]:

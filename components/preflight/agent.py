@@ -3,7 +3,7 @@
 import os
 import socket
 
-from components.preflight.lookup import HostProblem
+from components.preflight.problem import HostProblem
 from settings import Settings
 
 

@@ -7,7 +7,8 @@ from functools import cache
 import pulumi
 
 from components.preflight.known import Known
-from components.preflight.lookup import PROBE_SECONDS, TRY, HostProblem, Seen, Warns
+from components.preflight.lookup import PROBE_SECONDS, TRY, Seen
+from components.preflight.problem import HostProblem, Warns
 from reach import Login, ReachError, run_as_root
 from settings import VPS, as_ip
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from components.preflight.advice import Wanted, public_interface
 from components.preflight.host_facts import HostFacts
+from components.preflight.wanted import Wanted, public_interface
 
 
 def warn_of_hidden(facts: HostFacts, wanted: Wanted) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from components.preflight.known import Known
-from components.preflight.lookup import Closed, HostProblem, find_closed
+from components.preflight.lookup import Closed, find_closed
+from components.preflight.problem import HostProblem
 from reach import Login
 from reach.entries.part import OF_EVERY_HOST, wanted_of
 from settings import VPS

@@ -9,14 +9,15 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeVar
 
-from components.preflight.advice import Wanted, advise
+from components.preflight.advice import advise
 from components.preflight.hidden import warn_of_hidden
 from components.preflight.host_facts import HostFacts, parse_facts
 from components.preflight.neighbours import warn_of_neighbours
+from components.preflight.problem import HostProblem, Warns
 from components.preflight.userspace import hint_at_userspace
+from components.preflight.wanted import Wanted
 from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
 from reach.entries.host_report import HostReport, parse_report
 from reach.shell import probe_text
@@ -34,30 +35,6 @@ _GO_ON = "To go on without: lookUp: false."
 _GONE = "If it is gone for good, see docs/operations.md, a host that dies."
 
 T = TypeVar("T")
-
-
-class Warns(Enum):
-    """What a warning of hosts is about, in the words above those of that kind."""
-
-    UNCERTAIN = "This may keep the tunnel from working:"  # it can't be told from outside
-    SLOW = "The tunnel works, but could be faster:"
-    HIDDEN = "Visitors will no longer reach these services of a host's own:"
-
-
-@dataclass(frozen=True)
-class HostProblem:
-    """Something that keeps a host from being part of the tunnel, or that a user should know of.
-
-    Attributes:
-        text: which host, what is wrong, and what to do.
-        unreachable: nobody answered, which may be over soon: a preview goes on without.
-        warns: the tunnel can be made in spite of it, and what is said is of this kind; None where
-            it can't.
-    """
-
-    text: str
-    unreachable: bool = False
-    warns: Warns | None = None
 
 
 @dataclass(frozen=True)

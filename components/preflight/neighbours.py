@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from components.preflight.advice import Wanted
 from components.preflight.host_facts import HostFacts
+from components.preflight.wanted import Wanted
 
 _PORTS = re.compile(r"\d{1,5}(-\d{1,5})?", re.ASCII)  # of nftables
 

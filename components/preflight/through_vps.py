@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from components.preflight.known import Known
-from components.preflight.lookup import HostProblem
+from components.preflight.problem import HostProblem
 from reach.entries.host_report import HostReport
 from settings import VPS, Settings
 

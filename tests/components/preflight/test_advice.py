@@ -5,8 +5,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from components.preflight.advice import Wanted, advise
+from components.preflight.advice import advise
 from components.preflight.host_facts import PublicPorts, parse_facts
+from components.preflight.wanted import Wanted
 from settings import Packages, Ports, Protocol
 from tests.components.sshd import facts_text
 

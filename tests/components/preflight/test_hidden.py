@@ -5,9 +5,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from components.preflight.advice import Wanted
 from components.preflight.hidden import warn_of_hidden
 from components.preflight.host_facts import PublicPorts, parse_facts
+from components.preflight.wanted import Wanted
 from settings import Packages, Ports, Protocol
 from tests.components.sshd import facts_text
 

@@ -11,8 +11,9 @@ import asyncssh
 import pytest
 
 from components.preflight import lookup
-from components.preflight.advice import Wanted
-from components.preflight.lookup import HostProblem, Seen, look_up
+from components.preflight.lookup import Seen, look_up
+from components.preflight.problem import HostProblem
+from components.preflight.wanted import Wanted
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
 from settings import HOST_KEY_TYPES, Packages
 from tests.components.sshd import Sshd, facts_text, running

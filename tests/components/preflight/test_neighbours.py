@@ -5,9 +5,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from components.preflight.advice import Wanted
 from components.preflight.host_facts import parse_facts
 from components.preflight.neighbours import warn_of_neighbours
+from components.preflight.wanted import Wanted
 from settings import Packages
 from tests.components.sshd import facts_text
 
