@@ -1,10 +1,8 @@
 """The script by which a server that nobody logs in to is set up, and taken down again."""
 
-from pathlib import Path
-
+from reach.shell import unmanaged_text
 from settings import Packages
 
-_PROGRAM = Path(__file__).resolve().parent.parent / "host" / "unmanaged.sh"
 _PLACE_OF_THE_FILE = "@FILE@\n"
 _END = "END-OF-REVERSE-TUNNEL"
 
@@ -25,7 +23,7 @@ def _script(words: str, file: str) -> str:
     Between the lines with the end's name it is data for the shell that is started, so an
     interactive one neither runs it line by line, nor ends with it.
     """
-    program = _PROGRAM.read_text(encoding="utf-8").replace(_PLACE_OF_THE_FILE, file)
+    program = unmanaged_text().replace(_PLACE_OF_THE_FILE, file)
     # The blank in front keeps it, and so the key, out of the history of most shells.
     start = f""" $(test "$(id -u)" = 0 || echo sudo) sh -s {words} <<'{_END}'"""
     return f"{start}\n{program}{_END}\n"

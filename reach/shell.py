@@ -45,3 +45,9 @@ def installation_text() -> str:
 def probe_text() -> str:
     """The look-up's script: plain sh that only reads, and prints facts as `key=value` lines."""
     return (_HOST / "probe.sh").read_text(encoding="utf-8")
+
+
+@cache
+def unmanaged_text() -> str:
+    """The script for a server that nobody logs in to: plain sh, with a line for its file."""
+    return (_HOST / "unmanaged.sh").read_text(encoding="utf-8")

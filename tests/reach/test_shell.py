@@ -3,11 +3,18 @@
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from reach.shell import delivery_text, helper_text, installation_text, probe_text
+from reach.shell import (
+    delivery_text,
+    helper_text,
+    installation_text,
+    probe_text,
+    unmanaged_text,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +109,7 @@ def test_what_installs_it_is_bash_without_errors() -> None:
     assert checked.returncode == 0
 
 
-def test_the_probe_is_sh_without_errors() -> None:
-    checked = subprocess.run(["sh", "-n"], input=probe_text(), text=True, check=False)
+@pytest.mark.parametrize("text", [probe_text, unmanaged_text])
+def test_what_comes_without_the_helper_is_sh_without_errors(text: Callable[[], str]) -> None:
+    checked = subprocess.run(["sh", "-n"], input=text(), text=True, check=False)
     assert checked.returncode == 0
