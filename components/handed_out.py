@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 import pulumi
 from pulumi.runtime import invoke
 
+from components.files import Files
 from components.wireguard_file import own_key
 
 _READ = "pulumi:pulumi:getResource"  # by which the SDK follows a reference to a resource, too
@@ -16,10 +17,9 @@ _HEAD = (
 )
 
 
-def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has them
+def warn_of_new_files(
     tunnel: pulumi.Resource,
-    clients: Mapping[str, pulumi.Output[str]],
-    servers: Mapping[str, pulumi.Output[str]],
+    files: Files,
     *,
     addresses: Mapping[str, IPv4Address],
     endpoint: pulumi.Output[str],
@@ -32,15 +32,14 @@ def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has 
     Args:
         tunnel: the component, whose outputs `clientConfigs` and `serverConfigs` are still those of
             the last `up`.
-        clients: the files of client devices, by name.
-        servers: those of servers that nobody logs in to.
+        files: those of this `up`.
         addresses: of all peers, by name.
         endpoint: that of the files; another resource may have to be made for it.
         known: the peers that the VPS knows by now. They have had a file, of which the state may
             have nothing any more.
     """
-    files = {**clients, **servers}
-    if not files:
+    after = {**files.clients, **files.servers}
+    if not after:
         return
     # An `up` asks, too, though it tells nothing: who answers is a resource, and where a preview has
     # one more than its `up`, what it has saved as a plan does not hold.
@@ -53,7 +52,7 @@ def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has 
     }
     changes = {
         name: file.apply(partial(_changes, before.get(name)), run_with_unknowns=True)
-        for name, file in files.items()
+        for name, file in after.items()
         if name in before or name in known
     }
     if not changes:
@@ -66,7 +65,7 @@ def warn_of_new_files(  # noqa: PLR0913 - what is known of files and of who has 
                 name,
                 made if what is None else ", ".join(what),
                 was=former.get(name),
-                is_server=name in servers,
+                is_server=name in files.servers,
             )
             for name, what in changes.items()
             if what is None or what

@@ -1,11 +1,12 @@
 """The whole tunnel: VPS, servers, clients and forwards. The front door of this package."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pulumi
 from pulumi_command import remote
 
 from components.args import ReverseTunnelArgs, to_settings
+from components.files import as_secret, make_files
 from components.firewall import put_firewall
 from components.handed_out import warn_of_new_files
 from components.handshake import wait_for_handshakes
@@ -18,15 +19,11 @@ from components.preflight.inspection import inspect_hosts
 from components.preshared_key import PresharedKey
 from components.remote import Fate, Remote, as_input
 from components.sdk import without_stack_traces
-from components.unmanaged_server import server_config
-from components.wireguard_file import Gateway, Machine, client_config
 from reach.entries.drift import LOST
 from reach.entries.part import Part
 from reach.entries.recorded import TUNNEL
 from settings import (
     VPS,
-    Client,
-    Server,
     Settings,
     Ssh,
     firewall_lines,
@@ -95,19 +92,16 @@ class ReverseTunnel(pulumi.ComponentResource):
 
         self.public_keys = pulumi.Output.all(**self._keys)
         self.forwards = self.public_address.apply(self._forward_words)
-        gateway = self._gateway()
-        clients = self._files(settings.clients, gateway, client_config)
-        servers = self._files(self._unmanaged_servers(), gateway, server_config)
+        files = make_files(settings, self._key_pairs, self._preshared_keys, self._dialled)
         warn_of_new_files(
             self,
-            clients,
-            servers,
+            files,
             addresses={name: peer.address for name, peer in settings.peers.items()},
             endpoint=self.public_address,
             known=inspection.peers,
         )
-        self.client_configs = _secret(clients)
-        self.server_configs = _secret(servers)
+        self.client_configs = as_secret(files.clients)
+        self.server_configs = as_secret(files.servers)
         self.register_outputs(
             {
                 "publicAddress": self.public_address,
@@ -333,60 +327,8 @@ class ReverseTunnel(pulumi.ComponentResource):
             ends += [(name, Part.KEYS, ""), (VPS, Part.PEER, name)]
         return any(LOST in (drift.of(*end) or "") for end in ends)
 
-    def _unmanaged_servers(self) -> dict[str, Server]:
-        return {
-            name: server for name, server in self._settings.servers.items() if server.ssh is None
-        }
-
     def _forward_words(self, public_address: str) -> dict[str, str]:
         return {
             name: forward_words(self._settings, name, public_address)
             for name in self._settings.forwards
         }
-
-    def _files(
-        self,
-        machines: Mapping[str, Server | Client],
-        gateway: pulumi.Output[Gateway],
-        file: Callable[[Machine, Gateway], str],
-    ) -> Mapping[str, pulumi.Output[str]]:
-        """The WireGuard files of machines that nobody logs in to, by name."""
-        return {
-            name: pulumi.Output.all(self._machine(name, machine), gateway).apply(
-                lambda both: file(*both)
-            )
-            for name, machine in machines.items()
-        }
-
-    def _machine(self, name: str, machine: Server | Client) -> pulumi.Output[Machine]:
-        pair = self._key_pairs.get(name)
-        return pulumi.Output.all(
-            private_key=pair.private_key if pair else None,
-            preshared_key=self._preshared_keys.get(name),
-        ).apply(
-            lambda keys: Machine(
-                name,
-                machine.address,
-                **keys,
-                mtu=self._settings.mtu_of(name),
-                egress=machine.egress,
-                ipv6=self._settings.ipv6_of(name),
-            )
-        )
-
-    def _gateway(self) -> pulumi.Output[Gateway]:
-        network = self._settings.network
-        return pulumi.Output.all(public_key=self._keys[VPS], endpoint=self._dialled).apply(
-            lambda known: Gateway(
-                **known,
-                address=self._settings.vps_address,
-                network=network.cidr,
-                keepalive=network.keepalive,
-                ipv6=network.ipv6,
-            )
-        )
-
-
-def _secret(files: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[Mapping[str, str]]:
-    # `all` of nothing is a list.
-    return pulumi.Output.secret(pulumi.Output.all(**files).apply(dict))
