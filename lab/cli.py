@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab import preparation
-from lab.host import HostError
+from lab.failure import LabError
 from lab.lab import DEFAULT_NAME, Lab, end_dead_labs, purge
 from lab.operator_host import Operator
-from lab.progress import StepError, say
-from lab.requirements import LabError, require_machine, require_plain
-from lab.sandbox import SandboxError
+from lab.progress import say
+from lab.requirements import require_machine, require_plain
 from lab.stack import ensure_stack, remove_stack_file
 
 NO_HOST = 125  # the status of lab/run when it was the lab that failed, not the command
@@ -46,7 +45,7 @@ def main(
         require_plain(name)
         words = sys.argv[1:]
         status = _usage(alone) if alone and words else command(Lab(name), words)
-    except (HostError, LabError, SandboxError, StepError) as error:
+    except LabError as error:
         say(str(error))
         status = failed
     except (OSError, subprocess.SubprocessError) as error:  # a full disk, a cache of root's

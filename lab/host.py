@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import topology
+from lab.failure import LabError
 from lab.identity import BOOT_SCRIPT, READY_FILE, host_key_file, new_key, public_line
 from lab.sandbox import Sandbox
 from lab.switch import Switch
@@ -30,7 +31,7 @@ _PAUSE = 0.02  # seconds between two looks at a condition
 _BOOT_PAUSE = 0.1  # the same for a host that boots, where a look is a program run on it
 
 
-class HostError(Exception):
+class HostError(LabError):
     """A host did not do what was asked."""
 
 

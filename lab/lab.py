@@ -11,10 +11,12 @@ from typing import Self
 
 from lab import identity, topology
 from lab.cache import cache_folder, locked, locked_if_free
+from lab.checkout import CHECKOUT, lay_project
+from lab.failure import LabError
 from lab.host import Host, HostError, Layers, Place
 from lab.image import debian_tree
-from lab.operator_host import CHECKOUT, Operator, lay_project
-from lab.requirements import LabError, require_machine, require_room
+from lab.operator_host import Operator
+from lab.requirements import require_machine, require_room
 from lab.sandbox import Sandbox
 from lab.switch import Switch
 from lab.wireguard_go import wireguard_go

@@ -9,13 +9,11 @@ import subprocess
 from pathlib import Path
 
 from lab import topology
-from lab.host import Command, Host, HostError, Place
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from lab.checkout import CHECKOUT, NO_ENGINE
+from lab.failure import LabError
+from lab.host import Command, Host, Place
 
 STACK = "lab"
-
-_NOT_SHARED = {".git", "stacks"}  # what a project folder outside of the checkout has of its own
 
 # Joins the lab's control group, so that nothing the operator has started outlives the lab.
 _JOIN = ["sh", "-euc", 'echo 0 >"$0"; exec "$@"']
@@ -62,7 +60,7 @@ class Operator(Host):
         The engine and the Python environment are made first if need be, with progress on stderr.
 
         Raises:
-            HostError: they can't be made.
+            LabError: they can't be made.
         """
         if self._environment is None:
             # A user's own Pulumi settings and SSH agent have no place in the lab. But where plugins
@@ -82,7 +80,7 @@ class Operator(Host):
                 check=False,
             )
             if ensured.returncode:
-                raise HostError("the operator has no engine; the lines above say why")
+                raise LabError(NO_ENGINE)
             environment = dict(line.split("=", 1) for line in ensured.stdout.split("\0") if line)
             self._environment = environment | {
                 "PATH": f"{CHECKOUT}/.venv/bin:{environment['PATH']}",
@@ -108,12 +106,3 @@ class Operator(Host):
     def _tied(self, command: Command) -> list[str]:
         words = ["bash", "-c", command] if isinstance(command, str) else [*command]
         return [*self.prefix(), *words]  # everything here replaces itself by what it starts
-
-
-def lay_project(folder: Path, checkout: Path) -> None:
-    """Make a project folder that shares the program with a checkout, with stacks of its own."""
-    folder.mkdir()
-    for entry in checkout.iterdir():
-        if entry.name not in _NOT_SHARED:
-            (folder / entry.name).symlink_to(entry)
-    (folder / "stacks").mkdir()

@@ -6,9 +6,9 @@ import subprocess
 
 from lab import systems
 from lab.cache import cache_folder, room
-from lab.host import HostError
+from lab.checkout import CHECKOUT, NO_ENGINE
+from lab.failure import LabError
 from lab.image import debian_tree
-from lab.operator_host import CHECKOUT
 from lab.progress import StepError, say
 from lab.wireguard_go import wireguard_go
 
@@ -25,7 +25,7 @@ def prepare(*, tests: bool = False) -> None:
         tests: whether to make the systems, too, that only tests put hosts on.
 
     Raises:
-        HostError: the Python environment or the engine can't be made.
+        LabError: the Python environment or the engine can't be made.
         StepError: the image can't be made.
     """
     tell_of_room()
@@ -46,7 +46,7 @@ def prepare(*, tests: bool = False) -> None:
             os.killpg(engine.pid, signal.SIGTERM)
             raise
     if status:
-        raise HostError("the operator has no engine; the lines above say why")
+        raise LabError(NO_ENGINE)
 
 
 def tell_of_room() -> None:

@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from lab.failure import LabError
+
 _EVERY = 5.0  # seconds between two lines of one step
 _KEPT = 20  # last lines of output shown when a step fails
 
 
-class StepError(Exception):
+class StepError(LabError):
     """A step of the set-up failed; the message carries the end of its output."""
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from lab.cache import cache_folder
+from lab.failure import LabError
 
 # Five for the systemd of each of the three hosts that boot, one for each wireguard-go.
 _INOTIFY_INSTANCES = 20
@@ -13,10 +14,6 @@ _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
 # What of a path neither a shell nor the options of a mount read as anything else.
 _ODD = re.compile(r"[^\w./+@%=~-]")
-
-
-class LabError(Exception):
-    """The lab cannot do this on this machine; the message is one sentence for the user."""
 
 
 def require_machine() -> None:

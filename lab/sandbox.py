@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab.cache import key_of
+from lab.failure import LabError
 
 _CGROUPS = "/sys/fs/cgroup"
 
@@ -39,7 +40,7 @@ find "$1" -depth -type d -exec rmdir {{}} +
 _PRIVATE_MOUNTS = ("unshare", "--mount", "--propagation", "slave")
 
 
-class SandboxError(Exception):
+class SandboxError(LabError):
     """The machine did not give the lab what it needs."""
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lab import topology
 from lab.cache import locked
+from lab.failure import LabError
 from lab.lab import Lab
 from lab.operator_host import STACK
-from lab.requirements import LabError
 
 _HEAD = "# The lab's (make demo); it goes with the lab (make demo-down).\n"
 

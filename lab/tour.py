@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from lab.host import Host, HostError
+from lab.failure import LabError
+from lab.host import Host
 from lab.lab import Lab
 from lab.preparation import prepare
 from lab.progress import say
@@ -29,7 +30,7 @@ def demo(lab: Lab, _words: Sequence[str]) -> int:
     """Set everything up, run `pulumi up`, and visit the pages as a client on the internet.
 
     Raises:
-        HostError: something is not as it should be; the lab is left as it is then, to look at.
+        LabError: something is not as it should be; the lab is left as it is then, to look at.
     """
     require_machine()
     prepare()
@@ -48,7 +49,7 @@ def demo(lab: Lab, _words: Sequence[str]) -> int:
         print(f"  the page:         {page.strip()}", flush=True)
         print(f"  the server's log: {log}", flush=True)
         if not log.startswith(f"{client.address} ") or client.address not in page:
-            raise HostError(f"the server did not see the client's own address {client.address}")
+            raise LabError(f"the server did not see the client's own address {client.address}")
     say("what Pulumi keeps")
     _show(lab.operator, ["pulumi", "stack"])
     print(_NEXT.format(page=f"http://{vps.address}/"))
@@ -71,7 +72,7 @@ def _show(host: Host, command: list[str]) -> None:
         started(shown)
         status = shown.wait()
     if status:
-        raise HostError(f"{' '.join(command)} failed; the lines above say why")
+        raise LabError(f"{' '.join(command)} failed; the lines above say why")
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import yaml
 
 from lab.cache import cache_folder, made_once
+from lab.checkout import CHECKOUT
 from lab.lab import Lab
-from lab.operator_host import CHECKOUT
 
 _PIN = "ansible-core==2.19.14"
 _FIRST_PORT = 10000

@@ -8,8 +8,8 @@ from lab.benchmark.figures import Column, Section, Table
 from lab.benchmark.machine import machine, today
 from lab.benchmark.sheet import Sheet
 from lab.benchmark.stack_run import StackRun
+from lab.checkout import CHECKOUT
 from lab.lab import Lab
-from lab.operator_host import CHECKOUT
 from lab.progress import say
 
 _SIZES = {100: 3, 300: 1}  # forwards: rounds, of which each takes one or three minutes

@@ -10,8 +10,8 @@ from lab.benchmark import before_and_after, control_plane, data_path, faults, fi
 from lab.benchmark.figures import Figures, Section
 from lab.benchmark.page import page
 from lab.benchmark.plots import plot
+from lab.checkout import CHECKOUT
 from lab.lab import Lab
-from lab.operator_host import CHECKOUT
 from lab.preparation import prepare
 from lab.progress import say
 from lab.requirements import require_machine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from lab.operator_host import CHECKOUT
+from lab.checkout import CHECKOUT
 from lab.progress import StepError, say
 
 # What Hypothesis tells of a test: its name, then its phases.

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from lab.operator_host import CHECKOUT
+from lab.checkout import CHECKOUT
 
 
 def today() -> str:

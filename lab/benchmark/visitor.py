@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from lab.failure import LabError
 from lab.host import Host, HostError
 
 _LOAD, _STREAM = 1, 2  # seconds that a load takes; packets come so seldom that they take longer
@@ -17,7 +18,7 @@ _SEGMENT = 1448  # bytes; to tell a share from a count of segments
 _TRIES, _PAUSE = 40, 0.25  # an iperf3 serves one at a time, and a way needs a moment to stand
 
 
-class LoadError(Exception):
+class LoadError(LabError):
     """A load did not do its work; the message says which, and what it said."""
 
 

@@ -7,8 +7,8 @@ import pytest
 from lab.benchmark import bench, figures
 from lab.benchmark.page import page
 from lab.benchmark.plots import plot
+from lab.checkout import lay_project
 from lab.lab import Lab
-from lab.operator_host import lay_project
 from tests.benchmark.made_up import FIGURES
 
 

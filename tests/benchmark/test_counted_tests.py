@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from lab.benchmark import faults
 from lab.benchmark.counted_tests import Counted, CountedTests, count
-from lab.operator_host import CHECKOUT
+from lab.checkout import CHECKOUT
 from lab.progress import StepError
 from tests.host.sequences import run_sequences
 

@@ -2,7 +2,7 @@
 
 import re
 
-from lab.operator_host import CHECKOUT
+from lab.checkout import CHECKOUT
 
 _PAGE = CHECKOUT / "docs" / "operations.md"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.failure import LabError
 from lab.lab import Lab
-from lab.requirements import LabError
 from lab.stack import ensure_stack, remove_stack_file, stack_file, write_stack
 from tests.lab.probes import LASTING, VPS, greeting
 from tests.lab.test_labs import traces

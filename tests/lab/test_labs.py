@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from lab import requirements
+from lab.failure import LabError
 from lab.lab import Lab
 from lab.sandbox import Sandbox
 from tests.lab.probes import LASTING, page
@@ -36,7 +37,8 @@ time.sleep(600)
 # With one inotify instance more each time: says what it is told where one is missing.
 ROOM = """
 import ctypes
-from lab.requirements import LabError, require_room
+from lab.failure import LabError
+from lab.requirements import require_room
 for used in range(3):
     require_room(20 + used)
     try:
@@ -428,7 +430,7 @@ def test_a_cache_may_lie_wherever_no_shell_would_misread_it(
     requirements.require_machine()
     for odd in " :,\\'\"$`(;&|<>*?[#!{\n":
         monkeypatch.setenv("REVERSE_TUNNEL_CACHE", f"/home/my{odd}cache")
-        with pytest.raises(requirements.LabError, match=re.escape(f"take no {odd!r} in a path")):
+        with pytest.raises(LabError, match=re.escape(f"take no {odd!r} in a path")):
             requirements.require_machine()
 
 

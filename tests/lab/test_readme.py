@@ -4,9 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
+from lab.checkout import CHECKOUT, lay_project
 from lab.host import Result
 from lab.lab import Lab
-from lab.operator_host import CHECKOUT, lay_project
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.support import eventually
