@@ -1,19 +1,19 @@
 """The internet on one machine: for the demo and for the end-to-end tests.
 
-topology        which hosts there are, and how they are joined
-image, cache    the Debian tree that all hosts start from, made once
-apt             what all of Debian's is downloaded by
-wireguard_go    a current one for hosts whose kernel has none
-systems         what a host can start from instead: other releases, a VPS with neighbours
-identity        what makes a copy of it one particular host
+cli, tour       the programs up, down, run, reboot, prepare beside them, and demo
+benchmark/      what a user waits for, what the VPS spends, and what else there is: bench
+stack           the lab's stack
+preparation     what takes minutes on a new machine: the engine and the image
+lab             all hosts together, their beginning and end: `Lab`
+hosts/          the network, and the hosts in it
+images/         what hosts start from, made once
 requirements    what a machine must have
-sandbox         the namespaces that everything of a lab lives and dies in
-switch, host    the network and the hosts
-operator_host   the host that sees this machine's files and runs Pulumi
-lab             all of it together: `Lab`
-stack, tour     the lab's stack and the demo
-benchmark/      what a user waits for, what the VPS spends, and what else there is
-cli             the programs up, down, run, reboot, prepare, demo, bench
+cache           what takes long to make is made once
+progress        long steps say that they live
+checkout        this checkout, and project folders that share it
+failure         the base of all the lab's own exceptions
+environment     the Python environment, made by a program for shells
+engine/         Pulumi's engine, found, downloaded or built by another
 """
 
 import sys

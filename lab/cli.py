@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from lab import preparation
 from lab.failure import LabError
+from lab.hosts.operator_host import Operator
 from lab.lab import DEFAULT_NAME, Lab, end_dead_labs, purge
-from lab.operator_host import Operator
 from lab.progress import say
 from lab.requirements import require_machine, require_plain
 from lab.stack import ensure_stack, remove_stack_file

@@ -9,17 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from lab import identity, topology
 from lab.cache import cache_folder, locked, locked_if_free
 from lab.checkout import CHECKOUT, lay_project
 from lab.failure import LabError
-from lab.host import Host, HostError, Layers, Place
-from lab.image import debian_tree
-from lab.operator_host import Operator
+from lab.hosts import identity, topology
+from lab.hosts.host import Host, HostError, Layers, Place
+from lab.hosts.operator_host import Operator
+from lab.hosts.sandbox import Sandbox
+from lab.hosts.switch import Switch
+from lab.images.image import debian_tree
+from lab.images.wireguard_go import wireguard_go
 from lab.requirements import require_machine, require_room
-from lab.sandbox import Sandbox
-from lab.switch import Switch
-from lab.wireguard_go import wireguard_go
 
 DEFAULT_NAME = "lab"
 

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 
-from lab import systems
 from lab.cache import cache_folder, room
 from lab.checkout import CHECKOUT, NO_ENGINE
 from lab.failure import LabError
-from lab.image import debian_tree
+from lab.images import systems
+from lab.images.image import debian_tree
+from lab.images.wireguard_go import wireguard_go
 from lab.progress import StepError, say
-from lab.wireguard_go import wireguard_go
 
 # Megabytes that all this takes on an empty disk while the engine is built; 1250 of 6300 stay.
 _ENGINE_ROOM = 6500

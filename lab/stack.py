@@ -4,11 +4,11 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import topology
 from lab.cache import locked
 from lab.failure import LabError
+from lab.hosts import topology
+from lab.hosts.operator_host import STACK
 from lab.lab import Lab
-from lab.operator_host import STACK
 
 _HEAD = "# The lab's (make demo); it goes with the lab (make demo-down).\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lab.failure import LabError
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from lab.preparation import prepare
 from lab.progress import say

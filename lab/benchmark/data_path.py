@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lab import systems
 from lab.benchmark import contenders
 from lab.benchmark import data_path_tables as tables
 from lab.benchmark.contenders import BORINGTUN, CLIENT, OPENSSH, RATHOLE, RAW, WIREGUARD
@@ -14,6 +13,7 @@ from lab.benchmark.page import number
 from lab.benchmark.road import Road
 from lab.benchmark.sheet import spared
 from lab.benchmark.way import Way
+from lab.images import systems
 from lab.lab import Lab
 from lab.progress import say
 

@@ -12,7 +12,7 @@ from lab.benchmark.road import Road
 from lab.benchmark.sheet import Sheet, spared
 from lab.benchmark.visitor import LoadError, Visitor
 from lab.benchmark.way import Way
-from lab.host import HostError
+from lab.hosts.host import HostError
 from lab.progress import say
 
 ALGORITHMS = ("cubic", "bbr")  # of congestion control; the first one is used unless it is said

@@ -4,10 +4,10 @@ import re
 import time
 from pathlib import Path
 
-from lab import systems
 from lab.benchmark.contenders import CLIENT, TUNNEL
 from lab.benchmark.forwards import set_forwards
 from lab.benchmark.way import HOME_BULK, HOME_FLOW, HOME_WEB, Way
+from lab.images import systems
 from lab.lab import Lab
 from lab.stack import write_stack
 

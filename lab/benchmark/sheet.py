@@ -6,7 +6,7 @@ from subprocess import TimeoutExpired
 
 from lab.benchmark.figures import Cell, Column, Row, Table
 from lab.benchmark.visitor import LoadError
-from lab.host import HostError
+from lab.hosts.host import HostError
 from lab.progress import say
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab.host import Host
+from lab.hosts.host import Host
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from lab.failure import LabError
-from lab.host import Host, HostError
+from lab.hosts.host import Host, HostError
 
 _LOAD, _STREAM = 1, 2  # seconds that a load takes; packets come so seldom that they take longer
 _AT_ONCE = 16  # connections of those who come all at once

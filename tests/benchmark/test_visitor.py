@@ -8,7 +8,7 @@ import pytest
 
 from lab.benchmark import visitor as module
 from lab.benchmark.visitor import LoadError, Visitor
-from lab.host import CommandError, Host, Result
+from lab.hosts.host import CommandError, Host, Result
 
 DOWN = {
     "end": {

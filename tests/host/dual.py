@@ -22,7 +22,7 @@ CLIENT6 = "2001:db8:1::10"
 ANOTHER6 = "2001:db8:2::1"  # the internet, as the VPS sees it
 LIFETIME = 6  # seconds of an advertised route; a busy machine may be late with the next
 
-_ADVERTISE = (Path(__file__).parents[2] / "lab/services/advertise.py").read_text()
+_ADVERTISE = (Path(__file__).parents[2] / "lab/hosts/services/advertise.py").read_text()
 _LONG = 30  # seconds; only a broken run needs them
 
 

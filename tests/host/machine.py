@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from lab.image import debian_tree
-from lab.wireguard_go import wireguard_go
+from lab.images.image import debian_tree
+from lab.images.wireguard_go import wireguard_go
 
 _LONG = 300  # seconds; only a broken run needs them
 _HERE = Path(__file__).parent

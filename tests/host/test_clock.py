@@ -16,7 +16,7 @@ import pytest
 from components.unmanaged_server import server_config
 from components.wireguard_file import Gateway
 from components.wireguard_file import Machine as WireGuardMachine
-from lab.systems import faketime
+from lab.images.systems import faketime
 from settings import Egress
 from tests.host.initiation import initiation
 from tests.host.machine import Machine

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.host import Host
+from lab.hosts.host import Host
 
 _FOLDER = "/usr/local/lib/reverse-tunnel/wg0"
 _PLANS = "/run/crashes"  # a file per call of the helper: the step at which it dies

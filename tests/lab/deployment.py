@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lab.host import Result
+from lab.hosts.host import Result
+from lab.hosts.operator_host import STACK
 from lab.lab import Lab
-from lab.operator_host import STACK
 from lab.stack import stack_file, write_stack
 
 Values = dict[str, Any]

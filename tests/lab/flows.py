@@ -1,7 +1,7 @@
 """Flows that run beside a test and tell afterwards what became of them.
 
 Between the same two ends as a visitor's: a stream of UDP packets, a TCP download, and a TCP
-connection that a test speaks through, see lab/services.
+connection that a test speaks through, see lab/hosts/services.
 """
 
 import json
@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lab.host import Host
+from lab.hosts.host import Host
 from tests.lab.probes import LASTING, SHORT
 
 _PROGRAMS = "/usr/local/lib/lab"

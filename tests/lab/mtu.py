@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 
 TLS_PORT = 8443

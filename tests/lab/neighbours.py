@@ -1,8 +1,8 @@
-"""Other people's programs on a host, see lab/systems.py: how they start, and what is theirs."""
+"""Other people's programs on a host (lab/images/systems.py): how they start, what is theirs."""
 
 import re
 
-from lab.host import Host
+from lab.hosts.host import Host
 
 # Sends back what it gets, and says whom it sees; at this port of the host.
 CONTAINER_PORT = 8000

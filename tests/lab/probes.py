@@ -6,7 +6,7 @@ Who asks once for an answer that must come has LASTING patience, which costs not
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.host import Host
+from lab.hosts.host import Host
 from tests.support import eventually
 
 VPS = "203.0.113.10"

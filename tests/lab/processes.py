@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.host import Host
+from lab.hosts.host import Host
 
 _PAUSE = 0.02  # seconds; the engine's processes live longer, and hosts record for themselves
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.host import Host
+from lab.hosts.host import Host
 from tests.support import eventually
 
 _LOOK = (Path(__file__).parent / "look.py").read_text()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.host import Host, Result
+from lab.hosts.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import LASTING, VPS, page

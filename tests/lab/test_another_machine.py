@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.host import Result
+from lab.hosts.host import Result
 from lab.lab import Lab
 from lab.stack import stack_file
 from tests.lab.deployment import Deployment

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import image
-from lab.apt import debian_source, first_mirror
+from lab.images import image
+from lab.images.apt import debian_source, first_mirror
 from lab.progress import StepError
 
 DEB822 = """\

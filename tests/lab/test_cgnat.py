@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from lab import topology
-from lab.host import Host
+from lab.hosts import topology
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download

@@ -23,7 +23,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from lab.image import debian_tree
+from lab.images.image import debian_tree
 from tests.support import eventually
 from tests.symptoms import advised, symptom
 

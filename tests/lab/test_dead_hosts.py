@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.remote import DIAL_RETRIES
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step, failures
 from tests.lab.probes import LASTING, VPS, page

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.crashes import planned_crashes
 from tests.lab.deployment import Deployment

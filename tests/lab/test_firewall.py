@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import echo_service

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.host import CommandError, Host, HostError, Result
+from lab.hosts.host import CommandError, Host, HostError, Result
+from lab.images.wireguard_go import wireguard_go
 from lab.lab import Lab
-from lab.wireguard_go import wireguard_go
 from tests.lab.probes import LASTING, pings
 from tests.support import eventually
 

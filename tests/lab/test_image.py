@@ -13,8 +13,8 @@ import pytest
 
 from lab import preparation
 from lab.cache import locked, locked_if_free, made_once
+from lab.images.wireguard_go import wireguard_go
 from lab.progress import StepError, run_step
-from lab.wireguard_go import wireguard_go
 from tests.support import eventually
 
 LONG = 30.0  # seconds, for what normally takes one or two

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
+from lab.hosts.topology import ADVERTISED_LIFETIME
 from lab.lab import Lab
-from lab.topology import ADVERTISED_LIFETIME
 from tests.lab.deployment import Deployment, Values
 from tests.lab.flows import echo_service
 from tests.lab.mtu import (

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Values
 from tests.lab.flows import connection, echo_service

@@ -16,8 +16,8 @@ import pytest
 
 from lab import requirements
 from lab.failure import LabError
+from lab.hosts.sandbox import Sandbox
 from lab.lab import Lab
-from lab.sandbox import Sandbox
 from tests.lab.probes import LASTING, page
 from tests.support import eventually
 

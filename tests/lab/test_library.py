@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab.cache import cache_folder
-from lab.host import Result
+from lab.hosts.host import Result
 from lab.lab import Lab
 from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import differences, snapshot

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from lab import systems
-from lab.host import Host
+from lab.hosts.host import Host
+from lab.images import systems
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.neighbours import CONTAINER_PORT, has_ours, start_docker, start_ufw, theirs

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.host import Host, Result
+from lab.hosts.host import Host, Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import LASTING, VPS, page, pings, tunnel_of_a_client

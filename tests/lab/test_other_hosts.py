@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import systems
-from lab.host import Host
+from lab.hosts.host import Host
+from lab.images import systems
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service

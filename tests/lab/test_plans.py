@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.host import Result
+from lab.hosts.host import Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, failures
 from tests.lab.probes import LASTING, VPS, page

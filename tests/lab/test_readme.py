@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from lab.checkout import CHECKOUT, lay_project
-from lab.host import Result
+from lab.hosts.host import Result
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from tests.lab.deployment import Deployment
 from tests.lab.probes import VPS, page
 from tests.support import eventually

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import Connection, connection, echo_service, stream
 from tests.lab.probes import VPS, page

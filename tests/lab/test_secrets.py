@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from components.key_pair import private_key
 from components.preshared_key import preshared_key
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.disclosure import Secrets

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service

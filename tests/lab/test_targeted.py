@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment, Step
 from tests.lab.flows import Connection, connection, download, echo_service, stream

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from lab import topology
-from lab.host import Host
+from lab.hosts import topology
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.probes import LASTING, page, pings
 from tests.support import eventually
@@ -19,7 +19,7 @@ LONG = 30.0  # seconds, for what normally takes one or two
 
 
 class Talker:
-    """A UDP socket on a host, see lab/services/talk.py."""
+    """A UDP socket on a host, see lab/hosts/services/talk.py."""
 
     def __init__(self, host: Host, port: int) -> None:
         self._process = host.popen(["python3", TALK, str(port)])

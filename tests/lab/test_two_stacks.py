@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import connection, echo_service

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.host import Host
+from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab import recorded_stack
 from tests.lab.deployment import Deployment

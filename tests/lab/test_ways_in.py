@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from lab.host import Host
-from lab.image import debian_tree
+from lab.hosts.host import Host
+from lab.images.image import debian_tree
+from lab.images.tree import tool
 from lab.lab import Lab
-from lab.tree import tool
 from tests.lab.deployment import Deployment, failures
 from tests.lab.flows import download
 from tests.lab.probes import LASTING, VPS, page

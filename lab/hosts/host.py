@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import topology
 from lab.failure import LabError
-from lab.identity import BOOT_SCRIPT, READY_FILE, host_key_file, new_key, public_line
-from lab.sandbox import Sandbox
-from lab.switch import Switch
-from lab.tree import tool
+from lab.hosts import topology
+from lab.hosts.identity import BOOT_SCRIPT, READY_FILE, host_key_file, new_key, public_line
+from lab.hosts.sandbox import Sandbox
+from lab.hosts.switch import Switch
+from lab.images.tree import tool
 
 Command = str | Sequence[str]
 
@@ -209,8 +209,8 @@ class Host:
         Args:
             new_key_too: whether its SSH host key is another one from now on, as with a rebuilt
                 machine. Otherwise name, keys and services are the same.
-            system: the folders of another system than the image, see systems.py; for a host whose
-                login is root.
+            system: the folders of another system than the image, see images/systems.py; for a
+                host whose login is root.
         """
         self._system = (*system,) or (self._layers.tree,)
         self.stop(orderly=False)

@@ -1,5 +1,5 @@
 // Which wireguard-go the lab's hosts run. Debian 12's own moves a quarter of the traffic.
-module reverse-tunnel/lab/wireguard
+module reverse-tunnel/lab/images/wireguard
 
 go 1.23.1
 

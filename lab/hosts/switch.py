@@ -3,9 +3,9 @@
 import shlex
 from pathlib import Path
 
-from lab import topology
-from lab.sandbox import Sandbox
-from lab.tree import tool
+from lab.hosts import topology
+from lab.hosts.sandbox import Sandbox
+from lab.images.tree import tool
 
 _SWITCH = "switch"  # the namespace of the bridges
 

@@ -16,7 +16,7 @@ _MOST = 65536
 
 
 class Download:
-    """One connection to lab/services/web.py."""
+    """One connection to web.py."""
 
     def __init__(self, address: str, port: int, rate: int) -> None:
         self._connection = socket.create_connection((address, port), timeout=_PATIENCE)

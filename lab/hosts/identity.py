@@ -9,8 +9,8 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from lab import topology
-from lab.tree import tool
+from lab.hosts import topology
+from lab.images.tree import tool
 
 _SERVICES = Path(__file__).parent / "services"
 _SERVICES_ON_HOST = "usr/local/lib/lab"
@@ -70,7 +70,7 @@ def mapping_life_settings(seconds: int) -> str:
 def lay_common(layer: Path, wireguard_go: Path | None) -> None:
     """Fill the layer that all hosts share: the lab's services, a current wireguard-go."""
     shutil.copytree(_SERVICES, layer / _SERVICES_ON_HOST)
-    # No host has seats; this saves the machine inotify instances, see lab.py.
+    # No host has seats; this saves the machine inotify instances, see requirements.py.
     logind = layer / "etc/systemd/system/systemd-logind.service"
     logind.parent.mkdir(parents=True)
     logind.symlink_to("/dev/null")

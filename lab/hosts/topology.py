@@ -62,7 +62,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Service:
-    """A program of lab/services that a host runs from boot on."""
+    """A program of lab/hosts/services that a host runs from boot on."""
 
     name: str
     command: str

@@ -8,10 +8,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from lab import topology
 from lab.checkout import CHECKOUT, NO_ENGINE
 from lab.failure import LabError
-from lab.host import Command, Host, Place
+from lab.hosts import topology
+from lab.hosts.host import Command, Host, Place
 
 STACK = "lab"
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.apt import SUITE, machines_apt
 from lab.cache import made_once
-from lab.image import debian_tree, release_tree
+from lab.images.apt import SUITE, machines_apt
+from lab.images.image import debian_tree, release_tree
 from lab.progress import run_step
 
 # Debian's releases before and after the image's.

@@ -14,8 +14,8 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from lab.apt import SUITE, debian_source, first_mirror, machines_apt
 from lab.cache import made_once
+from lab.images.apt import SUITE, debian_source, first_mirror, machines_apt
 from lab.progress import run_step
 
 # What a VPS or a server at home has, and what the tests look with.
@@ -133,7 +133,7 @@ def _debootstrap_options(source: dict[str, str], packages: tuple[str, ...]) -> l
 
 
 def _finish(tree: Path, offered: set[str]) -> None:
-    """What every host has in common; what is a host's own lies in a layer above, see host.py."""
+    """What all hosts have in common; a host's own lies in a layer above, see hosts/identity.py."""
     _keep_packages(tree, offered)
     for folder in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/log"):
         _empty(tree / folder)
