@@ -3,10 +3,11 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,12 @@ from lab.progress import StepError, say
 
 # Megabytes that making one thing may take meanwhile: the image takes 370, of which 180 stay.
 _ROOM = 1000
+
+# Whatever the cache has had, by `made_once`, by labs, by lab/environment and lab/engine/ensure, and
+# by the pictures of the benchmark.
+_OURS = re.compile(
+    r"labs|engine|apt|matplotlib|environment\.lock|uv-.*|\.?[a-z-]+-[0-9a-f]{12}(\..*)?"
+)
 
 
 def cache_folder() -> Path:
@@ -115,3 +122,20 @@ def made_once(name: str, pins: tuple[str, ...], make: Callable[[Path], None]) ->
             raise
         making.rename(folder)
     return folder
+
+
+def empty_cache() -> None:
+    """Remove all that set-up has ever made; what is somebody else's stays.
+
+    Raises:
+        OSError: something can't be removed.
+    """
+    for entry in cache_folder().iterdir() if cache_folder().exists() else ():
+        if not _OURS.fullmatch(entry.name):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    with suppress(OSError):  # something of somebody else's is in it
+        cache_folder().rmdir()

@@ -1,15 +1,14 @@
 """A lab: all its hosts, the operator's credentials, and their beginning and end."""
 
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from lab.cache import cache_folder, locked, locked_if_free
+from lab.cache import cache_folder, empty_cache, locked, locked_if_free
 from lab.checkout import CHECKOUT, lay_project
 from lab.failure import LabError
 from lab.hosts import identity, topology
@@ -22,12 +21,6 @@ from lab.images.wireguard_go import wireguard_go
 from lab.requirements import require_machine, require_room
 
 DEFAULT_NAME = "lab"
-
-# Whatever the cache has had, by `made_once`, by lab/environment and lab/engine/ensure, and by the
-# pictures of the benchmark.
-_OURS = re.compile(
-    r"labs|engine|apt|matplotlib|environment\.lock|uv-.*|\.?[a-z-]+-[0-9a-f]{12}(\..*)?"
-)
 
 
 class Lab:
@@ -135,7 +128,7 @@ class Lab:
         (self.state / "tree").symlink_to(tree)
         identity.lay_common(self.state / "common", wireguard)
         key = identity.new_key(self.ssh_key, tree, "the lab's operator")
-        for facts in topology.HOSTS:
+        for facts in topology.NODES:
             identity.lay_identity(facts, self._layers(facts).identity, tree, key)
         (self.state / "passphrase").write_text(secrets.token_hex(16))
         (self.state / "pulumi").mkdir()
@@ -147,7 +140,7 @@ class Lab:
     # ---- hosts ----
 
     def host(self, name: str) -> Host:
-        """The host called `name`, see `topology.HOSTS`.
+        """The host called `name`, see `topology.NODES`.
 
         Raises:
             HostError: there is no such host.
@@ -160,7 +153,7 @@ class Lab:
     def hosts(self) -> list[Host]:
         """All hosts."""
         if not self._hosts:
-            for facts in topology.HOSTS:
+            for facts in topology.NODES:
                 folder = self.state / "hosts" / facts.name
                 place = Place(self._sandbox, self._switch, folder, self._layers(facts))
                 self._hosts[facts.name] = (
@@ -232,7 +225,7 @@ class Lab:
     def _tree(self) -> Path:
         return (self.state / "tree").resolve()
 
-    def _layers(self, facts: topology.Host) -> Layers:
+    def _layers(self, facts: topology.Node) -> Layers:
         own = self.state / "hosts" / facts.name / "identity"
         return Layers(own, self.state / "common", self._tree)
 
@@ -254,15 +247,7 @@ def purge() -> None:
     standing = [lab.name for lab in _all_labs() if lab.is_up]
     if standing:
         raise LabError(f"these labs are still up: {', '.join(standing)}")
-    for entry in cache_folder().iterdir() if cache_folder().exists() else ():
-        if not _OURS.fullmatch(entry.name):
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-    with suppress(OSError):  # something of somebody else's is in it
-        cache_folder().rmdir()
+    empty_cache()
 
 
 def _all_labs() -> list[Lab]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from lab.cache import cache_folder
 from lab.failure import LabError
 
+_OS_RELEASE = Path("/etc/os-release")
+
 # Five for the systemd of each of the three hosts that boot, one for each wireguard-go.
 _INOTIFY_INSTANCES = 20
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -51,27 +53,23 @@ def require_plain(name: str) -> None:
         )
 
 
-def _is_debian(release: Path = Path("/etc/os-release")) -> bool:
+def _is_debian() -> bool:
     """Not a relative of it, which has other packages."""
     try:
-        return re.search(r'^ID="?debian"?$', release.read_text(), re.MULTILINE) is not None
+        return re.search(r'^ID="?debian"?$', _OS_RELEASE.read_text(), re.MULTILINE) is not None
     except OSError:
         return False
 
 
-def require_room(limit: int | None = None) -> None:
+def require_room() -> None:
     """Check that the hosts will get their inotify instances, of which a user has few (128).
 
     Without them systemd and wireguard-go fail in ways that nobody understands.
 
-    Args:
-        limit: how many root may have; default: what the kernel says.
-
     Raises:
         LabError: there are not enough left.
     """
-    if limit is None:
-        limit = int(_INOTIFY_LIMIT.read_text())
+    limit = int(_INOTIFY_LIMIT.read_text())
     used = sum(_is_roots_inotify(entry) for entry in Path("/proc").glob("[0-9]*/fd/*"))
     if used + _INOTIFY_INSTANCES > limit:
         raise LabError(

@@ -79,7 +79,7 @@ class Host:
     A command is either a list of words, run as they are, or one string, run by bash.
     """
 
-    def __init__(self, facts: topology.Host, place: Place) -> None:
+    def __init__(self, facts: topology.Node, place: Place) -> None:
         self.facts = facts
         self.name = facts.name
         self.address = str(facts.address)

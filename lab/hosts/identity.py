@@ -18,7 +18,7 @@ _USER_ID = 1000
 
 # vps.example.org is the design's example of a name that peers dial.
 _NAMES = "".join(
-    f"{host.address}\t{host.name} {host.name}.example.org\n" for host in topology.HOSTS
+    f"{host.address}\t{host.name} {host.name}.example.org\n" for host in topology.NODES
 )
 
 _UNIT = """\
@@ -81,7 +81,7 @@ def lay_common(layer: Path, wireguard_go: Path | None) -> None:
         shutil.copy2(wireguard_go, place)
 
 
-def lay_identity(host: topology.Host, layer: Path, tree: Path, public_key: str) -> None:
+def lay_identity(host: topology.Node, layer: Path, tree: Path, public_key: str) -> None:
     """Fill the host's own layer.
 
     Args:

@@ -38,7 +38,7 @@ class Operator(Host):
         project: the folder its commands start in, with Pulumi.yaml and stacks/.
     """
 
-    def __init__(self, facts: topology.Host, place: Place, state: Path, project: Path) -> None:
+    def __init__(self, facts: topology.Node, place: Place, state: Path, project: Path) -> None:
         super().__init__(facts, place)
         self.project = project
         self._state = state

@@ -40,7 +40,7 @@ class Switch:
         """
         self._sandbox.run(self._make(_SWITCH) + self._batch(_SWITCH, lines) + unfiltered)
 
-    def plug(self, host: topology.Host) -> None:
+    def plug(self, host: topology.Node) -> None:
         """Make the host's network namespace with its interfaces, addresses and routes."""
         switch = self.namespace(_SWITCH)
         inside = ["link set lo up"]
@@ -72,7 +72,7 @@ class Switch:
             + self._batch(_SWITCH, ports)
         )
 
-    def unplug(self, host: topology.Host) -> None:
+    def unplug(self, host: topology.Node) -> None:
         """Delete the host's network namespace and its links."""
         namespace = self.namespace(host.name)
         if not namespace.exists():  # a reboot was interrupted
@@ -81,7 +81,7 @@ class Switch:
         self._sandbox.run(self._batch(_SWITCH, ports) + f"umount {namespace}\n")
         namespace.unlink()
 
-    def set_link(self, host: topology.Host, *, up: bool, interface: str | None = None) -> None:
+    def set_link(self, host: topology.Node, *, up: bool, interface: str | None = None) -> None:
         """Cut or mend the cable of an interface, by default of the one towards the internet."""
         names = [port.name for port in host.interfaces]
         port = host.interfaces[names.index(interface) if interface else 0]
@@ -103,6 +103,6 @@ class Switch:
         return f"\n{enter} {self._ip} -batch - <<'END'\n{text}\nEND\n"
 
 
-def _port(host: topology.Host, interface: topology.Interface) -> str:
+def _port(host: topology.Node, interface: topology.Interface) -> str:
     """The far end of a host's cable; 15 characters at most, as the kernel wants it."""
     return f"{host.name}.{interface.name}"

@@ -69,8 +69,8 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Host:
-    """One host. `interfaces[0]` is the one towards the internet.
+class Node:
+    """A host, as data. `interfaces[0]` is the one towards the internet.
 
     Attributes:
         gateway: the next hop of the default route; None for the internet itself.
@@ -113,8 +113,8 @@ _PUBLIC_GATEWAY = IPv4Address("203.0.113.1")
 
 SEGMENTS = ("visitors", "public", "transit", "access", "home")
 
-HOSTS = (
-    Host(
+NODES = (
+    Node(
         "internet",
         (
             _interface("eth0", "transit", "192.0.2.1/24"),
@@ -124,7 +124,7 @@ HOSTS = (
         forwards=True,
         services=(Service("advertise", f"advertise.py eth1 {ADVERTISED} {ADVERTISED_LIFETIME}"),),
     ),
-    Host(
+    Node(
         "carrier",
         (
             _interface("wan", "transit", "192.0.2.2/24"),
@@ -135,7 +135,7 @@ HOSTS = (
         masquerades=True,
         mapping_life=DEFAULT_MAPPING_LIFE,
     ),
-    Host(
+    Node(
         "router",
         (
             _interface("wan", "access", "100.64.0.2/10"),
@@ -145,51 +145,51 @@ HOSTS = (
         forwards=True,
         masquerades=True,
     ),
-    Host(
+    Node(
         "vps",
         (_interface("ens6", "public", "203.0.113.10/24"),),
         gateway=_PUBLIC_GATEWAY,
         login=Login("root"),
     ),
-    Host(
+    Node(
         "neighbour",
         (_interface("eth0", "public", "203.0.113.20/24"),),
         gateway=_PUBLIC_GATEWAY,
     ),
-    Host(
+    Node(
         "client",
         (_interface("eth0", "visitors", "198.51.100.10/24", "2001:db8:1::10/64"),),
         gateway=_VISITORS_GATEWAY,
         gateway6=_VISITORS_GATEWAY6,
         services=(_web("client", 80),),
     ),
-    Host(
+    Node(
         "laptop",
         (_interface("eth0", "visitors", "198.51.100.20/24", "2001:db8:1::20/64"),),
         gateway=_VISITORS_GATEWAY,
         gateway6=_VISITORS_GATEWAY6,
     ),
-    Host(
+    Node(
         "homelab",
         (_interface("eth0", "home", "192.168.1.20/24"),),
         gateway=_LAN_GATEWAY,
         login=Login("root"),
         services=(_web("homelab", 8080), _web("homelab", 8081)),
     ),
-    Host(
+    Node(
         "attic",
         (_interface("eth0", "home", "192.168.1.21/24"),),
         gateway=_LAN_GATEWAY,
         login=Login("hex"),
         services=(_web("attic", 8080),),
     ),
-    Host(
+    Node(
         "nas",
         (_interface("eth0", "home", "192.168.1.30/24"),),
         gateway=_LAN_GATEWAY,
         services=(_web("nas", 80),),
     ),
-    Host(
+    Node(
         "operator",
         (_interface("eth0", "home", "192.168.1.50/24"),),
         gateway=_LAN_GATEWAY,

@@ -101,7 +101,7 @@ class Connection(_Flow):
     """
 
     def __init__(self, host: Host, address: str, port: int) -> None:
-        super().__init__(host, "speak.py", address, str(port))
+        super().__init__(host, "tcp_connection.py", address, str(port))
         self.greeting = ""
 
     def begin(self) -> None:

@@ -34,15 +34,19 @@ print("up", flush=True)
 time.sleep(600)
 """
 
-# With one inotify instance more each time: says what it is told where one is missing.
+# With one inotify instance more each time: says what it is told where one is missing. Its word is
+# where the limit stands.
 ROOM = """
-import ctypes
+import ctypes, pathlib, sys
+from lab import requirements
 from lab.failure import LabError
-from lab.requirements import require_room
+limit = requirements._INOTIFY_LIMIT = pathlib.Path(sys.argv[1])
 for used in range(3):
-    require_room(20 + used)
+    limit.write_text(str(20 + used))
+    requirements.require_room()
+    limit.write_text(str(19 + used))
     try:
-        require_room(19 + used)
+        requirements.require_room()
     except LabError as error:
         print(error)
     assert ctypes.CDLL(None).inotify_init() >= 0
@@ -210,14 +214,14 @@ def test_namespaces_that_cannot_be_recorded_end_at_once(tmp_path: Path, *, full:
     assert bool(lines) is not full
 
 
-def test_too_little_room_is_told_before_anything_is_started() -> None:
+def test_too_little_room_is_told_before_anything_is_started(tmp_path: Path) -> None:
     """Else systemd and wireguard-go fail in ways that nobody understands.
 
     Among processes of its own: other labs come and go beside it.
     """
     alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     done = subprocess.run(
-        [*alone, sys.executable, "-c", ROOM],
+        [*alone, sys.executable, "-c", ROOM, tmp_path / "limit"],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,
@@ -475,10 +479,14 @@ def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) 
         ("", False),
     ],
 )
-def test_a_relative_of_debian_is_none(tmp_path: Path, release: str, *, is_one: bool) -> None:
-    (tmp_path / "os-release").write_text(release)
-    assert requirements._is_debian(tmp_path / "os-release") == is_one
-    assert not requirements._is_debian(tmp_path / "nowhere")
+def test_a_relative_of_debian_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, *, is_one: bool
+) -> None:
+    file = tmp_path / "os-release"
+    monkeypatch.setattr(requirements, "_OS_RELEASE", file)
+    assert not requirements._is_debian()
+    file.write_text(release)
+    assert requirements._is_debian() == is_one
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"]

@@ -14,15 +14,15 @@ from lab.lab import Lab
 from tests.lab.probes import LASTING, page, pings
 from tests.support import eventually
 
-TALK = "/usr/local/lib/lab/talk.py"
+UDP_SOCKET = "/usr/local/lib/lab/udp_socket.py"
 LONG = 30.0  # seconds, for what normally takes one or two
 
 
 class Talker:
-    """A UDP socket on a host, see lab/hosts/services/talk.py."""
+    """A UDP socket on a host, see lab/hosts/services/udp_socket.py."""
 
     def __init__(self, host: Host, port: int) -> None:
-        self._process = host.popen(["python3", TALK, str(port)])
+        self._process = host.popen(["python3", UDP_SOCKET, str(port)])
         assert self.heard() == "ready"
 
     def say(self, address: str, port: int, text: str) -> None:
@@ -66,7 +66,7 @@ def talker() -> Iterator[TalkerMaker]:
 
 
 def test_names_fit_into_the_kernel() -> None:
-    for host in topology.HOSTS:
+    for host in topology.NODES:
         for interface in host.interfaces:
             assert len(f"{host.name}.{interface.name}") <= 15
 

@@ -1,4 +1,4 @@
-"""A TCP connection to an echo service, in a person's hands: speak.py ADDRESS PORT.
+"""A TCP connection to an echo service, in a test's hands: tcp_connection.py ADDRESS PORT.
 
 Prints the service's greeting, or `dead` if there is none. Then of every line `SECONDS TEXT` on
 standard input the text is sent, and what comes back is printed; `dead` if nothing does in so many
@@ -12,7 +12,7 @@ _PATIENCE = 10.0  # seconds in which a service greets
 
 
 def main() -> None:
-    """Speak until standard input ends."""
+    """Send texts and print what comes back until standard input ends."""
     try:
         connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=_PATIENCE)
         stream = connection.makefile("rw")
