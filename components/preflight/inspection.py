@@ -102,7 +102,12 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     before = machines_before(known)
     tell_problems(_problems(known, before))
     tell_ways(known, later)
-    gone = {name: machine for name, machine in before.items() if machine.gone}
+    gone = {
+        name: machine
+        for name, machine in before.items()
+        # From where the new machine is not reached, the old one may not be, either, and live.
+        if machine.gone and known.seen[name].way is not None
+    }
     warn_of_gone(gone)
     left = strays(known)
     drift = drift_of_all(settings, {name: each.report for name, each in known.seen.items()})

@@ -40,6 +40,21 @@ def test_a_machine_that_is_gone_is_forgotten_and_everything_made_on_the_new_one(
     assert "vps was root@127.0.0.1:1: the host refuses connections" in warning
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_preview_that_does_not_reach_the_new_one_takes_no_old_one_for_gone(
+    sshd: Sshd, other: Sshd, *, lives: bool
+) -> None:
+    """Where none can be reached, as in CI, an `up` from elsewhere may find it alive, and clean it.
+
+    So the plan is the one of a machine that lives.
+    """
+    state = state_of(stack(other) if lives else stack(other, port=1))
+    made = run(stack(sshd, port=1), state=state)
+    (warning,) = heard(made, "WARNING")
+    assert "without which `pulumi up` won't begin" in warning
+    assert in_place(made) == set()
+
+
 def test_a_machine_that_lives_and_cannot_be_cleaned_is_told_with_the_way_out(
     sshd: Sshd, other: Sshd
 ) -> None:
