@@ -87,7 +87,8 @@ async def _run(
     except TimeoutError:
         raise ReachError(
             f"the login works, but what was run there took more than {seconds:.0f} s."
-            " Is the host overloaded?"
+            " Is the host overloaded?",
+            unreachable=True,
         ) from None
     except asyncssh.ChannelOpenError as error:
         raise ReachError(

@@ -24,7 +24,7 @@ class ReachError(Exception):
 
     Attributes:
         login: the way by which it was tried, to be named with it; None where the text names them.
-        unreachable: nobody answered, which may be over soon.
+        unreachable: nobody answered, or not in time, which may be over soon.
         somebody_else: who answered has another host key.
         astray: the way did not lead to the host at all; another one may.
         here: it is this side that lacks something, whatever host is asked.

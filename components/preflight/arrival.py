@@ -93,11 +93,13 @@ async def wait(server: str, login: Login) -> None:
         try:
             await run_as_root([login], TRY, PROBE_SECONDS)
         except ReachError as error:
-            if not error.unreachable:
+            is_late = clock.time() > deadline
+            # Who lets in has come.
+            if not error.unreachable or (is_late and not error.astray):
                 raise ArrivalError(f"{server} ({login}): {error}") from None
         else:
             return
-        if clock.time() > deadline:
+        if is_late:
             raise ArrivalError(
                 f"{server} ({login}): has not dialled the new VPS within {ARRIVES_WITHIN:.0f} s."
                 " Is it running, and does the name in vps.endpoint lead to the new VPS? If so, run"

@@ -72,7 +72,7 @@ class Inspection:
 def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     """Looks at all hosts at once, unless `look_up` is off.
 
-    In a preview, hosts that nobody can reach now are warned of; whatever else is wrong is an
+    In a preview, hosts that nobody can ask now are warned of; whatever else is wrong is an
     error in a preview, too, because it would be one in the `up` that follows. What only may be
     wrong is a warning in both.
 

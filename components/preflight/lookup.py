@@ -125,8 +125,10 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
         login, facts, told = await _ask(ways, wanted)
     except ReachError as error:
         at = f"{name} ({error.login})" if error.login else name
-        text = f"{error} {_GO_ON} {_GONE}" if error.unreachable else str(error)
-        return Seen([HostProblem(f"{at}: {text}", unreachable=error.unreachable)])
+        go_on = f" {_GO_ON}" if error.unreachable else ""
+        # Who lets in is not gone.
+        gone = f" {_GONE}" if error.unreachable and error.astray else ""
+        return Seen([HostProblem(f"{at}: {error}{go_on}{gone}", unreachable=error.unreachable)])
     at = f"{name} ({login})"
     problems = [
         *(HostProblem(f"{at} {advice}") for advice in advise(facts, wanted)),

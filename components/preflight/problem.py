@@ -18,7 +18,8 @@ class HostProblem:
 
     Attributes:
         text: which host, what is wrong, and what to do.
-        unreachable: nobody answered, which may be over soon: a preview goes on without.
+        unreachable: nobody answered, or not in time, which may be over soon: a preview goes on
+            without.
         warns: the tunnel can be made in spite of it, and what is said is of this kind; None where
             it can't.
     """

@@ -33,7 +33,7 @@ def tell_problems(found: Sequence[HostProblem]) -> None:
         in_preview = pulumi.runtime.is_dry_run()
         if not in_preview or not all(problem.unreachable for problem in problems):
             raise LookUpError(problems)
-        _warn("Hosts that can't be reached now, without which `pulumi up` won't begin:", problems)
+        _warn("Hosts that can't be asked now, without which `pulumi up` won't begin:", problems)
 
 
 def tell_unknown(settings: Settings, unknown: Sequence[str]) -> None:

@@ -53,6 +53,17 @@ def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
     assert sshd.probed == 2
 
 
+def test_so_is_one_that_takes_too_long_and_is_told_as_that(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DIAL_RETRIES", 1)
+    monkeypatch.setattr(delivery, "_SECONDS", 0.5)
+    sshd.silent = True
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*overloaded\?$"):
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
+    assert sshd.probed == 2
+
+
 def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "DIAL_RETRIES", 1)
     sshd.breaks_off = True

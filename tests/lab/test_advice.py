@@ -120,9 +120,7 @@ def test_a_preview_goes_on_without_a_host_that_is_off_but_an_up_does_not(
     """It may be on again by then; a person who only looks should not have to wait for that."""
     lab.cut("homelab")
     preview = fresh.pulumi("preview")
-    assert (
-        "Hosts that can't be reached now, without which `pulumi up` won't begin:" in preview.stdout
-    )
+    assert "Hosts that can't be asked now, without which `pulumi up` won't begin:" in preview.stdout
     (homelab,) = said_of("homelab", preview)
     assert unreachable(homelab)
     assert said_of("vps", preview) == []

@@ -45,6 +45,25 @@ def test_who_never_comes_is_told_with_the_way_out(
         asyncio.run(wait("homelab", sshd.login(port=1)))
 
 
+def test_who_has_come_and_is_too_busy_is_waited_for_and_told_as_that(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "PROBE_SECONDS", 0.5)
+    sshd.silent = True
+
+    async def comes() -> None:
+        waiting = asyncio.ensure_future(wait("homelab", sshd.login()))
+        await asyncio.to_thread(eventually, lambda: sshd.tried > 1, 10.0, "it is tried once")
+        sshd.silent = False
+        await waiting
+
+    asyncio.run(comes())
+    sshd.silent = True
+    monkeypatch.setattr(arrival, "ARRIVES_WITHIN", 0.0)
+    with pytest.raises(ArrivalError, match=r"^homelab \(root@127.*overloaded\?$"):
+        asyncio.run(wait("homelab", sshd.login()))
+
+
 def test_who_lets_nobody_in_is_not_waited_for(sshd: Sshd) -> None:
     sshd.user = "hex"
     with pytest.raises(ArrivalError, match="the login as root is refused"):

@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from components import LookUpError, ReverseTunnel
-from components.preflight import inspection
+from components.preflight import inspection, lookup
 from components.preflight.lookup import Seen, script
 from reach import claimant
 from reach.entries.host_report import HostReport, PeerReport
@@ -91,6 +91,23 @@ def test_an_unreachable_host_is_a_warning_in_a_preview(sshd: Sshd) -> None:
 def test_an_unreachable_host_is_an_error_in_an_up(sshd: Sshd) -> None:
     with pytest.raises(LookUpError, match="refuses connections"):
         run(stack(sshd, port=1), preview=False)
+
+
+def test_a_host_that_is_too_busy_is_a_warning_in_a_preview_and_an_error_in_an_up(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like one that is off."""
+    monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.5)
+    sshd.silent = True
+    values = stack(sshd)
+    made = run(values, preview=True)
+    (warning,) = heard(made, "WARNING")
+    assert f"vps (root@127.0.0.1:{sshd.port}): the login works, but what was run" in warning
+    assert "can't be asked now, without which `pulumi up` won't begin" in warning
+    assert "To go on without: lookUp: false." in warning
+    assert made.of_type("reverse-tunnel:index:Host").keys() == {"vps"}
+    with pytest.raises(LookUpError, match=r"overloaded\? To go on without: lookUp: false\."):
+        run(values, preview=False)
 
 
 @pytest.mark.parametrize("preview", [True, False])

@@ -202,7 +202,9 @@ def test_a_probe_that_broke_off_is_said_without_the_hosts_words(sshd: Sshd, answ
 def test_a_probe_that_never_ends_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.1)
     sshd.silent = True
-    assert "overloaded" in problem(sshd.login()).text
+    found = problem(sshd.login())
+    assert found.text.endswith("Is the host overloaded? To go on without: lookUp: false.")
+    assert found.unreachable
 
 
 def test_a_closed_port_is_unreachable() -> None:
@@ -211,7 +213,7 @@ def test_a_closed_port_is_unreachable() -> None:
     found = problem(Login("127.0.0.1", port, "root", host_key(1), Sshd().private_key))
     assert found.unreachable
     assert "refuses connections" in found.text
-    assert "lookUp: false" in found.text
+    assert "To go on without: lookUp: false. If it is gone for good, see docs/op" in found.text
 
 
 def test_a_name_with_several_addresses_is_closed_like_one(
