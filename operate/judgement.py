@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from operate.look import HALF_MADE, Look
 from operate.words import age_words
-from reach.entries.drift import drift_of, drift_of_all
+from reach.entries.drift import ANOTHER_VERSION, drift_of, drift_of_all
 from reach.entries.fingerprints import unlike
 from reach.entries.host_report import HostReport
 from reach.entries.inventory import left_over
@@ -68,7 +68,9 @@ def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
         )
         return
     drift = drift_of(settings, name, report)
-    if lines := drift.lines():
+    if drift.of(name, Part.HELPER) == ANOTHER_VERSION:
+        yield f"has another version of the helper than this checkout: {_repair(settings)}"
+    if lines := drift.but(ANOTHER_VERSION).lines():
         what = "; ".join(line.removeprefix(f"{name}: ") for line in lines)
         yield f"is not as the last `pulumi up` made it ({what}): {_repair(settings)}"
     others = [

@@ -22,6 +22,7 @@ from components.preflight.lookup import Closed, look_up
 from components.preflight.problem import HostProblem
 from components.preflight.record import Record, read_record
 from components.preflight.telling import (
+    tell_other_helpers,
     tell_problems,
     tell_unknown,
     tell_ways,
@@ -76,7 +77,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     error in a preview, too, because it would be one in the `up` that follows. What only may be
     wrong is a warning in both.
 
-    Drift is warned of, too.
+    Drift is warned of, too; of a helper of another version it is said that it is one.
 
     Args:
         settings: of the stack.
@@ -112,6 +113,7 @@ def inspect_hosts(settings: Settings, owner: str) -> Inspection:
     left = strays(known)
     drift = drift_of_all(settings, {name: each.report for name, each in known.seen.items()})
     drift = drift.and_also(drift_by_record(known, left))
+    tell_other_helpers(drift)
     warn_of_drift(drift, left)
     return Inspection(
         drift,

@@ -9,7 +9,7 @@ from components.preflight.lookup import Closed
 from components.preflight.problem import HostProblem, Warns
 from components.preflight.unexplained import Entries
 from reach import late_fields
-from reach.entries.drift import Drift
+from reach.entries.drift import ANOTHER_VERSION, Drift
 from settings import SSH_PRIVATE_KEY_FIELD, Settings
 
 
@@ -70,6 +70,16 @@ def warn_of_gone(gone: Mapping[str, Closed]) -> None:
         pulumi.log.warn("\n".join([head, *lines]))
 
 
+def tell_other_helpers(drift: Drift) -> None:
+    """Says where the helper is of another version, as at every upgrade, which is not drift."""
+    if hosts := [host for (host, *_), words in drift.found.items() if words == ANOTHER_VERSION]:
+        pulumi.log.info(
+            "This checkout has another version of the helper than these hosts, and a full"
+            f" `pulumi up` brings it: {', '.join(hosts)}. If a colleague's is the newer one: git"
+            " pull, make setup."
+        )
+
+
 def warn_of_drift(drift: Drift, left: Entries) -> None:
     """Says what has drifted; `left` are the entries that no stack has."""
     strange = [
@@ -77,7 +87,7 @@ def warn_of_drift(drift: Drift, left: Entries) -> None:
         for name, entries in left.items()
         for part, entry in entries
     ]
-    if lines := [*drift.lines(), *strange]:
+    if lines := [*drift.but(ANOTHER_VERSION).lines(), *strange]:
         # Not this run's: it may be one for some targets, or a refresh.
         head = "Hosts are not as the last `pulumi up` left them; a full one puts that right:"
         pulumi.log.warn("\n".join([head, *(f"  {line}" for line in lines)]))

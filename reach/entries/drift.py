@@ -31,6 +31,10 @@ class Drift:
         }
         return Drift(found)
 
+    def but(self, said: str) -> "Drift":
+        """All of it but that of which just these words are said."""
+        return Drift({key: words for key, words in self.found.items() if words != said})
+
     def of(self, host: str, part: Part, name: str = "") -> str | None:
         """What is wrong with one resource; None if nothing is known to be."""
         return self.found.get((host, part, name))
@@ -71,6 +75,9 @@ MISNAMED = "claimed by another name"
 SAYS_OTHERWISE = "says otherwise"
 """Of what a host has in other words than the last `up` has given it: one that was broken off had
 changed it, or it is of another time, as after a restored backup."""
+
+ANOTHER_VERSION = "another version"
+"""Of a helper that is not this program's: mostly it is about to be upgraded."""
 
 SILENT = "tells nothing"
 """Of a helper that is damaged, or of before it could tell."""
@@ -114,7 +121,7 @@ def _found(report: HostReport) -> Iterator[tuple[Part, str, str]]:
     if report.role is None:
         return  # half made: the next `up` makes the rest anyway
     if report.digest != helper_digest():
-        yield Part.HELPER, "", "another version"
+        yield Part.HELPER, "", ANOTHER_VERSION
     if words := list(_interface(report)):
         yield Part.INTERFACE, "", ", ".join(words)
     for name in sorted(report.wrong_peers):

@@ -35,6 +35,14 @@ def test_a_healthy_stack_has_none() -> None:
                 " `pulumi up`, which puts that right."
             ),
         ),
+        (
+            seen(vps(digest="0" * 64)),
+            "vps",
+            (
+                "has another version of the helper than this checkout: run `pulumi up`, which puts"
+                " that right."
+            ),
+        ),
         (seen(vps(wireguard=None)), "vps", "has its tunnel down: run `pulumi up`"),
         (
             seen(vps(chains={"RT-wg0-FWD": "differs"}, wrong=frozenset({"mtu"}))),

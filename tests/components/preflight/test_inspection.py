@@ -323,7 +323,6 @@ def test_what_cuts_off_a_server_behind_the_tunnel_is_refused_there_alone(
         ({"wrong": "key"}, "vps-key", "vps: its keys: not the ones that it was given"),
         ({"wrong": "mtu"}, "vps-interface", "vps: its tunnel: MTU changed"),
         ({"unit": "disabled"}, "vps-interface", "vps: its tunnel: does not start at boot"),
-        ({"digest": "0" * 64}, "vps-helper", "vps: its helper: another version"),
         ({"wrong": "conntrack"}, "vps-helper", "vps: its helper: conntrack is gone"),
     ],
 )
@@ -339,6 +338,39 @@ def test_what_has_drifted_runs_again_alone_and_is_warned_of(
     (warning,) = heard(made, "WARNING")
     assert "; a full one puts that right:\n" in warning
     assert f"\n  {words}" in warning
+    assert not heard(made, "INFO")
+
+
+OTHER_VERSION = {"digest": "0" * 64}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_helper_of_another_version_is_brought_and_told_as_no_drift(
+    sshd: Sshd, *, preview: bool
+) -> None:
+    """As at every upgrade; and where a colleague's checkout is the newer one."""
+    made = run(drifting(sshd, **OTHER_VERSION), preview=preview)
+    assert drifted(made) == {"vps-helper"}
+    assert not heard(made, "WARNING")
+    (said,) = heard(made, "INFO")
+    assert "another version of the helper" in said
+    assert "`pulumi up` brings it: vps. If a colleague's is the newer one: git pull" in said
+
+
+def test_what_has_drifted_beside_it_is_told_as_ever(sshd: Sshd) -> None:
+    made = run(drifting(sshd, **OTHER_VERSION, web="missing"))
+    assert drifted(made) == {"vps-helper", "web"}
+    (warning,) = heard(made, "WARNING")
+    assert warning.splitlines()[1:] == ["  vps: its forward web: rules missing"]
+    (said,) = heard(made, "INFO")
+    assert "brings it: vps." in said
+
+
+def test_a_helper_of_another_version_of_which_more_is_wrong_has_drifted(sshd: Sshd) -> None:
+    made = run(drifting(sshd, **OTHER_VERSION, wrong="conntrack"))
+    assert drifted(made) == {"vps-helper"}
+    (warning,) = heard(made, "WARNING")
+    assert "conntrack is gone" in warning
 
 
 def test_a_healthy_tunnel_is_no_drift(sshd: Sshd) -> None:
