@@ -1,8 +1,9 @@
 """What a host tells of its tunnel: the lines of the helper's `status`, read."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from reach.told import is_plain, number
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,6 @@ class HostReport:
 NOT_TESTED = "not tested"
 """Of what nobody asked whether it answers."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@\[\]%+-]+")
-
 
 def parse_report(text: str) -> HostReport:
     """The report in the helper's output. Lines of another kind are a newer helper's, and left out.
@@ -112,10 +111,10 @@ def parse_report(text: str) -> HostReport:
     if not lines or lines[-1][0] != "end":
         raise ValueError("it was cut short")
     # Its words are shown on a terminal, which must not be steered by them.
-    if not all(_PLAIN.fullmatch(word) for line in lines for word in line):
+    if not all(is_plain(word) for line in lines for word in line):
         raise ValueError("a line is garbled")
     try:
-        return _report(lines, now=int(lines[-1][1]))
+        return _report(lines, now=number(lines[-1][1]))
     except (KeyError, IndexError, ValueError, TypeError):
         raise ValueError("a line is garbled") from None
 
@@ -127,7 +126,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         of.setdefault(kind, []).append(words)
     interface = single.get("interface", ["down", "-"])
     return HostReport(
-        helper=int(single["helper"][0]),
+        helper=number(single["helper"][0]),
         owner=_given(single["owner"][0]),
         role=single.get("role", [None])[0],
         enabled=single.get("unit") == ["enabled"],
@@ -140,7 +139,7 @@ def _report(lines: list[list[str]], now: int) -> HostReport:
         },
         openings=_pairs(of.get("opening", [])),
         targets={
-            (address, int(port)): NOT_TESTED if answer == "untested" else answer
+            (address, number(port)): NOT_TESTED if answer == "untested" else answer
             for address, port, answer in of.get("target", ())
         },
         chains={
@@ -172,12 +171,12 @@ def _pairs(lines: list[list[str]]) -> dict[str, str]:
 def _peer(words: list[str], now: int) -> PeerReport:
     endpoint, handshake, received, sent = words
     # A clock that was set back meanwhile makes no handshake of the future.
-    age = max(0, now - int(handshake)) if int(handshake) else None
-    return PeerReport(_given(endpoint), age, int(received), int(sent))
+    age = max(0, now - last) if (last := number(handshake)) else None
+    return PeerReport(_given(endpoint), age, number(received), number(sent))
 
 
 def _number(word: str) -> int | None:
-    return None if word == "-" else int(word)
+    return None if word == "-" else number(word)
 
 
 def _given(word: str) -> str | None:

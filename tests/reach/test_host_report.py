@@ -1,5 +1,7 @@
 """The lines of a host's `status`, read; what is cut short or garbled is refused without a word."""
 
+import re
+
 import pytest
 
 from reach.entries.host_report import parse_report
@@ -79,6 +81,20 @@ def test_a_handshake_of_the_future_is_new() -> None:
     assert parse_report(TEXT.replace(" 990 ", " 1990 ")).peers["homelab"].handshake == 0
 
 
+def test_as_much_as_a_host_can_count() -> None:
+    report = parse_report(TEXT.replace("100 200", f"{2**64 - 1} 200"))
+    assert report.peers["homelab"].received == 2**64 - 1
+
+
+@pytest.mark.parametrize("number", ["9" * 400, str(2**64), "-1"])
+@pytest.mark.parametrize("line", ["100 200", "ok 2 10", "20 2000", "end 1000", "8081 answers"])
+def test_a_number_that_no_host_counts_to_is_refused(line: str, number: str) -> None:
+    """Nobody could put it in words."""
+    garbled = line.replace(re.findall(r"\d+", line)[0], number, 1)
+    with pytest.raises(ValueError, match=r"^a line is garbled$"):
+        parse_report(TEXT.replace(line, garbled))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -89,6 +105,8 @@ def test_a_handshake_of_the_future_is_new() -> None:
         TEXT.replace(" ok 2 ", " ok two "),
         TEXT.replace(" 10 1000", " 1000"),
         TEXT.replace("fine", "\x1b[2J"),
+        TEXT.replace("fine", "<{%x%}>"),
+        TEXT.replace("fine", "a" * 256),
         TEXT.replace("homelab", ""),
         TEXT.replace(" - 0123456789abcdef", ""),
         "Permission denied\n",
