@@ -4,6 +4,7 @@ The words are ours; of the host's own words only names appear in them (of the sy
 interfaces and stacks).
 """
 
+import shlex
 from collections.abc import Iterator
 
 from components.preflight.host_facts import HostFacts, PublicPorts
@@ -103,7 +104,8 @@ def _if_renamed(owner: str, wanted: Wanted) -> str:
     project, _, stack = owner.rpartition("/")
     if project != wanted.owner.rpartition("/")[0]:
         return ""
-    return f" If it is this very stack, renamed: `pulumi stack rename {stack}` takes that back."
+    back = f"pulumi stack rename {shlex.quote(stack)}"
+    return f" If it is this very stack, renamed: `{back}` takes that back."
 
 
 def _port_taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from reach.told import UNREADABLE, is_plain, number, plain, printable
 from settings import Ports, Protocol
 
-_FORWARD = re.compile(r"([\w-]+):([a-z+]+):(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_FORWARD = re.compile(r"([\w-]{1,255}):([a-z+]+):(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
-_PLACE = re.compile(r"[a-z0-9]+ [\w-]+ [\w-]+", re.ASCII)
-_WORD = re.compile(r"[\w.-]+\*?", re.ASCII)
+_PLACE = re.compile(r"[a-z0-9]{1,9} \w[\w-]{0,254} \w[\w-]{0,254}", re.ASCII)
+_WORD = re.compile(r"[\w.-]{1,255}\*?", re.ASCII)
+_OWNER = re.compile(r"[\w.][\w.-]{0,99}/[\w.][\w.-]{0,99}", re.ASCII)
+_LONGEST_SYSTEM = 80  # characters of a distribution's name for itself
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,9 @@ class HostFacts:
 def parse_facts(text: str) -> HostFacts:
     """The facts in the script's output.
 
+    Names in them are shown to the operator. One that is none keeps nobody from going on: it is left
+    out, or told as unreadable.
+
     Raises:
         ValueError: the output is incomplete or garbled. Its text is not part of the message: what
             a host says is not repeated.
@@ -182,15 +188,17 @@ def parse_facts(text: str) -> HostFacts:
     try:
         del values["end"]  # the last line: without it, the script broke off
         return HostFacts(
-            system=values["os-name"] or values["os-id"] or "an unknown system",
+            system=printable(
+                values["os-name"] or values["os-id"] or "an unknown system", _LONGEST_SYSTEM
+            ),
             systemd=values["systemd"] == "yes",
             apt=values["apt"] == "yes",
-            missing=tuple(values["missing"].split()),
+            missing=tuple(map(plain, values["missing"].split())),
             tun=values["tun"] == "yes",
-            wireguard_go=values["wireguard-go"],
-            disk=int(values["disk"]),
-            default_interface=values["default-interface"],
-            interfaces=frozenset(values["interfaces"].split()),
+            wireguard_go=values["wireguard-go"] if is_plain(values["wireguard-go"]) else "",
+            disk=number(values["disk"]),
+            default_interface=plain(values["default-interface"]),
+            interfaces=frozenset(filter(is_plain, values["interfaces"].split())),
             udp_ports=dict(map(_udp_port, values["udp-ports"].split())),
             listeners=tuple(map(_listener, values["listeners"].split())),
             routes=tuple(map(_route, values["routes"].split())),
@@ -208,13 +216,18 @@ def parse_facts(text: str) -> HostFacts:
 
 def _tunnel(value: str) -> tuple[str, TunnelFact]:
     interface, owner, port, address, *visited = value.split()
-    return interface, TunnelFact(
-        owner=None if owner == "-" else owner,
+    return plain(interface), TunnelFact(
+        owner=None if owner == "-" else _owner(owner),
         port=None if port == "-" else int(port),
         network=None if address == "-" else IPv4Network(address, strict=False),
-        public=visited[0] if visited else "",
+        public=plain(visited[0]) if visited else "",
         forwards=tuple(map(_public_ports, visited[1:])),
     )
+
+
+def _owner(word: str) -> str:
+    """A stack, which is part of a command that is recommended."""
+    return word if _OWNER.fullmatch(word) else UNREADABLE
 
 
 def _public_ports(word: str) -> PublicPorts:
@@ -244,17 +257,19 @@ def _dropping(value: str) -> DroppingChain:
 
 def _udp_port(word: str) -> tuple[int, str]:
     port, _, who = word.partition(":")
-    return int(port), who
+    return int(port), plain(who)
 
 
 def _listener(word: str) -> Listener:
     protocol, port, interface, program = word.split(":", 3)
-    return Listener(Protocol(protocol), int(port), None if interface == "*" else interface, program)
+    by = None if interface == "*" else plain(interface)
+    return Listener(Protocol(protocol), int(port), by, plain(program))
 
 
 def _route(word: str) -> Route:
     network, _, way = word.partition("@")
     interface, _, beyond = way.partition(":")  # which no interface's name has
-    if beyond not in {"", "beyond"}:
+    # Behind a `%` one of IPv6 may have any text, and is shown with it.
+    if beyond not in {"", "beyond"} or not is_plain(network):
         raise ValueError
-    return Route(ip_network(network), interface, beyond=bool(beyond))
+    return Route(ip_network(network), plain(interface), beyond=bool(beyond))

