@@ -25,6 +25,11 @@ OTHERWISE_SECONDS = 3.0
 LOGIN_SECONDS = 15.0
 """For the login, once the connection is taken: a small computer under load takes several."""
 
+MOST = 4_000_000
+"""Characters, on standard output and on standard error each. A healthy host's longest answer is the
+status of a VPS: 0.5 MB with 1,000 forwards, as many peers and the longest names. Whoever broke in
+there could go on until the memory of this machine is used up."""
+
 _OTHER_HOST_KEYS = (*HOST_KEY_TYPES, "rsa-sha2-512")
 
 
@@ -83,7 +88,9 @@ async def _run(
     try:
         async with asyncio.timeout(seconds):
             # The login's own files may print bytes that are no text.
-            done = await connection.run(root_shell(), input=script, check=False, errors="replace")
+            done = await connection.create_process(root_shell(), input=script, errors="replace")
+            said, complained = await asyncio.gather(_whole(done.stdout), _whole(done.stderr))
+            await done.wait_closed()
     except TimeoutError:
         raise ReachError(
             f"the login works, but what was run there took more than {seconds:.0f} s."
@@ -113,7 +120,24 @@ async def _run(
         )
     # A script that a signal has ended has no status.
     status = 1 if done.exit_status is None else done.exit_status
-    return status, str(done.stdout), str(done.stderr)
+    return status, said, complained
+
+
+async def _whole(stream: "asyncssh.SSHReader[str]") -> str:
+    """All that is said there, to its end.
+
+    Raises:
+        ReachError: there is no end to it. With the connection, what says it is ended.
+    """
+    try:
+        await stream.readexactly(MOST + 1)
+    except asyncio.IncompleteReadError as ended_before:
+        return str(ended_before.partial)
+    raise ReachError(
+        f"the login works, but what was run there printed more than {MOST / 1e6:.0f} MB, and was"
+        " not waited for. Does a file of that login (.bashrc) print so much, or is somebody else"
+        " in that host?"
+    )
 
 
 @asynccontextmanager
@@ -212,6 +236,8 @@ async def _connect(
                     # The pinned kind first, as the command plugin asks for it alone; the others
                     # only to be able to say which key the host has.
                     server_host_key_algs=[pinned.get_algorithm(), *_OTHER_HOST_KEYS],
+                    # Compressed, a few bytes could be meant to take all memory.
+                    compression_algs=["none"],
                     client_factory=Client,
                     config=None,
                 )

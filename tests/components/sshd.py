@@ -44,8 +44,10 @@ class Sshd:
     """The server, and what it shall do.
 
     `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
-    and `complains` on standard error; `silent` never answers, `breaks_off` hangs up instead;
-    `thinks` is how many seconds it takes before it looks at a key, `hangs_up` has it do that then;
+    and `complains` on standard error; `endless` has it answer so again and again, until `ended`;
+    `compresses` has it take nothing that is not compressed; `silent` never answers, `breaks_off`
+    hangs up instead; `thinks` is how many seconds it takes before it looks at a key, `hangs_up` has
+    it do that then;
     `sessions` says whether it opens any, `patient` whether it looks at more than one key;
     `passes_on` says whether it takes connections on to elsewhere, `reaches` whether anybody is
     there, and `passed` where it has; `probed` and `tried` count.
@@ -55,6 +57,9 @@ class Sshd:
     asked: str = script("wg0")
     answers: str = f"{facts_text()}none\n"
     complains: str = ""
+    endless: bool = False
+    ended: bool = False
+    compresses: bool = False
     status: int = 0
     silent: bool = False
     breaks_off: bool = False
@@ -128,6 +133,12 @@ class Sshd:
             return
         process.stdout.write(self.answers)
         process.stderr.write(self.complains)
+        try:
+            while self.endless:
+                process.stdout.write(self.answers)
+                await process.stdout.drain()
+        finally:
+            self.ended = True
         process.exit(self.status)
 
 
@@ -183,6 +194,7 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
             server_factory=Server,
             server_host_keys=[sshd.key],
             process_factory=sshd.answer if sshd.sessions else None,
+            compression_algs=["zlib@openssh.com"] if sshd.compresses else ["none"],
             errors="surrogateescape",  # so that an answer may have any byte
         )
 

@@ -44,6 +44,34 @@ def test_what_a_logins_own_files_print_is_passed_over(sshd: Sshd, chatter: str) 
     assert seen(sshd.login()) == Seen([], way=0, equipped=False)
 
 
+def test_a_long_answer_is_read_to_its_end(sshd: Sshd) -> None:
+    sshd.answers = f"\n{sshd.answers}".rjust(connection.MOST, "a")
+    sshd.complains = "a" * connection.MOST
+    assert seen(sshd.login()) == Seen([], way=0, equipped=False)
+
+
+def test_one_without_an_end_is_broken_off(sshd: Sshd) -> None:
+    """It would take all memory."""
+    sshd.endless, sshd.answers = True, "a" * 100_000
+    found = problem(sshd.login())
+    assert f"@127.0.0.1:{sshd.port}): the login works, but what was run there" in found.text
+    assert "printed more than 4 MB" in found.text
+    assert not found.unreachable
+    eventually(lambda: sshd.ended, 20, "it still goes on")
+
+
+@pytest.mark.parametrize("stream", ["answers", "complains"])
+def test_one_that_is_too_long_is_refused(sshd: Sshd, stream: str) -> None:
+    setattr(sshd, stream, "a" * (connection.MOST + 1))
+    assert "printed more than 4 MB" in problem(sshd.login()).text
+
+
+def test_nothing_is_taken_compressed() -> None:
+    """A few bytes could be meant to become all that the memory holds. Any sshd can do without."""
+    with running(Sshd(compresses=True)) as sshd:
+        assert "nothing that both can do" in problem(sshd.login()).text
+
+
 def test_how_its_user_reaches_hosts_is_not_read(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
