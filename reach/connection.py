@@ -9,6 +9,7 @@ from reach.failure import ReachError, ended, failed, network_words, silent, unre
 from reach.keys import keys_for
 from reach.login import Login
 from reach.root import NO_SUDO, SUDO_ASKS, root_shell
+from reach.told import printable
 from settings import HOST_KEY_TYPES, shown
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ MOST = 4_000_000
 """Characters, on standard output and on standard error each. A healthy host's longest answer is the
 status of a VPS: 0.5 MB with 1,000 forwards, as many peers and the longest names. Whoever broke in
 there could go on until the memory of this machine is used up."""
+
+_LAST_LINES = 20  # of what was complained: the cause is mostly the last one
 
 _OTHER_HOST_KEYS = (*HOST_KEY_TYPES, "rsa-sha2-512")
 
@@ -51,8 +54,13 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The last, for an error; in words of our own where it was ended without any."""
-        return self.complained.strip() or "what was run there was ended without a word. Run again."
+        """The last, for an error; in words of our own where it was ended without any.
+
+        What a host says may be meant for the terminal on which it is shown.
+        """
+        lines = self.complained.strip().splitlines()[-_LAST_LINES:]
+        told = "\n".join(map(printable, lines))
+        return told or "what was run there was ended without a word. Run again."
 
 
 async def run_as_root(
@@ -99,7 +107,7 @@ async def _run(
         ) from None
     except asyncssh.ChannelOpenError as error:
         raise ReachError(
-            f"the login works, but sshd there opens no session: {shown(error.reason)}."
+            f"the login works, but sshd there opens no session: {shown(printable(error.reason))}."
             " MaxSessions in its sshd_config must be 1 or more, and its log may say more:"
             " `journalctl -u ssh`."
         ) from None

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from reach.login import Login
+from reach.told import printable
 from settings import shown
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def unreachable(what: str) -> ReachError:
 
 def ended(error: "asyncssh.Error") -> ReachError:
     """Its sshd hung up."""
-    return unreachable(f"ended the SSH connection: {shown(error.reason)}")
+    return unreachable(f"ended the SSH connection: {shown(printable(error.reason))}")
 
 
 def failed(
@@ -153,8 +154,9 @@ def _not_agreed(error: "asyncssh.KeyExchangeFailed") -> ReachError:
             somebody_else=True,
         )
     return ReachError(
-        f"sshd there and this side find nothing that both can do: {shown(error.reason)}. See"
-        " HostKey, HostKeyAlgorithms, KexAlgorithms, Ciphers and MACs in its sshd_config.",
+        "sshd there and this side find nothing that both can do:"
+        f" {shown(printable(error.reason))}. See HostKey, HostKeyAlgorithms, KexAlgorithms, Ciphers"
+        " and MACs in its sshd_config.",
         astray=True,
     )
 

@@ -33,6 +33,27 @@ def test_a_host_without_room_is_told_by_name(sshd: Sshd) -> None:
         asyncio.run(deliver("vps", sshd.login(), FOLDER))
 
 
+def test_a_complaint_of_several_lines_is_told_line_by_line(sshd: Sshd) -> None:
+    """What is no text of them would steer the terminal on which it is shown."""
+    sshd.status = 1
+    sshd.complains = "\nGröße:\t\x1b]52;c;aGk=\x07\n  E: a\u202eb <{%x%}>\r\n\n"
+    with pytest.raises(DeliveryError) as told:
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
+    assert str(told.value).endswith("): Größe:\t\ufffd]52;c;aGk=\ufffd\n  E: a\ufffdb < {%x%}>")
+
+
+def test_of_a_long_complaint_the_last_lines_are_told(sshd: Sshd) -> None:
+    sshd.status = 1
+    sshd.complains = "".join(f"line {number}\n" for number in range(1000)) + "a" * 5000
+    with pytest.raises(DeliveryError) as told:
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
+    *_, before, last = str(told.value).splitlines()
+    assert before == "line 999"
+    assert last == "a" * 999 + "…"
+    assert "line 980" not in str(told.value)
+    assert "line 981" in str(told.value)
+
+
 def test_a_delivery_that_ends_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
     """As where the host ends what takes too much memory."""
     sshd.status = 1

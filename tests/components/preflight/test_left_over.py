@@ -47,6 +47,12 @@ def test_a_helper_that_fails_is_told_with_the_hosts_name(sshd: Sshd) -> None:
         run(sshd)
 
 
+def test_what_a_helper_says_steers_no_terminal(sshd: Sshd) -> None:
+    sshd.status, sshd.complains = 1, "\x1b[2Jwhere the Größe is\n\tunknown\n"
+    with pytest.raises(LeftOverError, match=r": \ufffd\[2Jwhere the Größe is\n\tunknown$"):
+        run(sshd)
+
+
 def test_one_that_is_ended_without_a_word_is_told_all_the_same(sshd: Sshd) -> None:
     sshd.status = 1
     with pytest.raises(LeftOverError, match=r"^vps \(root@127.*\): what was run there was ended"):

@@ -15,6 +15,7 @@ from components.preflight.lookup import Seen, look_up
 from components.preflight.problem import HostProblem
 from components.preflight.wanted import Wanted
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
+from reach.failure import ended, failed, network_words
 from settings import HOST_KEY_TYPES, Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
@@ -70,6 +71,11 @@ def test_nothing_is_taken_compressed() -> None:
     """A few bytes could be meant to become all that the memory holds. Any sshd can do without."""
     with running(Sshd(compresses=True)) as sshd:
         assert "nothing that both can do" in problem(sshd.login()).text
+
+
+def test_why_an_sshd_hangs_up_steers_no_terminal() -> None:
+    said = str(ended(asyncssh.ConnectionLost("Größe: \x1b[2J <{%x%}>")))
+    assert 'the SSH connection: "Größe: \ufffd[2J < {%x%}>". Is it' in said
 
 
 def test_how_its_user_reaches_hosts_is_not_read(
