@@ -100,6 +100,34 @@ def test_a_host_that_forwarded_before_goes_on(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
+    ("called", "told"),
+    [
+        (r"systemd-resolve", "systemd-resolve"),
+        (r"\x1b]52;c;aGk=\x07\xe9", "__52_c_aGk___"),
+        (r"<{%x%}>", "___x___"),
+    ],
+)
+def test_what_holds_the_port_is_told_by_a_name_that_steers_no_terminal(
+    vps: Tunnel, other: Tunnel, called: str, told: str
+) -> None:
+    """Any local user may choose it."""
+    listener = vps.machine.start(
+        "exec python3 -c 'import socket, sys; udp = socket.socket(type=socket.SOCK_DGRAM);"
+        f' udp.bind(("", 53)); open("/proc/self/comm", "wb").write(b"{called}");'
+        ' print("ready", flush=True); sys.stdin.read()\''
+    )
+    assert listener.stdout is not None
+    assert listener.stdout.readline() == "ready\n"
+    other.install()
+    other.set_key()
+    settings = other.vps_settings("10.8.0.1/24", 53)
+    result = other.call("interface", stdin=settings, check=False)
+    listener.communicate()
+    assert result.status == REFUSED
+    assert f"is in use on this host by {told} (see" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("address", "port", "words"),
     [
         ("172.16.0.9/16", 51821, "network.cidr 172.16.0.0/16 overlaps 172.16.0.0/24 of the tunnel"),

@@ -126,7 +126,12 @@ check_port() {
   fi
   users=$(ss -Hlunp "sport = :$1")
   [[ -z $users ]] && return 0
-  [[ $users =~ \(\(\"([^\"]+)\" ]] && users=${BASH_REMATCH[1]} || users="another program"
+  if [[ $users =~ \(\(\"([^\"]+)\" ]]; then
+    # Any user's program may call itself what a terminal takes for a command.
+    users=${BASH_REMATCH[1]//[!A-Za-z0-9._:@+-]/_}
+  else
+    users="another program"
+  fi
   refuse "network.listenPort $1 (udp) is in use on this host by $users (see 'ss -lunp'):" \
     "choose another port; nothing was changed"
 }
