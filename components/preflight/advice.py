@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from components.preflight.host_facts import HostFacts, PublicPorts
 from components.preflight.wanted import Wanted, public_interface
+from reach.told import few
 from settings import Packages, Protocol
 
 _FILES_NEED = 8
@@ -29,7 +30,7 @@ def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
 
 
 def _system(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
-    packages = ", ".join(facts.missing)
+    packages = few(facts.missing)
     if facts.missing and wanted.packages is Packages.MANUAL:
         yield f"lacks what the tunnel needs. Install there: {packages}."
     elif facts.missing and not facts.apt:
@@ -95,7 +96,7 @@ def _taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     if taken := list(_public_ports_taken(facts, wanted)):
         yield (
             "already has public ports of these forwards in use for others:"
-            f" {', '.join(taken)}. Choose other ones (forwards.NAME.port), or remove those there."
+            f" {few(taken)}. Choose other ones (forwards.NAME.port), or remove those there."
         )
 
 
@@ -214,7 +215,7 @@ def _public_interface_missing(facts: HostFacts, wanted: Wanted) -> Iterator[str]
                 " Name it: vps.publicInterface."
             )
     elif wanted.public_interface not in facts.interfaces:
-        names = ", ".join(sorted(facts.interfaces - {"lo", *facts.tunnels}))
+        names = few(sorted(facts.interfaces - {"lo", *facts.tunnels}))
         yield (
             f"has no interface {wanted.public_interface} (vps.publicInterface). It has: {names}."
         )

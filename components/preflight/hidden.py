@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from components.preflight.host_facts import HostFacts
 from components.preflight.wanted import Wanted, public_interface
+from reach.told import few
 
 
 def warn_of_hidden(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
@@ -25,6 +26,6 @@ def warn_of_hidden(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     ]
     if hidden:
         yield (
-            f"listens itself at ports of these forwards: {', '.join(hidden)}. If that is not meant,"
+            f"listens itself at ports of these forwards: {few(hidden)}. If that is not meant,"
             " choose other ones (forwards.NAME.port)."
         )

@@ -1,7 +1,7 @@
 """What the look-up's script says of a host: `key=value` lines, parsed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -13,6 +13,7 @@ _OPENED = re.compile(r"(any|\d{1,5}(:\d{1,5})?)/[a-z0-9-]+")
 _PLACE = re.compile(r"[a-z0-9]{1,9} \w[\w-]{0,254} \w[\w-]{0,254}", re.ASCII)
 _WORD = re.compile(r"[\w.-]{1,255}\*?", re.ASCII)
 _OWNER = re.compile(r"[\w.][\w.-]{0,99}/[\w.][\w.-]{0,99}", re.ASCII)
+_MOST = 100  # tunnels or chains of a host, of which each may be told by a line
 _LONGEST_SYSTEM = 80  # characters of a distribution's name for itself
 
 
@@ -203,15 +204,20 @@ def parse_facts(text: str) -> HostFacts:
             listeners=tuple(map(_listener, values["listeners"].split())),
             routes=tuple(map(_route, values["routes"].split())),
             metrics_folder=values.get("metrics-folder") != "no",
-            tunnels=dict(_tunnel(value) for key, value in lines if key == "tunnel"),
-            firewalls=dict(_firewall(value) for key, value in lines if key == "firewall"),
+            tunnels=dict(map(_tunnel, _several(lines, "tunnel"))),
+            firewalls=dict(map(_firewall, _several(lines, "firewall"))),
             zoned=frozenset(values.get("zoned", "").split()),
-            dropping=tuple(_dropping(value) for key, value in lines if key == "dropping"),
+            dropping=tuple(map(_dropping, _several(lines, "dropping"))),
         )
     except KeyError as missing:
         raise ValueError(f"no line says {missing}") from None
     except ValueError:
         raise ValueError("a line is garbled") from None
+
+
+def _several(lines: Iterable[Sequence[str]], key: str) -> Sequence[str]:
+    """The values of lines of which there may be several; those beyond reason are left out."""
+    return [value for each, value in lines if each == key][:_MOST]
 
 
 def _tunnel(value: str) -> tuple[str, TunnelFact]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reach.told import UNREADABLE, is_plain, number, plain, printable
+from reach.told import UNREADABLE, few, is_plain, number, plain, printable
 
 STEERING = [
     "\x1b[1A\x1b[2Kall is well",
@@ -58,6 +58,15 @@ def test_what_is_no_name_is_unreadable(word: str) -> None:
 def test_no_name_at_all_stays_none() -> None:
     assert plain("") == ""
     assert not is_plain("")
+
+
+def test_of_very_many_names_the_first_are_told() -> None:
+    names = [f"n{number}" for number in range(1000)]
+    assert few([]) == ""
+    assert few(names[:2]) == "n0, n1"
+    assert few(names[:50]).endswith("n48, n49")
+    assert few(names[:51]).endswith("n48, n49 and 1 more")
+    assert few(names).endswith("n48, n49 and 950 more")
 
 
 @pytest.mark.parametrize("word", ["0", "7", "007", str(2**64 - 1)])

@@ -328,6 +328,14 @@ def test_a_public_interface_that_is_not_there_is_said_with_those_that_are() -> N
     assert "no interface eth0 (vps.publicInterface). It has: ens6." in only(facts_text(), wanted)
 
 
+def test_of_very_many_names_that_a_host_tells_the_first_are_said() -> None:
+    many = " ".join(f"veth{number}" for number in range(1000))
+    eth0 = replace(VPS, public_interface="eth0")
+    assert only(facts_text(interfaces=many), eth0).endswith(" and 950 more.")
+    manual = replace(VPS, packages=Packages.MANUAL)
+    assert only(facts_text(missing=many), manual).endswith("veth49 and 950 more.")
+
+
 def test_a_vps_without_a_default_route_must_name_its_interface() -> None:
     text = facts_text(default_interface="")
     assert "vps.publicInterface" in only(text)

@@ -32,6 +32,11 @@ def test_all_that_new_forwards_hide_is_said_with_its_program_and_what_to_do() ->
     assert "caddy" not in warning
 
 
+def test_of_very_many_the_first_are_said() -> None:
+    (warning,) = said(" ".join(f"tcp:443:*:p{number}" for number in range(1000)))
+    assert "https (tcp 443: p49) and 950 more. If that is not" in warning
+
+
 @pytest.mark.parametrize(
     "listeners",
     ["", "tcp:22:*:sshd udp:443:*:caddy", "tcp:26999:*:a udp:27038:*:b tcp:442:*:c tcp:444:*:d"],

@@ -99,6 +99,14 @@ def test_a_name_that_is_none_is_left_out_or_told_as_unreadable() -> None:
     assert facts.tunnels[UNREADABLE].public == UNREADABLE
 
 
+def test_what_is_told_a_line_each_is_not_told_without_end() -> None:
+    """Else one host could push out of sight what is said of the others."""
+    chains = [f"dropping=input inet filter in{number}\n" for number in range(1000)]
+    assert len(parse_facts("".join(chains[:100]) + facts_text()).dropping) == 100
+    facts = parse_facts("".join(chains) + facts_text())
+    assert facts.dropping == parse_facts("".join(chains[:100]) + facts_text()).dropping
+
+
 def test_a_systems_own_name_may_have_any_letters() -> None:
     for name in ("Größe\tLinux 3 (Übermut)", "a" * 80):
         assert parse_facts(facts_text(os_name=name)).system == name
