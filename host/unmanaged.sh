@@ -100,6 +100,13 @@ write_drop_in() {
   systemctl daemon-reload
 }
 
+# selinux_words: where it is in force, what shows whether it was the cause, and what lets the unit through
+selinux_words() {
+  [ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] || return 0
+  echo ". SELinux is in force here: if 'ausearch -m avc -ts recent' shows that it refused something to" \
+    "wireguard_t, 'semanage permissive -a wireguard_t' (of policycoreutils-python-utils) lets it through"
+}
+
 remove_drop_in() {
   [ -e "$drop_in" ] && [ "$(head -n 1 "$drop_in")" = "$MARK" ] || return 0
   rm -f "$drop_in" "$drop_in.new"
@@ -145,7 +152,7 @@ set_up() {
   # wg-quick waits for a name server forever.
   timeout "$START_WAIT" systemctl restart "$unit" ||
     die "it does not start; \`journalctl -u $unit\` says why. Mostly this host can't resolve the endpoint's" \
-      "name, or another tunnel of this kind is up here"
+      "name, or another tunnel of this kind is up here$(selinux_words)"
   say "the tunnel is up"
 }
 

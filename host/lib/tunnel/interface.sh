@@ -77,7 +77,7 @@ start_unit() {
   # Not start: the unit may count as running although its interface was deleted.
   if ! tunnel_is_up || start_hangs; then
     said=$(timeout "$START_WAIT" systemctl restart "$UNIT" 2>&1) ||
-      fail "$UNIT did not start: ${said//$'\n'/; } ($(unit_log))"
+      fail "$UNIT did not start: ${said//$'\n'/; } ($(unit_log))$(selinux_words)"
     step started-unit
   fi
 }

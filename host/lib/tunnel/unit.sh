@@ -7,6 +7,9 @@
 # It is not confined by AppArmor's profile of wg-quick, as in Ubuntu since 25.04, which lets it run nothing
 # but a few programs, and so not the helper. That of wg alone remains.
 #
+# Nothing can be told it of SELinux: that names the domain of a unit by the program that it runs, and in the
+# one of wg-quick's, as in Fedora and RHEL, the helper may not be run. Its owner may let it.
+#
 # Where the kernel has no WireGuard, a program is the tunnel, and gets limits. It holds packets in
 # large buffers, by the hundred, and under load grows to hundreds of megabytes before it tidies up:
 # more than a small VPS has. So it gets a limit by the host's memory, which it keeps to by tidying up
@@ -48,6 +51,15 @@ may_start_again() {
   local version
   version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   ((${version:-0} >= 244))
+}
+
+# selinux_words: where it is in force, what shows whether it was the cause, and what lets the unit through
+selinux_words() {
+  local enforcing=0
+  read -r enforcing 2>/dev/null </sys/fs/selinux/enforce || true
+  [[ $enforcing == 1 ]] || return 0
+  echo ". SELinux is in force on this host: if 'ausearch -m avc -ts recent' shows that it refused something to" \
+    "wireguard_t, 'semanage permissive -a wireguard_t' (of policycoreutils-python-utils) lets it through"
 }
 
 # remove_drop_in: with what a killed run may have staged. The script for a server without ssh has one of
