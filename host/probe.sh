@@ -23,6 +23,12 @@ kernel_has_wireguard() {
   [ -e /sys/module/wireguard ] || modprobe --dry-run --quiet wireguard 2>/dev/null
 }
 
+# Of the bash that runs the helper, such as 5.2; none where there is none
+bash_version() {
+  # shellcheck disable=SC2016 # it is that bash which knows
+  /bin/bash -c 'echo "${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}"' 2>/dev/null
+}
+
 missing_packages() {
   if ! has wg || ! has wg-quick; then echo wireguard-tools; fi
   if ! has iptables-save || ! has iptables-restore; then echo iptables; fi
@@ -243,6 +249,7 @@ dropping_chains() {
 fact os-id "$(os ID)"
 fact os-name "$(os PRETTY_NAME)"
 fact systemd "$(yes_or_no test -d /run/systemd/system)"
+fact bash "$(bash_version)"
 fact apt "$(yes_or_no has apt-get)"
 fact missing "$(missing_packages)"
 fact tun "$(yes_or_no can_carry_a_tunnel)"

@@ -16,6 +16,9 @@ _FILES_NEED = 8
 _PACKAGES_NEED = 200
 """MB: the packages take about 20, apt's lists the rest; as much as the helper asks for."""
 
+_BASH = (5, 0)
+"""The oldest that can run the helper, which asks it for the time."""
+
 
 def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
     """What keeps this host from being part of the tunnel, each with what to do; empty if nothing.
@@ -30,13 +33,21 @@ def advise(facts: HostFacts, wanted: Wanted) -> list[str]:
 
 
 def _system(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
-    packages = few(facts.missing)
+    packages = _packages(facts)
     if facts.missing and wanted.packages is Packages.MANUAL:
         yield f"lacks what the tunnel needs. Install there: {packages}."
     elif facts.missing and not facts.apt:
         yield (
             f"runs {facts.system}, where packages can't be installed (only apt is known)."
             f" Install there by hand: {packages}; then say `packages: manual` for this host."
+        )
+    if facts.bash is None:
+        yield f"runs {facts.system} without bash, which the tunnel needs. Install it there."
+    elif facts.bash < _BASH:
+        yield (
+            f"runs {facts.system} with bash {_dotted(facts.bash)}, and the tunnel needs"
+            f" {_dotted(_BASH)} or newer, as Debian has since 10. A newer system must be installed"
+            " there."
         )
     if not facts.systemd:
         yield (
@@ -59,6 +70,19 @@ def _system(facts: HostFacts, wanted: Wanted) -> Iterator[str]:
             f"has no folder {wanted.metrics} (vps.metrics). Install node_exporter there, or name"
             " what its --collector.textfile.directory says."
         )
+
+
+def _packages(facts: HostFacts) -> str:
+    """What is missing, and that others may call it otherwise than Debian does."""
+    packages = few(facts.missing)
+    if facts.apt:
+        return packages
+    elsewhere = "; conntrack is mostly conntrack-tools" if "conntrack" in facts.missing else ""
+    return f"{packages} (Debian's names{elsewhere})"
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _taken(facts: HostFacts, wanted: Wanted) -> Iterator[str]:

@@ -136,6 +136,8 @@ class HostFacts:
     Attributes:
         system: the distribution's own name for itself, for messages.
         systemd: whether it is what starts the host's services.
+        bash: the version of the shell that runs the helper, its first two numbers; None if there
+            is none.
         apt: whether packages can be installed with apt.
         missing: packages that the tunnel needs and that are not installed.
         tun: whether WireGuard can be had, in the kernel or by a TUN device.
@@ -157,6 +159,7 @@ class HostFacts:
 
     system: str
     systemd: bool
+    bash: tuple[int, int] | None
     apt: bool
     missing: tuple[str, ...]
     tun: bool
@@ -193,6 +196,7 @@ def parse_facts(text: str) -> HostFacts:
                 values["os-name"] or values["os-id"] or "an unknown system", _LONGEST_SYSTEM
             ),
             systemd=values["systemd"] == "yes",
+            bash=_version(values["bash"]),
             apt=values["apt"] == "yes",
             missing=tuple(map(plain, values["missing"].split())),
             tun=values["tun"] == "yes",
@@ -218,6 +222,13 @@ def parse_facts(text: str) -> HostFacts:
 def _several(lines: Iterable[Sequence[str]], key: str) -> Sequence[str]:
     """The values of lines of which there may be several; those beyond reason are left out."""
     return [value for each, value in lines if each == key][:_MOST]
+
+
+def _version(value: str) -> tuple[int, int] | None:
+    if not value:
+        return None
+    first, second = value.split(".")
+    return number(first), number(second)
 
 
 def _tunnel(value: str) -> tuple[str, TunnelFact]:

@@ -16,6 +16,7 @@ HEALTHY = {
     "os-id": "debian",
     "os-name": "Debian GNU/Linux 12 (bookworm)",
     "systemd": "yes",
+    "bash": "5.2",
     "apt": "yes",
     "missing": "",
     "tun": "yes",

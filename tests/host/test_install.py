@@ -287,7 +287,7 @@ def test_packages_that_cannot_be_installed_are_named(machine: Machine) -> None:
             """rm /usr/sbin/conntrack /usr/bin/apt-get
             echo 'PRETTY_NAME="Alpine 3"' >/etc/os-release""",
             "install",
-            "this system (Alpine 3) has no apt-get: install conntrack by hand, set 'packages: man",
+            "this system (Alpine 3) has no apt-get: install conntrack by hand (Debian's names",
         ),
         ("rmdir /run/systemd/system", "install", "does not run systemd"),
         (

@@ -13,6 +13,13 @@ from tests.support import eventually
 PROBE = (Path(__file__).parents[2] / "host" / "probe.sh").read_text()
 
 
+# A bash that calls itself an older one.
+OLD_BASH = r"""#!/usr/local/bin/bash
+words=${{2//'${{BASH_VERSINFO[0]}}'/{}}}
+eval "${{words//'${{BASH_VERSINFO[1]}}'/{}}}"
+"""
+
+
 def probe(machine: Machine, *words: str) -> dict[str, list[str]]:
     """The facts by their keys; every probe is complete, and says nothing on stderr."""
     result = machine.run(f"sh -s {' '.join(words)}", stdin=PROBE)
@@ -30,6 +37,8 @@ def test_a_plain_host(machine: Machine) -> None:
     facts = probe(machine)
     assert facts["os-id"] == ["debian"]
     assert facts["missing"] == [""]
+    version = machine.run("echo ${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}").stdout.strip()
+    assert facts["bash"] == [version]
     assert facts["apt"] == facts["tun"] == facts["systemd"] == ["yes"]
     assert int(facts["disk"][0]) > 0
     assert facts["default-interface"] == ["ens6"]
@@ -254,6 +263,16 @@ def test_the_routes_that_a_tunnel_could_run_into(machine: Machine) -> None:
         "fd5c:91e2:3::/64@ens6",
         "fd5c:91e2::/64@ens6",
     ]
+
+
+@pytest.mark.parametrize("version", ["4.4", ""])
+def test_the_bash_that_would_run_the_helper_is_told(machine: Machine, version: str) -> None:
+    """And no other one that comes first in PATH."""
+    machine.run("cp /bin/bash /usr/local/bin/bash; rm /bin/bash")
+    if version:
+        machine.write("/bin/bash", OLD_BASH.format(*version.split(".")))
+        machine.run("chmod 755 /bin/bash")
+    assert probe(machine)["bash"] == [version]
 
 
 def test_a_host_without_anything(machine: Machine) -> None:

@@ -29,7 +29,8 @@ install_packages() {
   [[ $how == install ]] ||
     refuse "missing on this host: ${MISSING[*]}; install them by hand ('packages: manual' is set)"
   has apt-get ||
-    refuse "this system (${name:-unknown}) has no apt-get: install ${MISSING[*]} by hand," \
+    refuse "this system (${name:-unknown}) has no apt-get: install ${MISSING[*]} by hand" \
+      "(Debian's names; conntrack is mostly conntrack-tools elsewhere)," \
       "set 'packages: manual' for this host, and run 'pulumi up' again; nothing was changed"
   enough_room "$ROOM" /var /usr
   apt_install || {

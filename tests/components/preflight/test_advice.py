@@ -72,6 +72,35 @@ def test_manual_packages_that_are_missing_are_named() -> None:
     assert said(facts_text(), manual) == []
 
 
+@pytest.mark.parametrize("packages", Packages)
+@pytest.mark.parametrize(
+    ("missing", "names"),
+    [
+        ("iptables", "iptables (Debian's names)"),
+        ("conntrack iptables", "(Debian's names; conntrack is mostly conntrack-tools)"),
+    ],
+)
+def test_where_there_is_no_apt_packages_may_have_other_names(
+    missing: str, names: str, packages: Packages
+) -> None:
+    wanted = replace(VPS, packages=packages)
+    assert names in only(facts_text(apt="no", missing=missing), wanted)
+
+
+@pytest.mark.parametrize("version", ["4.4", "3.2"])
+def test_a_bash_that_cannot_run_the_helper_is_said_with_its_version(version: str) -> None:
+    assert f"with bash {version}, and the tunnel needs 5.0" in only(facts_text(bash=version))
+
+
+def test_so_is_none_at_all() -> None:
+    assert "without bash" in only(facts_text(bash=""))
+
+
+@pytest.mark.parametrize("version", ["5.0", "5.2", "6.0", "10.1"])
+def test_a_bash_that_can_is_fine(version: str) -> None:
+    assert said(facts_text(bash=version)) == []
+
+
 def test_a_system_without_systemd_is_said() -> None:
     assert "without systemd" in only(facts_text(systemd="no"))
 
