@@ -42,6 +42,7 @@ class Host(pulumi.ComponentResource):
         host: Remote,
         owner: str,
         packages: Packages,
+        asks: bool = False,
         private_key: pulumi.Output[str],
         preshared_key: pulumi.Output[str] | None = None,
         key_staged: bool = False,
@@ -61,6 +62,7 @@ class Host(pulumi.ComponentResource):
             host: how commands reach it.
             owner: the stack it belongs to, `project/stack`.
             packages: who installs what is missing.
+            asks: whether it asks the VPS through the tunnel whether that answers.
             private_key: its WireGuard key, base64, secret.
             preshared_key: the one that it shares with the VPS, likewise; None for none.
             key_staged: whether another private key waits until handshakes are waited for.
@@ -98,7 +100,7 @@ class Host(pulumi.ComponentResource):
             create=texts.install(),
             drift=drift.of(name, Part.HELPER),
             stdin=host.as_tenant(
-                name, tenancy, lambda tenant: _installation(owner, packages, tenant)
+                name, tenancy, lambda tenant: _installation(owner, packages, tenant, asks=asks)
             ),
             depends_on=[self.claim],
             deleted_with=self.claim,
@@ -143,9 +145,10 @@ class Host(pulumi.ComponentResource):
         return lasts.hex
 
 
-def _installation(owner: str, packages: Packages, tenant: Sequence[str]) -> str:
+def _installation(owner: str, packages: Packages, tenant: Sequence[str], *, asks: bool) -> str:
     """Which helper, the words that it is run with, and what installs it."""
-    words = shlex.join([str(PROTOCOL), "install", owner, packages, *tenant])
+    programs = ["ping"] if asks else []
+    words = shlex.join([str(PROTOCOL), "install", owner, packages, *tenant, *programs])
     return f"helper={helper_digest()}\nset -- {words}\n{installation_text()}"
 
 

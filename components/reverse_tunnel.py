@@ -207,6 +207,7 @@ class ReverseTunnel(pulumi.ComponentResource):
                 host=host,
                 owner=self._owner,
                 packages=self._settings.servers[name].packages,
+                asks=self._settings.network.keepalive > 0,
                 private_key=self._key_pairs[name].private_key,
                 preshared_key=self._preshared_keys.get(name),
                 # The VPS must know another key before the server has it; of its first one it

@@ -57,6 +57,8 @@ missing_packages() {
 install_packages() {
   missing=$(missing_packages | tr '\n' ' ')
   [ -n "$missing" ] || return 0
+  # By it the VPS is asked, if it is to be; that is no must.
+  ! wireguard_file | grep -q " ping " || has ping || missing="${missing}iputils-ping "
   { [ "$1" = install ] && has apt-get; } || die "install what is missing, and run this again: $missing"
   say "installing $missing"
   # Never asks, keeps changed configuration files, restarts no service by itself.

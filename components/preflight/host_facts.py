@@ -140,6 +140,7 @@ class HostFacts:
             is none.
         apt: whether packages can be installed with apt.
         missing: packages that the tunnel needs and that are not installed.
+        ping: whether there is that program, by which a server asks the VPS whether it answers.
         tun: whether WireGuard can be had, in the kernel or by a TUN device.
         wireguard_go: the version of the program that stands in for a kernel without WireGuard,
             installed or about to be; empty where the kernel has it, and where that is unknown.
@@ -162,6 +163,7 @@ class HostFacts:
     bash: tuple[int, int] | None
     apt: bool
     missing: tuple[str, ...]
+    ping: bool
     tun: bool
     wireguard_go: str
     disk: int
@@ -199,6 +201,7 @@ def parse_facts(text: str) -> HostFacts:
             bash=_version(values["bash"]),
             apt=values["apt"] == "yes",
             missing=tuple(map(plain, values["missing"].split())),
+            ping=values["ping"] == "yes",
             tun=values["tun"] == "yes",
             wireguard_go=values["wireguard-go"] if is_plain(values["wireguard-go"]) else "",
             disk=number(values["disk"]),

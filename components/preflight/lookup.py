@@ -15,6 +15,7 @@ from components.preflight.advice import advise
 from components.preflight.hidden import warn_of_hidden
 from components.preflight.host_facts import HostFacts, parse_facts
 from components.preflight.neighbours import warn_of_neighbours
+from components.preflight.ping import warn_of_no_ping
 from components.preflight.problem import HostProblem, Warns
 from components.preflight.userspace import hint_at_userspace
 from components.preflight.wanted import Wanted
@@ -136,6 +137,7 @@ async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:
             HostProblem(f"{at} {each}", warns=kind)
             for kind, found in (
                 (Warns.UNCERTAIN, warn_of_neighbours(facts, wanted)),
+                (Warns.UNCERTAIN, warn_of_no_ping(facts, wanted)),
                 (Warns.SLOW, hint_at_userspace(facts)),
                 (Warns.HIDDEN, warn_of_hidden(facts, wanted)),
             )

@@ -24,6 +24,8 @@ class Wanted:
         forwards: on the VPS, those that are not paused.
         metrics: the folder on the VPS that they are written to; None where there are none.
         behind: on the VPS, the networks behind servers, each with the server's name.
+        asks: whether it asks the VPS through the tunnel, again and again, whether that answers: a
+            server, unless it is to be silent.
         passes_on: whether more than visitors passes through the host: from one peer to another or
             to the internet on the VPS, to what is behind a server.
     """
@@ -38,6 +40,7 @@ class Wanted:
     forwards: tuple[PublicPorts, ...] = ()
     metrics: str | None = None
     behind: tuple[tuple[IPv4Network, str], ...] = ()
+    asks: bool = False
     passes_on: bool = False
 
 
@@ -75,7 +78,14 @@ def wanted_of_hosts(settings: Settings, owner: str) -> Iterator[tuple[str, Wante
     yield VPS, on_vps
     for name in settings.managed_servers:
         server = settings.servers[name]
-        yield name, replace(wanted(server.packages), passes_on=bool(server.networks))
+        yield (
+            name,
+            replace(
+                wanted(server.packages),
+                asks=network.keepalive > 0,
+                passes_on=bool(server.networks),
+            ),
+        )
 
 
 def public_interface(facts: HostFacts, wanted: Wanted) -> str:

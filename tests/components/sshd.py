@@ -19,6 +19,7 @@ HEALTHY = {
     "bash": "5.2",
     "apt": "yes",
     "missing": "",
+    "ping": "yes",
     "tun": "yes",
     "wireguard-go": "",
     "disk": "4096",

@@ -122,6 +122,23 @@ def test_stdin_says_in_plain_lines_what_a_change_is_about(home: Recording) -> No
     )
 
 
+@pytest.mark.parametrize(("keepalive", "asking"), [(25, {"homelab", "attic"}), (0, set())])
+def test_servers_are_installed_with_ping_unless_they_are_to_be_silent(
+    keepalive: int, asking: set[str]
+) -> None:
+    """By it they ask whether the VPS answers."""
+    stack = made(example({"network.keepalive": keepalive}))
+    lines = {
+        name: next(
+            line
+            for line in stack.command(f"{name}-helper", name).inputs["stdin"].splitlines()
+            if line.startswith("set -- ")
+        )
+        for name in ("vps", "homelab", "attic")
+    }
+    assert {name for name, line in lines.items() if line.endswith(" ping")} == asking
+
+
 def test_private_keys_are_secret_and_nowhere_but_in_stdin(home: Recording) -> None:
     keys = [each for each in home.commands if each.name.endswith("-key")]
     assert {each.name for each in keys} == {"vps-key", "homelab-key", "attic-key"}

@@ -242,6 +242,44 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     assert machine.run("command -v conntrack wg").stdout.count("\n") == 2
 
 
+# Notes what it is to install, and has it lie in its place at once.
+APT = """#!/bin/sh
+for word; do [ "$word" != iputils-ping ] || cp /bin/true /usr/bin/ping; done
+for word; do [ "$word" != conntrack ] || cp /bin/true /usr/sbin/conntrack; done
+echo "$*" >>/run/called
+"""
+
+
+def asked_of_apt(machine: Machine, words: str, *lacking: str) -> list[str]:
+    """The packages that an install asks for, where the host lacks these programs."""
+    machine.write("/usr/local/bin/apt-get", APT)
+    machine.run(f"chmod 755 /usr/local/bin/apt-get; : >/run/called; rm {' '.join(lacking)}")
+    Tunnel(machine).install(claimant=f"{CLAIMANT} {FIRST} {words}")
+    called = machine.read("/run/called").split()
+    return [word for word in called if word in {"conntrack", "iputils-ping"}]
+
+
+CONNTRACK, PING = "/usr/sbin/conntrack", "/bin/ping"
+
+
+def test_ping_comes_along_where_the_host_is_to_ask_the_vps(machine: Machine) -> None:
+    assert asked_of_apt(machine, "ping", CONNTRACK, PING) == ["conntrack", "iputils-ping"]
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking", "asked"),
+    [
+        ("", [CONNTRACK, PING], ["conntrack"]),  # a VPS
+        ("ping", [CONNTRACK], ["conntrack"]),
+        ("ping", [PING], []),  # the look-up says so
+    ],
+)
+def test_no_ping_is_installed_for_nobody_twice_or_alone(
+    machine: Machine, words: str, lacking: list[str], asked: list[str]
+) -> None:
+    assert asked_of_apt(machine, words, *lacking) == asked
+
+
 def test_while_another_apt_renews_its_lists_it_is_waited_for(machine: Machine) -> None:
     """As the daily one does; apt itself does not wait for the lock of the lists."""
     machine.run("dpkg --purge --force-depends conntrack 2>&1")

@@ -214,6 +214,17 @@ def test_packages_are_installed_and_nothing_else_is_touched(cabin: Machine) -> N
     assert " -o Dpkg::Options::=--force-confold " in f"{called} "
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_ping_comes_along_where_it_is_to_ask_the_vps(cabin: Machine, *, asks: bool) -> None:
+    cabin.write("/usr/local/bin/apt-get", '#!/bin/sh\necho "$*" >>/run/called\nexit 1\n')
+    cabin.run("chmod 755 /usr/local/bin/apt-get; rm /usr/bin/wg /bin/ping")
+    file = server_file("cabin")
+    silent = "".join(line for line in file.splitlines(keepends=True) if " ping " not in line)
+    script = install_script("wg0", file if asks else silent, Packages.INSTALL)
+    assert cabin.run("sh", stdin=script, check=False).status == 1
+    assert ("iputils-ping" in cabin.read("/run/called")) == asks
+
+
 def test_so_it_is_where_there_is_no_apt(cabin: Machine) -> None:
     cabin.run("rm /usr/bin/wg /usr/bin/apt-get")
     assert "wireguard-tools" in install(cabin, Packages.INSTALL).stderr

@@ -2,8 +2,9 @@
 #
 # It is run as "incoming" in the tunnel's own folder, and leaves the host as it was if it fails.
 
+# verb_install OWNER PACKAGES CLAIMANT TENANCY [ping]: the last where the host is to ask the VPS
 verb_install() {
-  local owner=${1-} packages=${2-install} claimant=${3-} tenancy=${4-}
+  local owner=${1-} packages=${2-install} claimant=${3-} tenancy=${4-} asks=${5-}
   DOING=install
   UNDO=undo_install
   [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
@@ -19,7 +20,7 @@ verb_install() {
     refuse "neither the kernel's WireGuard nor /dev/net/tun can be used on this host: switch on" \
       "TUN/TAP in the provider's panel, or take a VPS with its own kernel; nothing was changed"
   enough_room 1 "$LIB" /etc
-  install_packages "$packages"
+  install_packages "$packages" "$asks"
   step checked-host
 
   lock

@@ -20,8 +20,9 @@ kernel_has_wireguard() {
   [[ -e /sys/module/wireguard ]] || modprobe --quiet wireguard 2>/dev/null
 }
 
+# install_packages install|manual [ping]: that program comes along with what is missing, but is no must
 install_packages() {
-  local how=$1 name=unknown lists=
+  local how=$1 asks=${2-} name=unknown lists=
   missing_packages
   ((${#MISSING[@]})) || return 0
   # shellcheck disable=SC1091
@@ -32,6 +33,7 @@ install_packages() {
     refuse "this system (${name:-unknown}) has no apt-get: install ${MISSING[*]} by hand" \
       "(Debian's names; conntrack is mostly conntrack-tools elsewhere)," \
       "set 'packages: manual' for this host, and run 'pulumi up' again; nothing was changed"
+  [[ $asks != ping ]] || has ping || MISSING+=(iputils-ping)
   enough_room "$ROOM" /var /usr
   apt_install || {
     # Its lists may be old, or not there at all on a fresh host. What is wrong with one repository is no

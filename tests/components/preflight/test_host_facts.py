@@ -29,6 +29,8 @@ def test_every_line_is_read() -> None:
     assert (facts.systemd, facts.apt, facts.tun, facts.disk) == (True, True, True, 4096)
     assert facts.missing == ("wireguard-tools", "conntrack")
     assert facts.bash == (5, 2)
+    assert facts.ping
+    assert not parse_facts(facts_text(ping="no")).ping
     assert facts.default_interface == "ens6"
     assert facts.interfaces == {"lo", "eth0", "wg0"}
     assert facts.udp_ports == {51820: "wg0", 53: "named", 123: ""}

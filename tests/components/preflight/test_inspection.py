@@ -131,6 +131,20 @@ def test_a_slow_wireguard_is_warned_of_and_ends_nothing(sshd: Sshd, *, preview: 
     assert not heard(run(stack(sshd), preview=preview), "WARNING")
 
 
+@pytest.mark.parametrize(("keepalive", "warned"), [(25, ["homelab"]), (0, [])])
+def test_a_server_that_cannot_ask_the_vps_is_warned_of(
+    sshd: Sshd, keepalive: int, warned: list[str]
+) -> None:
+    """The VPS asks nobody, nor does a server that is to be silent."""
+    sshd.answers = f"{facts_text(ping='no')}none\n"
+    with running(Sshd(client_key=sshd.client_key, answers=sshd.answers)) as homelab:
+        ssh = {"host": "127.0.0.1", "port": homelab.port, "hostKey": homelab.host_key}
+        servers = {"homelab": {"address": "172.16.0.4", "ssh": ssh}}
+        values = {**stack(sshd), "servers": servers, "network": {"keepalive": keepalive}}
+        said = "\n".join(heard(run(values, preview=True), "WARNING"))
+    assert re.findall(r"^  (\w+) \(.*\) has no ping", said, re.MULTILINE) == warned
+
+
 @pytest.mark.parametrize("wg0", ["", "wg0"])
 def test_what_a_neighbours_firewall_rejects_is_asked_of_each_host(sshd: Sshd, wg0: str) -> None:
     """From peer to peer on the VPS: where there is one peer alone, nothing passes."""
