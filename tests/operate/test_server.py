@@ -116,4 +116,38 @@ def test_one_with_its_own_key_is_refused_with_what_to_do(project: Project) -> No
     done = run("server", "cabin")
     assert done.exit_code == 1
     assert done.stdout == ""
+    assert "--output cabin.conf" in done.stderr
     assert "/etc/wireguard/wg0.conf" in done.stderr
+
+
+def test_a_conf_is_the_file_alone_and_for_its_owner_alone() -> None:
+    done = run("server", "cabin", "--output", "cabin.conf")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert Path("cabin.conf").read_text() == FILE
+    assert stat.filemode(Path("cabin.conf").stat().st_mode) == "-rw-------"
+    assert "keeps its private key to itself" not in done.stderr
+
+
+def test_that_of_one_with_its_own_key_has_a_line_to_fill_in(project: Project) -> None:
+    project.say("outputs.json", {"serverConfigs": {"cabin": server_file("cabin", own_key=True)}})
+    done = run("server", "cabin", "--output", "cabin.conf")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "PrivateKey = PUT-THE-PRIVATE-KEY-OF-cabin-HERE" in Path("cabin.conf").read_text()
+    assert "keeps its private key to itself" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("homelab",), 1, "`pulumi up` that sets it up"),
+        (("shed",), 1, "Servers without ssh are: cabin"),
+        (("cabin", "--uninstall"), 2, "--uninstall is a script"),
+    ],
+)
+def test_there_is_no_file_of_a_managed_or_unknown_one_nor_to_take_one_down(
+    words: tuple[str, ...], status: int, says: str
+) -> None:
+    done = run("server", *words, "--output", "x.conf")
+    assert done.exit_code == status
+    assert says in done.stderr
+    assert not Path("x.conf").exists()
