@@ -97,8 +97,9 @@ class Vps(Model):
     """Another number gives it new keys."""
 
     firewall: FirewallField = Firewall.NONE
-    """What may come in. With `defaultDeny` only SSH, WireGuard, ICMP and the forwards; peers then
-    reach neither the VPS's own services nor each other, but for what `allow` says."""
+    """What may come in from the internet. With `defaultDeny` only SSH, WireGuard, ICMP and the
+    forwards; peers then reach neither the VPS's own services nor each other, but for what `allow`
+    says. A network that the VPS is in by another interface is not closed."""
 
     allow: dict[Name, Allow] = Field(default_factory=dict)
     """What peers may reach in spite of the firewall, by name."""

@@ -7,7 +7,10 @@ from settings.fields.choice import choice
 
 
 class Firewall(StrEnum):
-    """`none`: none of ours. `defaultDeny`: only SSH, WireGuard, ICMP and the forwards get in."""
+    """What gets in from the internet.
+
+    `none`: none of ours. `defaultDeny`: only SSH, WireGuard, ICMP and the forwards.
+    """
 
     NONE = "none"
     DEFAULT_DENY = "defaultDeny"
