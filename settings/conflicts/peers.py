@@ -53,8 +53,9 @@ def _keys_of_others_rotated(facts: Facts) -> Iterator[Problem]:
     for path, peer in entries(facts, "servers", "clients"):
         if peer.get("public_key") is not None and peer.get("key_generation", 1) != 1:
             rule = Rule(
-                "1 beside publicKey; to change the keys make new ones on the device (`wg genkey | "
-                "tee private.key | wg pubkey`) and write the new public half as publicKey",
+                "1 beside publicKey; to change the keys make new ones on the device (`(umask 077; "
+                "wg genkey | tee private.key) | wg pubkey`) and write the new public half as "
+                "publicKey",
                 "the private key never leaves that device, so nobody else can make it another one",
             )
             yield Problem((*path, "keyGeneration"), rule.refuse(peer["key_generation"]))

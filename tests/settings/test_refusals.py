@@ -472,7 +472,7 @@ CASES = [
             f"{place}.keyGeneration",
             2,
             1,
-            ("2 is not allowed", "make new ones on the device (`wg genkey", "never leaves"),
+            ("2 is not allowed", "on the device (`(umask 077; wg genkey | tee", "never leaves"),
             beside={f"{place}.publicKey": public_key(9)},
         )
         for place in ("servers.cabin", "clients.laptop")
