@@ -22,9 +22,10 @@ HOST = Rule(
     "a host name such as vps.example.org, or an IP address",
     "this is where the SSH connection goes",
 )
+_MOST_PLACES = 8  # each costs seconds where nobody answers
 WAYS = Rule(
     f"{HOST.allowed}; {{through: vps}} for a server that is reached by the VPS and the tunnel; or "
-    "a list of such ways, each once, tried in that order",
+    f"a list of such ways, {_MOST_PLACES} at most and each once, tried in that order",
     HOST.why,
 )
 USER = Rule(
@@ -114,8 +115,6 @@ class Through:
 
 Place: TypeAlias = Late[str] | Through
 """Where an SSH connection goes: a host name or address, or the server's end of the tunnel."""
-
-_MOST_PLACES = 8  # each costs seconds where nobody answers
 
 
 def check_places(written: object) -> tuple[Place, ...]:
