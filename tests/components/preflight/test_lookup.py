@@ -15,7 +15,7 @@ from components.preflight.lookup import Seen, look_up
 from components.preflight.problem import HostProblem
 from components.preflight.wanted import Wanted
 from reach import NO_SUDO, SUDO_ASKS, Login, connection
-from reach.failure import ended, failed, network_words
+from reach.failure import ended
 from settings import HOST_KEY_TYPES, Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
