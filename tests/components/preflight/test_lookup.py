@@ -70,7 +70,8 @@ def test_one_that_is_too_long_is_refused(sshd: Sshd, stream: str) -> None:
 def test_nothing_is_taken_compressed() -> None:
     """A few bytes could be meant to become all that the memory holds. Any sshd can do without."""
     with running(Sshd(compresses=True)) as sshd:
-        assert "nothing that both can do" in problem(sshd.login()).text
+        assert problem(sshd.login())  # in whose words, depends on which side sees it first
+        assert sshd.probed == 0
 
 
 def test_why_an_sshd_hangs_up_steers_no_terminal() -> None:
