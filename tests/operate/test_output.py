@@ -47,8 +47,9 @@ def test_what_is_no_regular_file_is_left_as_it_was(words: tuple[str, ...], name:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_file_that_is_there_already_is_replaced(words: tuple[str, ...]) -> None:
-    Path("out.conf").write_text("an older one")
-    done = run(*words, "--output", "out.conf")
+    file = Path("out.sh" if "server" in words else "out.conf")
+    file.write_text("an older one")
+    done = run(*words, "--output", str(file))
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "Written to out.conf." in done.stderr
-    assert Path("out.conf").read_text() == run(*words, "--output", "-").stdout
+    assert f"Written to {file}." in done.stderr
+    assert file.read_text() == run(*words, "--output", "-").stdout
