@@ -379,6 +379,215 @@ def test_a_ban_before_ours_stays_there(vps: Tunnel) -> None:
     assert forward_chain(vps)[0] == "-A FORWARD -j RT-wg0-FWD"
 
 
+# Prints a comment as the set of addresses that it names: a kernel may have none of these.
+SETS = """#!/bin/sh
+/usr/sbin/${0##*/} "$@" | sed -E 's/-m comment --comment "(set [^"]*)"/-m \\1/'
+"""
+SET = '-m comment --comment "set --match-set crowdsec-blacklists-0 src"'
+ONE = "-s 198.51.100.66/32"
+CROWDSEC_LOG = ["-N CROWDSEC_LOG", '-A CROWDSEC_LOG -j LOG --log-prefix "crowdsec drop: "']
+CROWDSEC = ["-N CROWDSEC_CHAIN", f"-A CROWDSEC_CHAIN {SET} -j CROWDSEC_LOG"]
+FAIL2BAN = "-I FORWARD -p tcp -m multiport --dports 80,443"
+REFUSE = "-j REJECT --reject-with icmp-port-unreachable"
+
+BANS = {
+    "one": [f"-I FORWARD {ONE} -j DROP"],
+    "crowdsec": [
+        "-N CROWDSEC_CHAIN",
+        f"-A CROWDSEC_CHAIN {SET} -j DROP",
+        "-I FORWARD -j CROWDSEC_CHAIN",
+    ],
+    "crowdsec, logged": [
+        *CROWDSEC_LOG,
+        "-A CROWDSEC_LOG -j DROP",
+        *CROWDSEC,
+        "-I FORWARD -j CROWDSEC_CHAIN",
+    ],
+    "crowdsec, nobody yet": ["-N CROWDSEC_CHAIN", "-I FORWARD -j CROWDSEC_CHAIN"],
+    "fail2ban": [
+        "-N f2b-nginx",
+        f"-A f2b-nginx {ONE} {REFUSE}",
+        "-A f2b-nginx -j RETURN",
+        f"{FAIL2BAN} -j f2b-nginx",
+    ],
+    "fail2ban, nobody yet": [
+        "-N f2b-nginx",
+        "-A f2b-nginx -j RETURN",
+        f"{FAIL2BAN} -j f2b-nginx",
+    ],
+    "fail2ban, a set": [f"{FAIL2BAN} {SET} {REFUSE}"],
+    "within docker's": [
+        *CROWDSEC_LOG,
+        "-A CROWDSEC_LOG -j DROP",
+        *CROWDSEC,
+        "-N DOCKER-USER",
+        "-A DOCKER-USER -j CROWDSEC_CHAIN",
+        "-A DOCKER-USER -j RETURN",
+        "-I FORWARD -j DOCKER-USER",
+    ],
+}
+NO_BANS = {
+    "docker, nobody yet": [
+        "-N DOCKER-USER",
+        "-A DOCKER-USER -j RETURN",
+        "-I FORWARD -j DOCKER-USER",
+    ],
+    "docker, apart": [
+        "-N DOCKER-ISOLATION-STAGE-2",
+        "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+        "-A DOCKER-ISOLATION-STAGE-2 -j RETURN",
+        "-N DOCKER-ISOLATION-STAGE-1",
+        "-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2",
+        "-A DOCKER-ISOLATION-STAGE-1 -j RETURN",
+        "-I FORWARD -j DOCKER-ISOLATION-STAGE-1",
+    ],
+    "ufw, empty": [
+        "-N ufw-before-logging-forward",
+        "-I FORWARD -j ufw-before-logging-forward",
+    ],
+    "ufw": [
+        "-N ufw-before-forward",
+        "-A ufw-before-forward -p icmp -j ACCEPT",
+        "-I FORWARD -j ufw-before-forward",
+    ],
+    "some let in": [
+        "-N own",
+        f"-A own {ONE} -j DROP",
+        "-A own -i ens6 -j ACCEPT",
+        "-I FORWARD -j own",
+    ],
+    "some let in further on": [
+        *CROWDSEC_LOG,
+        "-A CROWDSEC_LOG -i ens6 -j ACCEPT",
+        *CROWDSEC,
+        "-I FORWARD -j CROWDSEC_CHAIN",
+    ],
+    "one let in": ["-N own", "-A own -j ACCEPT", f"-I FORWARD {ONE} -j own"],
+    "all kept out": ["-N own", f"-A own {ONE} -j DROP", "-A own -j DROP", "-I FORWARD -j own"],
+    "one only named": [f'-I FORWARD -m comment --comment "as \\" {ONE} -j DROP" -j DROP'],
+}
+LET_IN = "-A FORWARD -i eth9 -j ACCEPT"
+OURS = "-A FORWARD -j RT-wg0-FWD"
+
+
+@pytest.fixture
+def beside(vps: Tunnel) -> Tunnel:
+    """A VPS where somebody lets in others, and has sets of addresses."""
+    for tool in ("iptables", "ip6tables"):
+        vps.machine.write(f"/usr/local/sbin/{tool}-save", SETS)
+        vps.machine.run(f"chmod 755 /usr/local/sbin/{tool}-save; {tool} {LET_IN}")
+    return vps
+
+
+def add_rules(machine: Machine, rules: list[str], tool: str = "iptables") -> str:
+    """Of several, of which the last one leads to the others: that one as it is printed."""
+    machine.run(f"{tool}-restore --noflush", stdin="\n".join(["*filter", *rules, "COMMIT\n"]))
+    return machine.run(f"{tool} -S FORWARD 1").stdout.strip()
+
+
+def hang(machine: Machine, rules: list[str]) -> None:
+    """These alone, in FORWARD."""
+    text = "\n".join(["*filter", "-F FORWARD", *rules, "COMMIT\n"])
+    machine.run("iptables-restore --noflush", stdin=text)
+
+
+@pytest.mark.parametrize("rules", BANS.values(), ids=BANS)
+def test_bans_of_others_stay_before_ours(beside: Tunnel, rules: list[str]) -> None:
+    """Wherever ours are found: nothing that is put back may let in whom they keep out."""
+    ban = add_rules(beside.machine, rules)
+    for places in ([ban, OURS, LET_IN], [ban, LET_IN, OURS], [OURS, ban, LET_IN], [ban, LET_IN]):
+        hang(beside.machine, places)
+        well = places == [ban, OURS, LET_IN]
+        assert beside.told("chain RT-wg0-FWD") == ["ok" if well else "unhung"]
+        beside.call("restore")
+        assert forward_chain(beside) == [ban, OURS, LET_IN]
+        assert beside.told("chain RT-wg0-FWD") == ["ok"]
+
+
+@pytest.mark.parametrize("rules", NO_BANS.values(), ids=NO_BANS)
+def test_what_is_more_than_a_ban_comes_behind_ours(beside: Tunnel, rules: list[str]) -> None:
+    more = add_rules(beside.machine, rules)
+    assert forward_chain(beside) == [more, OURS, LET_IN]
+    assert beside.told("chain RT-wg0-FWD") == ["unhung"]
+    beside.call("restore")
+    assert forward_chain(beside) == [OURS, more, LET_IN]
+    assert beside.told("chain RT-wg0-FWD") == ["ok"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [f"-I FORWARD ! {ONE} -j DROP"],
+        [f"-I FORWARD {SET.replace('set -', 'set ! -')} -j DROP"],
+        ["-N own", f"-A own ! {ONE} -j DROP", "-A own -j RETURN", "-I FORWARD -j own"],
+    ],
+)
+def test_what_keeps_out_all_but_some_stays_on_its_side(beside: Tunnel, rules: list[str]) -> None:
+    """Before ours it keeps visitors out, which is for its owner to say."""
+    fence = add_rules(beside.machine, rules)
+    for places in ([fence, OURS, LET_IN], [OURS, fence, LET_IN]):
+        hang(beside.machine, places)
+        assert beside.told("chain RT-wg0-FWD") == ["ok"]
+        beside.call("restore")
+        assert forward_chain(beside) == places
+    hang(beside.machine, [fence, LET_IN])
+    beside.call("restore")
+    assert forward_chain(beside) == [OURS, fence, LET_IN]
+
+
+def test_several_bans_all_stay_before_ours(beside: Tunnel) -> None:
+    """With another tunnel's among them. What comes behind others' own rules is behind ours, too."""
+    machine = beside.machine
+    machine.run("iptables -N RT-wg1-FWD; iptables -D FORWARD -j RT-wg0-FWD")
+    late = f"-A FORWARD {ONE} -j REJECT --reject-with icmp-port-unreachable"
+    machine.run(f"iptables {late}")
+    first = add_rules(machine, BANS["fail2ban"])
+    machine.run("iptables -I FORWARD -j RT-wg1-FWD")
+    second = add_rules(machine, BANS["one"])
+    beside.put("https", HTTPS)
+    others = "-A FORWARD -j RT-wg1-FWD"
+    assert forward_chain(beside) == [second, others, first, OURS, LET_IN, late]
+
+
+def test_bans_of_ipv6_stay_before_ours(beside: Tunnel) -> None:
+    machine = beside.machine
+    beside.call("interface", stdin=f"{beside.vps_settings()}ipv6 fd5c:91e2:7a3b::1/64\n")
+    refuse = "-j REJECT --reject-with icmp6-port-unreachable"
+    rules = [f"-A f2b-nginx -s 2001:db8::66/128 {refuse}", "-A f2b-nginx -j RETURN"]
+    ban = add_rules(machine, ["-N f2b-nginx", *rules, f"{FAIL2BAN} -j f2b-nginx"], "ip6tables")
+    for here in ("-D FORWARD -j RT-wg0-FWD", "-A FORWARD -j RT-wg0-FWD"):
+        machine.run(f"ip6tables {here}")
+        beside.call("restore")
+        chain = machine.run("ip6tables -S FORWARD").stdout.splitlines()[1:]
+        assert chain == [ban, OURS, LET_IN]
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "number"), [("mangle", "PREROUTING", 1), ("nat", "POSTROUTING", 2)]
+)
+def test_bans_stay_before_ours_in_other_tables_too(
+    vps: Tunnel, table: str, chain: str, number: int
+) -> None:
+    """Several of ours come behind one together."""
+    tool = f"iptables -t {table}"
+
+    def hanging() -> list[str]:
+        lines = vps.machine.run(f"{tool} -S {chain}").stdout.splitlines()[1:]
+        return [line.split()[-1] for line in lines]
+
+    ours = hanging()
+    assert len(ours) == number
+    vps.machine.run(f"{tool} -N f2b-all; {tool} -A f2b-all -j RETURN; {tool} -I {chain} -j f2b-all")
+    vps.machine.run(f"{tool} -A {chain} -d 10.9.9.9 -j RETURN")
+    to_the_end = f"{tool} -D {chain} 1; {tool} -I {chain} {number + 1} -j f2b-all"
+    for harm in (":", *(f"{tool} -D {chain} -j {each}" for each in ours), to_the_end):
+        vps.machine.run(harm)
+        assert [line for line in vps.status() if line.endswith(" unhung")] == [] or harm != ":"
+        vps.call("restore")
+        first, *between, last = hanging()
+        assert (first, sorted(between), last) == ("f2b-all", sorted(ours), "RETURN")
+
+
 def test_a_jump_to_ours_under_a_condition_is_somebodys_own(vps: Tunnel) -> None:
     jump = "-A FORWARD -i ens6 -j RT-wg0-FWD"
     vps.machine.run(f"iptables {jump}")

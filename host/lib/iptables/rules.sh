@@ -11,7 +11,9 @@
 # All of this is of one family at a time, the one in use.
 
 declare -A PRESENT=() # "table chain" -> the fixed rules that it holds; set if the chain is there
-declare -A JUMPS=()   # "table built-in-chain chain" -> the jumps to it, each first or later
+declare -A JUMPS=()   # "table built-in-chain chain" -> the jumps to it: how many rules but ours are before each
+declare -A BANNED=()  # "table built-in-chain" -> how many rules but ours there are up to the last of its bans
+declare -A FREE=()    # "table built-in-chain" -> how many are before the first that ours must not be behind
 declare -A ENDS=()    # "table built-in-chain" -> what its last rule goes to, other tunnels' aside
 declare -A TAGGED=()  # "table chain name" -> the rules of that forward that are there
 UNSEEN=()             # tables of which iptables shows nothing
@@ -22,16 +24,24 @@ is_ours() { [[ $1 == "RT-$IFACE-"* && ${1#"RT-$IFACE-"} =~ ^[A-Z0-9]+$ ]]; }
 # read_rules [unseen-too]: what the firewall holds of this tunnel, of the family in use; fails if anything is
 # in a table of which nothing is seen, unless those are wanted as UNSEEN
 read_rules() {
-  local saved line table='' chain rest place name foreign=
-  PRESENT=() JUMPS=() ENDS=() TAGGED=() UNSEEN=()
+  local saved line table='' chain name i
+  local -a hooks=()
+  PRESENT=() JUMPS=() BANNED=() FREE=() ENDS=() TAGGED=() UNSEEN=()
   saved=$("$IPTABLES-save") || fail "$IPTABLES-save failed: see what '$IPTABLES-save' says on this host"
   split_lines "$saved"
-  for line in "${SPLIT[@]}"; do
+  for i in "${!SPLIT[@]}"; do
+    line=${SPLIT[i]}
     case $line in
-      '*'*) table=${line#\*} foreign= ;;
+      '*'*) table=${line#\*} hooks=() STARTS=() WEIGHTS=() ;;
+      COMMIT) read_hooks "$table" "${hooks[@]}" ;;
       ":RT-$IFACE-"*)
         chain=${line%% *} chain=${chain#:}
         ! is_ours "$chain" || PRESENT["$table $chain"]+=
+        ;;
+      ":RT-"*) ;;
+      ":"*" - ["*)
+        chain=${line%% *}
+        STARTS[${chain#:}]=
         ;;
       *"\"rt:$IFACE:"*)
         name=${line#*\"rt:"$IFACE":} name=${name%%\"*}
@@ -43,21 +53,15 @@ read_rules() {
         ! is_ours "$chain" || PRESENT["$table $chain"]+=$line$'\n'
         ;;
       "-A RT-"*) ;;
-      "-A "*" -j RT-"*)
-        chain=${line##* } rest=${line#-A } rest=${rest%% *} place="$table $rest $chain"
-        # One with a condition is not of our making, and would not go by its name.
-        is_ours "$chain" && [[ $line == "-A $rest -j $chain" ]] || continue
-        ENDS["$table $rest"]=$chain
-        if [[ $foreign == *" $rest "* ]]; then
-          JUMPS[$place]+=" later"
-        else
-          JUMPS[$place]+=" first"
-        fi
-        ;;
       "-A "*)
-        rest=${line#-A } rest=${rest%% *}
-        ENDS["$table $rest"]=
-        is_ban "$line" || foreign+=" $rest "
+        chain=${line#-A } chain=${chain%% *}
+        if [[ -z ${STARTS[$chain]+there} ]]; then
+          hooks+=("$line")
+        else
+          STARTS[$chain]=${STARTS[$chain]:-$i}
+          # Not to be there
+          [[ $line != "-A $chain -j RT-$IFACE-"* ]] || hooks+=("$line")
+        fi
         ;;
       "# Table "*" is incompatible"*)
         table=${line#*\`} table=${table%%\'*}
@@ -75,6 +79,33 @@ read_rules() {
   done
 }
 
+# read_hooks TABLE RULE...: where ours hang, of the rules of a table's built-in chains and all jumps to ours
+read_hooks() {
+  local table=$1 line hook place chain
+  local -A others=()
+  shift
+  for line in "$@"; do
+    hook=${line#-A } hook=${hook%% *} place="$table $hook" chain=${line##* }
+    : "${others[$hook]=0}"
+    # One with a condition is not of our making, and would not go by its name.
+    if is_ours "$chain" && [[ $line == "-A $hook -j $chain" ]]; then
+      JUMPS["$place $chain"]+=" ${others[$hook]}"
+      ENDS[$place]=$chain
+      continue
+    fi
+    others[$hook]=$((${others[$hook]} + 1))
+    [[ $line != *" -j RT-"* ]] || continue
+    ENDS[$place]=
+    [[ -z ${FREE[$place]-} ]] || continue
+    weigh "$line"
+    case $WEIGHT in
+      "$BAN") BANNED[$place]=${others[$hook]} ;;
+      "$FENCE") ;; # stays on whichever side of ours it was put
+      *) FREE[$place]=$((${others[$hook]} - 1)) ;;
+    esac
+  done
+}
+
 # is_unseen TABLE CHAIN: whether that chain is in a table of which iptables-save shows nothing, so that it would
 # be made a second time, and lose what it has; what to do in SAID. Where it is not there yet, as at boot, all
 # can be made as ever.
@@ -83,11 +114,6 @@ is_unseen() {
   SAID+=" that only nft can write: move that to a table of its own (such as 'nft add table ip mine'), or write"
   SAID+=" it by iptables, and run again"
   "$IPTABLES" -w 60 -t "$1" -S "$2" >/dev/null 2>&1
-}
-
-# is_ban RULE: it keeps some out, and lets nobody in: such a one may stand before ours
-is_ban() {
-  [[ $1 == *" -s "*" -j DROP" || $1 == *" -s "*" -j REJECT"* || $1 == *" --match-set "*" -j DROP" ]]
 }
 
 # sync_rules [NAME...]: the firewall to what the files say, for all forwards or these
@@ -125,7 +151,7 @@ sync_family_rules() {
 # changes_of TABLE: lines for iptables-restore, into CHANGES. Empty if all is as it shall be. Of the
 # forwards those in only, unless that is empty.
 changes_of() {
-  local table=$1 entry builtin chain position place key jumps=''
+  local table=$1 entry builtin chain position place key gone='' jumps=''
   CHANGES=
   for entry in "${CHAINS[@]}"; do
     [[ $entry == "$table "* ]] || continue
@@ -141,10 +167,10 @@ changes_of() {
     fi
     ! hangs_well "$table" "$builtin" "$chain" "$position" || continue
     unhang "$table $builtin $chain"
-    jumps+=$UNHUNG
+    gone+=$UNHUNG
     if [[ $position == first ]]; then
       # Before what a neighbour may end with (a REJECT of all that is left).
-      jumps+="-I $builtin 1 -j $chain"$'\n'
+      jumps+="-I $builtin $((${BANNED["$table $builtin"]-0} + 1)) -j $chain"$'\n'
     else
       jumps+="-A $builtin -j $chain"$'\n'
     fi
@@ -154,7 +180,7 @@ changes_of() {
     [[ $place == "$table "* ]] || continue
     is_stray "$place" || continue
     unhang "$place"
-    jumps+=$UNHUNG
+    gone+=$UNHUNG
   done
   for key in "${!TAGGED[@]}"; do
     [[ $key == "$table "* ]] || continue
@@ -167,7 +193,8 @@ changes_of() {
     [[ $key != "$table "* || ${SHALL[$key]} == "${TAGGED[$key]-}" ]] || CHANGES+=${SHALL[$key]}
   done
   drop_chains "$table"
-  CHANGES+=$jumps$DROPPED
+  # None of ours is left before the last ban when places are counted.
+  CHANGES+=$gone$jumps$DROPPED
 }
 
 # drop_chains TABLE: the lines that remove chains that another version of this helper has made and that
@@ -207,13 +234,14 @@ unhang() {
   for _ in ${JUMPS[$1]-}; do UNHUNG+="-D $builtin -j $chain"$'\n'; done
 }
 
-# hangs_well TABLE BUILT-IN-CHAIN CHAIN POSITION: by one jump, in its place
+# hangs_well TABLE BUILT-IN-CHAIN CHAIN POSITION: by one jump, in its place; which is behind the bans, if first
 hangs_well() {
   local jumps=${JUMPS["$1 $2 $3"]-}
+  [[ $4 == within ]] || [[ $jumps == " "+([0-9]) ]] || return 1
   case $4 in
     within) ;;
-    first) [[ $jumps == " first" ]] ;;
-    last) [[ $jumps == " "[a-z]* && $jumps != " "*" "* && ${ENDS["$1 $2"]} == "$3" ]] ;;
+    first) ((jumps >= ${BANNED["$1 $2"]-0} && jumps <= ${FREE["$1 $2"]-jumps})) ;;
+    last) [[ ${ENDS["$1 $2"]} == "$3" ]] ;;
   esac
 }
 
