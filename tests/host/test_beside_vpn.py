@@ -32,6 +32,8 @@ TAILSCALE = (
 # What leaves by the address of one line, as where there are two.
 TWO_LINES = ("ip {family} rule add priority 100 from {line} table {table}",)
 TABLE = 51820
+# The app's, which marks its own packets with a whole number.
+MULLVAD = ("0x6d6f6c65", 1836018789)
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +111,19 @@ def anew_in_the_end(ends: Dual) -> Iterator[None]:
 def priorities(ends: Dual) -> set[str]:
     """Those of the rules that lead answers back, of both families."""
     said = ends.server.run("ip -4 rule; ip -6 rule").stdout
-    return {line.split(":")[0] for line in said.splitlines() if "fwmark 0x1000000/" in line}
+    return {line.split(":")[0] for line in said.splitlines() if "fwmark 0x2000000/" in line}
 
 
 def test_its_rules_come_before_others_where_they_must_alone(ends: Dual) -> None:
     """And stay where they are as long as no place is better."""
     server = ends.world.server
-    assert priorities(ends) == {"7024"}
+    assert priorities(ends) == {"7025"}
     with anew_in_the_end(ends), vpn(ends.server, TAILSCALE, "-4"):
         server.call("restore", crash_at="removed-way-back", check=False)
-        assert priorities(ends) == {"7024"}
+        assert priorities(ends) == {"7025"}
         server.call("restore")
-        assert priorities(ends) == {"5209", "7024"}
-    for priority, others in ((2, {"1", "7024"}), (1, {"7024"})):
+        assert priorities(ends) == {"5209", "7025"}
+    for priority, others in ((2, {"1", "7025"}), (1, {"7025"})):
         rules = (f"ip {{family}} rule add priority {priority} table {TABLE}",)
         with anew_in_the_end(ends), vpn(ends.server, rules, "-4"):
             server.call("restore")
@@ -129,6 +131,28 @@ def test_its_rules_come_before_others_where_they_must_alone(ends: Dual) -> None:
             server.call("restore", crash_at="removed-way-back")
     with harmed(ends.server, server.line("down"), server.line("up")):
         assert priorities(ends) == set()
+
+
+def test_what_a_vpn_marks_by_a_whole_number_is_not_led_into_the_tunnel(ends: Dual) -> None:
+    """Mullvad's, which is installed after the tunnel was set up: it could never connect."""
+    mark, table = MULLVAD
+    ways = f"ip route get 1.1.1.1 mark {mark}; ip -6 route get 2001:db8:9::1 mark {mark}"
+    vpn = added(
+        ends.server,
+        f"ip rule add not fwmark {mark} lookup {table}",
+        f"ip -6 rule add not fwmark {mark} lookup {table}",
+        f"ip route add {VPS} via 192.0.2.1 table {table}",
+        f"ip route add default dev vpn0 table {table}",
+        f"ip -6 route add default dev vpn0 table {table}",
+        "ip -6 route add default dev vpn0",
+    )
+    with anew_in_the_end(ends), vpn:
+        assert " dev wg0 " not in ends.server.run(ways).stdout
+        # Everything else goes by that VPN, but answers to visitors.
+        assert " dev vpn0 " in ends.server.run("ip route get 1.1.1.1").stdout
+        ends.world.server.call("restore")
+        assert answers(ends, "tcp", "-4") == CLIENT
+        assert " dev wg0 " not in ends.server.run(ways).stdout
 
 
 def test_nothing_of_it_stays_when_the_tunnel_goes(ends: Dual) -> None:
@@ -163,7 +187,7 @@ def test_what_comes_in_is_not_led_back_by_a_mark_that_the_vpn_gives_it(ends: Dua
             ends.vps.put("box", f"udp 81 -> {BOX}:22")
             flow = Call(ends.client, "udp", VPS, 81)
             assert [flow.ask(), flow.ask()] == [CLIENT, CLIENT]
-            server.run("ip rule del fwmark 0x1000000/0x1000000 iif wg0")
+            server.run("ip rule del fwmark 0x2000000/0x2000000 iif wg0")
             assert flow.ask() == "-"
             assert ends.world.server.wrong() == ["routes"]
             ends.world.server.call("restore")

@@ -315,7 +315,7 @@ for _ in range(3):
     except TimeoutError:
         print("-")
 """
-_MARK = "0x1000000"
+_MARK = "0x2000000"
 
 
 def test_a_host_behind_the_server_hears_that_its_packets_are_too_large(

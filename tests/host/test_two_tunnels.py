@@ -266,20 +266,36 @@ def test_marks_of_two_tunnels_on_one_server_differ(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("name", "table"),
     [
-        ("wg0", 7024),
+        ("wg0", 7025),
         ("home-tunnel0", 7028),
         # Beyond 64 bits as a number
-        ("tunnel-homelab0", 7030),
-        ("reversetunnel01", 7026),
+        ("tunnel-homelab0", 7025),
+        ("reversetunnel01", 7028),
     ],
 )
 def test_a_mark_is_derived_from_a_name_of_any_length(
     machine: Machine, name: str, table: int
 ) -> None:
-    """By that number, and always the same: lower bits are others', such as Tailscale's."""
+    """By that number, and always the same: other bits are Tailscale's, Mullvad's."""
     tunnel = Tunnel(machine, name)
     tunnel.install()
     lines = tunnel.server_settings("10.1.0.4/24", tunnel.set_key(), "203.0.113.1:51820")
     tunnel.call("interface", stdin=lines)
     mark = machine.read(f"{tunnel.files}/mark")
     assert mark == f"{1 << (table - 7000):#x} {table}\n"
+
+
+@pytest.mark.parametrize("kept", ["its file", "its way"])
+def test_a_mark_that_was_chosen_is_kept(machine: Machine, kept: str) -> None:
+    """By an older version, which knew of no Mullvad. The file may be lost, the tunnel be down."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    lines = tunnel.server_settings("10.1.0.4/24", tunnel.set_key(), "203.0.113.1:51820")
+    machine.write(f"{tunnel.files}/mark", "0x1000000 7024\n")
+    tunnel.call("interface", stdin=lines)
+    if kept == "its file":
+        machine.run("wg-quick down wg0")
+    else:
+        machine.run(f"rm {tunnel.files}/mark")
+    tunnel.call("interface", stdin=lines)
+    assert machine.read(f"{tunnel.files}/mark") == "0x1000000 7024\n"

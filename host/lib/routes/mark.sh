@@ -5,6 +5,7 @@
 MARK=0 TABLE=0
 
 readonly FIRST_BIT=24 BITS=7 # of 32; lower ones are taken by Docker's, Tailscale's and Kubernetes' kind
+readonly MULLVAD=0x6d6f6c65  # has all of these but two: its own packets would be led here, were it installed later
 readonly TABLES=7000         # 7024-7030: free of names in every distribution; also the priorities,
 #                              which must come before main's (32766); see find_front (routes.sh)
 
@@ -16,6 +17,7 @@ load_mark() {
 # choose_mark: the first that is free, beginning at one derived from the tunnel's name
 choose_mark() {
   local i code hash=0 bit
+  local -a bits=() later=()
   load_mark
   ((MARK == 0)) || return 0
   for ((i = 0; i < ${#IFACE}; i++)); do
@@ -24,15 +26,25 @@ choose_mark() {
   done
   for ((i = 0; i < BITS; i++)); do
     bit=$((FIRST_BIT + (hash + i) % BITS))
+    if ((MULLVAD >> bit & 1)); then later+=("$bit"); else bits+=("$bit"); fi
+  done
+  bits+=("${later[@]}")
+  take_mark mark_was_ours "${bits[@]}" || take_mark mark_is_free "${bits[@]}" ||
+    refuse "no firewall mark is free on this host among the bits $FIRST_BIT-$((FIRST_BIT + BITS - 1))" \
+      "(see 'ip rule' and 'iptables-save'; other tunnels here: $(other_tunnels)); nothing was changed"
+  write_file "$OWN/mark" "$MARK $TABLE"$'\n'
+}
+
+# take_mark CONDITION BIT...: the first of which that is true, into MARK and TABLE
+take_mark() {
+  local condition=$1 bit
+  shift
+  for bit in "$@"; do
     printf -v MARK '0x%x' $((1 << bit))
     TABLE=$((TABLES + bit))
-    if mark_was_ours || mark_is_free; then
-      write_file "$OWN/mark" "$MARK $TABLE"$'\n'
-      return 0
-    fi
+    ! "$condition" || return 0
   done
-  refuse "no firewall mark is free on this host among the bits $FIRST_BIT-$((FIRST_BIT + BITS - 1))" \
-    "(see 'ip rule' and 'iptables-save'; other tunnels here: $(other_tunnels)); nothing was changed"
+  return 1
 }
 
 # mark_was_ours: of a tunnel that is up, and from which somebody has removed its files
