@@ -54,6 +54,7 @@ _HOST_WORDS = {
     "addresses": "addresses changed",
     "routes": "routes missing or changed",
     "forwarding": "forwarding switched off",
+    "watcher": "nobody watches over it",
 }
 TAKEN_BACK = "taken back"
 """Of a firewall that the last `up` put into force, and that nobody kept."""

@@ -2,8 +2,8 @@
 
 Each has its own mounts (the tree under an overlay in memory), network and processes, so the real
 paths, iptables, conntrack and WireGuard are used and nothing of the machine below is touched. They
-start in a twentieth of a second. What they cannot show: systemd (`systemctl` is a stand-in, see
-standin-systemctl) and SSH; the lab's tests have both.
+start in a twentieth of a second. What they cannot show: systemd (`systemctl` and `systemd-run` are
+stand-ins, see standin-systemctl) and SSH; the lab's tests have both.
 """
 
 import os
@@ -43,6 +43,7 @@ ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 mkdir -p "$root/run/lock" "$root/run/systemd/system"
 cp "$here/standin-systemctl" "$root/usr/local/sbin/systemctl"
+cp "$here/standin-systemd-run" "$root/usr/bin/systemd-run"
 mv "$root/usr/bin/wg-quick" "$root/usr/bin/wg-quick-itself"
 cp "$here/wg-quick-that-waits" "$root/usr/bin/wg-quick"
 [ -z "$wireguard" ] || cp "$wireguard" "$root/usr/bin/wireguard-go"

@@ -13,7 +13,7 @@ from tests.host.test_kind_traffic import way_out
 from tests.host.tunnel import Tunnel, rules_of
 from tests.host.userspace import has_wireguard, take_debians, version_of
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, serve, world
-from tests.support import eventually
+from tests.support import eventually, harmed
 from tests.symptoms import symptom
 
 # Notes every listing.
@@ -245,6 +245,9 @@ def test_a_rule_that_is_gone_is_told(ends: World) -> None:
         assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
 
 
+UNIT, WATCHER = "wg-quick@wg0", "reverse-tunnel-wg0-watch"
+STATE = "/run/standin"  # what the stand-in for systemctl knows of units
+
 WRONGS = [
     ("ip link set wg0 down", "link"),
     ("ip link set wg0 mtu 1400", "mtu"),
@@ -275,6 +278,54 @@ def test_what_somebody_has_changed_is_told_and_mended_by_its_own_verb(
     else:
         vps.call("interface", stdin=settings)
     assert vps.wrong() == []
+
+
+@pytest.mark.parametrize("role", ["vps", "server"])
+def test_a_tunnel_that_nobody_watches_over_is_told_and_mended(ends: World, role: str) -> None:
+    """All is well until somebody flushes the rules, or the VPS answers no more."""
+    tunnel = ends.vps if role == "vps" else ends.server
+    settings = tunnel.machine.read(f"{tunnel.files}/settings")
+    assert tunnel.wrong() == []
+    for harm in (f"systemctl stop {WATCHER}", f"echo failed >{STATE}/{WATCHER}"):
+        tunnel.machine.run(harm)
+        assert tunnel.wrong() == ["watcher"]
+        tunnel.call("interface", stdin=settings)
+        assert tunnel.wrong() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # It ended a moment ago, and will be there again in another.
+        {WATCHER: "activating"},
+        # It is started with the tunnel, and stopped before it.
+        {UNIT: "activating", WATCHER: "inactive"},
+        {UNIT: "deactivating", WATCHER: "inactive"},
+    ],
+)
+def test_that_nobody_watches_for_a_moment_is_not_told(ends: World, words: dict[str, str]) -> None:
+    states = [f"{STATE}/{name}" for name in (UNIT, WATCHER)]
+    wrong = "; ".join(f"echo {word} >{STATE}/{name}" for name, word in words.items())
+    with harmed(ends.vps.machine, wrong, f"for state in {' '.join(states)}; do : >$state; done"):
+        assert ends.vps.wrong() == []
+
+
+def test_where_nobody_could_be_started_to_watch_that_is_not_told_for_ever(ends: World) -> None:
+    gone = "mv /usr/bin/systemd-run /usr/bin/was"
+    with harmed(ends.vps.machine, gone, "mv /usr/bin/was /usr/bin/systemd-run"):
+        ends.vps.machine.run(f"systemctl stop {WATCHER}")
+        assert ends.vps.wrong() == []
+    assert ends.vps.wrong() == ["watcher"]
+    ends.vps.call("restore")
+    assert ends.vps.wrong() == []
+
+
+def test_a_tunnel_that_is_down_is_watched_by_nobody(ends: World) -> None:
+    down, up = (f"systemctl {word} wg-quick@wg0" for word in ("stop", "start"))
+    with harmed(ends.server.machine, down, up):
+        assert ends.server.machine.run(f"systemctl is-active {WATCHER}", check=False).status
+        assert ends.server.wrong() == []
+    assert ends.server.wrong() == []
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ HARMS = [
     ),
     Harm(
         "attic",
+        "systemctl stop reverse-tunnel-wg0-watch",
+        "attic-interface",
+        "attic: its tunnel: nobody watches over it",
+    ),
+    Harm(
+        "attic",
         "echo '# by hand' >>/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel",
         "attic-helper",
         OTHER_HELPER,

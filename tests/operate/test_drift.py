@@ -96,6 +96,10 @@ def test_nothing_drifted_is_silence_and_exits_0(
             "homelab: its tunnel: files open to others, MTU changed",
         ),
         (
+            {"vps": replace(vps(), wrong=frozenset({"watcher"}))},
+            "vps: its tunnel: nobody watches over it",
+        ),
+        (
             {"homelab": replace(SERVER, openings={"http": "ok"})},  # it leads to the server itself
             "homelab: its opening for forward http: the stack file has no such thing",
         ),

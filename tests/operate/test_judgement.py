@@ -207,6 +207,7 @@ def test_the_providers_panel_is_not_blamed_where_rules_of_the_vps_are_gone(
         (replace(SERVER, wrong=frozenset({"forwarding"})), False),
         (replace(SERVER, chains={"RT-wg0-MARK": "differs"}), False),
         (replace(SERVER, wrong=frozenset({"modes"})), True),
+        (replace(SERVER, wrong=frozenset({"watcher"})), True),
         ("can't be asked: it is off.", True),
     ],
 )

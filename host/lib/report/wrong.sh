@@ -24,6 +24,7 @@ tell_wrong() {
   ((TABLE == 0)) || by_family check_ways
   [[ -z $WRONG ]] || echo "wrong routes"
   passes_on || echo "wrong forwarding"
+  is_watched || echo "wrong watcher"
   # While a key is handed over, the networks belong to the one or the other.
   while read -r key ips; do
     name=${NAMED[$key]-${SPARE[$key]-}}

@@ -19,6 +19,14 @@ stop_watcher() {
   systemctl stop "$WATCHER" >/dev/null 2>&1 || true
 }
 
+# is_watched: whether the watcher runs, or will by itself; or nobody can know, as while the unit starts or stops,
+# or where systemd starts nothing for others
+is_watched() {
+  has systemd-run || return 0
+  [[ $(systemctl is-active "$WATCHER" 2>/dev/null) != @(inactive|failed) ]] ||
+    [[ $(systemctl is-active "$UNIT" 2>/dev/null) == *activating ]]
+}
+
 # What the watcher calls: the kernel to what the files say, if the tunnel is up.
 verb_restore() {
   DOING=restore
