@@ -44,7 +44,7 @@ class CountedTests:
         """Run them, with so many random examples as the profile says (tests/conftest.py).
 
         A test counts its examples if they are random, its property `tried` if it has one, and else
-        as one case; one that fails has one case that is not right.
+        as one case; one that fails has one case that is not right, beside those that were.
         """
         environment = os.environ | {"HYPOTHESIS_PROFILE": profile}
         with tempfile.TemporaryDirectory() as folder:
@@ -78,6 +78,7 @@ def count(said: str, report: str) -> Counted:
         if case.find("skipped") is not None:
             continue
         told = [int(str(one.get("value"))) for one in case.iterfind(".//property[@name='tried']")]
-        tried += sum(told) if told else 1
-        wrong += case.find("failure") is not None or case.find("error") is not None
+        failed = case.find("failure") is not None or case.find("error") is not None
+        tried += sum(told) + failed if told else 1
+        wrong += failed
     return Counted(tried, tried - wrong)

@@ -41,22 +41,34 @@ _REPORT = """\
   <testcase name="test_of_another_kernel"><skipped message="none here" /></testcase>
   <testcase name="test_steps[one]"><properties>
     <property name="tried" value="17" /><property name="tried" value="3" />
-  </properties></testcase>
+  </properties>{failure_of_many}</testcase>
   <testcase name="test_steps[two]">{failure}</testcase>
 </testsuite></testsuites>
 """
 
 
+_FAILURE = "<failure message='no' />"
+
+
+def _report(failure: str = "", random_failure: str = "", failure_of_many: str = "") -> str:
+    return _REPORT.format(
+        failure=failure, random_failure=random_failure, failure_of_many=failure_of_many
+    )
+
+
 def test_examples_told_numbers_and_plain_tests_are_added_up() -> None:
-    counted = count(_SAID.format(failing=0), _REPORT.format(failure="", random_failure=""))
+    counted = count(_SAID.format(failing=0), _report())
     assert counted == Counted(tried=2000 + 101 + 1 + 20 + 1, right=2123)
 
 
 def test_what_fails_is_not_right() -> None:
-    failure = "<failure message='no' />"
-    report = _REPORT.format(failure=failure, random_failure=failure)
-    counted = count(_SAID.format(failing=1), report)
+    counted = count(_SAID.format(failing=1), _report(failure=_FAILURE, random_failure=_FAILURE))
     assert (counted.tried, counted.tried - counted.right) == (2124, 2)
+
+
+def test_what_was_right_before_a_failure_is_counted_with_it() -> None:
+    counted = count(_SAID.format(failing=0), _report(failure_of_many=_FAILURE))
+    assert (counted.tried, counted.tried - counted.right) == (2124, 1)
 
 
 def test_tests_that_are_not_there_are_not_right() -> None:
@@ -86,8 +98,7 @@ def test_there_are_tests_for_each_row_of_the_faults(tests: CountedTests) -> None
 
 
 def test_a_test_that_could_not_begin_is_not_right() -> None:
-    report = _REPORT.format(failure="<error message='no lab' />", random_failure="")
-    counted = count(_SAID.format(failing=0), report)
+    counted = count(_SAID.format(failing=0), _report(failure="<error message='no lab' />"))
     assert counted.tried - counted.right == 1
 
 
