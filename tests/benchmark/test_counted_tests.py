@@ -2,17 +2,20 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from hypothesis import assume, strategies
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis import assume, settings, strategies
+from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.stateful import rule
 
 from lab.benchmark import faults
 from lab.benchmark.counted_tests import Counted, CountedTests, count
 from lab.checkout import CHECKOUT
 from lab.progress import StepError
-from tests.host.sequences import run_sequences
+from tests.host.sequences import Sequence, run_sequences
 
 _SAID = """\
 ....F
@@ -81,13 +84,18 @@ def test_what_failed_is_shown_and_what_did_not_is_not(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "test_it.py"
-    for body, counted in (("assert 'sequence 17' == ''", (1, 0)), ("pass", (1, 1))):
-        file.write_text(f"def test_it():\n    {body}\n", encoding="utf-8")
+    wrong = "assert 'sequence 17' == ''"
+    for body, counted in (
+        (wrong, (1, 0)),
+        (f"record_property('tried', 2); {wrong}", (3, 2)),
+        ("pass", (1, 1)),
+    ):
+        file.write_text(f"def test_it(record_property):\n    {body}\n", encoding="utf-8")
         done = CountedTests("some", (str(file), "-c", "/dev/null")).run("fast")
         assert (done.tried, done.right) == counted
         shown = capfd.readouterr().err
-        assert ("some: not all ended as they should" in shown) == (done.right == 0)
-        assert ("assert 'sequence 17' == ''" in shown) == (done.right == 0)
+        assert ("some: not all ended as they should" in shown) == (done.right < done.tried)
+        assert ("assert 'sequence 17' == ''" in shown) == (done.right < done.tried)
 
 
 @pytest.mark.parametrize("tests", faults._TESTS, ids=lambda tests: str(tests.name))
@@ -102,21 +110,81 @@ def test_a_test_that_could_not_begin_is_not_right() -> None:
     assert counted.tried - counted.right == 1
 
 
-def test_a_sequence_that_is_given_up_half_way_is_not_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    begun = 0
+class Choosy(Sequence):
+    """It takes not every number."""
 
-    class Sequence(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            nonlocal begun
-            begun += 1
-            super().__init__()
+    begun: ClassVar[int] = 0
 
-        @rule(number=strategies.integers(0, 1000))
-        def step(self, number: int) -> None:
-            assume(number % 5)
+    def __init__(self) -> None:
+        type(self).begun += 1
+        super().__init__()
 
+    @rule(number=strategies.integers(0, 1000))
+    def step(self, number: int) -> None:
+        assume(number % 5)
+
+
+class Failing(Sequence):
+    """From some sequence on each fails."""
+
+    begun: ClassVar[int] = 0
+    ended: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        type(self).begun += 1
+        super().__init__()
+
+    @rule(number=strategies.integers(0, 1000))
+    def step(self, number: int) -> None:
+        assert self.begun < 4, number
+
+    def end(self) -> None:
+        """Count, too."""
+        type(self).ended += 1
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryExampleDatabase]:
+    """What Hypothesis keeps of failures, for ten sequences of a kind."""
     monkeypatch.setenv("HYPOTHESIS_PROFILE", "fast")
-    assert run_sequences(Sequence, steps=3) == 10
-    assert begun > 10
+    before = settings.get_current_profile_name()
+    kept = InMemoryExampleDatabase()
+    settings.register_profile("kept", settings.get_profile(before), database=kept)
+    settings.load_profile("kept")
+    yield kept
+    settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_sequence_that_is_given_up_half_way_is_not_counted() -> None:
+    Choosy.begun = 0
+    recorded: dict[str, object] = {}
+    run_sequences(Choosy, 3, recorded.__setitem__)
+    assert recorded == {"tried": 10}
+    assert Choosy.begun > 10
+
+
+@pytest.mark.usefixtures("database")
+def test_sequences_are_counted_up_to_the_one_that_fails_which_has_no_end() -> None:
+    Failing.begun = Failing.ended = 0
+    recorded: dict[str, object] = {}
+    with pytest.raises(AssertionError):
+        run_sequences(Failing, 3, recorded.__setitem__)
+    assert recorded == {"tried": 3}
+    assert Failing.ended == 3
+
+
+def test_a_kind_of_sequences_does_not_forget_what_another_has_failed_at(
+    database: InMemoryExampleDatabase,
+) -> None:
+    Failing.begun = 3
+    with pytest.raises(AssertionError):
+        run_sequences(Failing, 3, lambda *_: None)
+    failed = {key: set(values) for key, values in database.data.items() if values}
+    assert failed
+    run_sequences(Choosy, 3, lambda *_: None)
+    assert all(failed[key] <= database.data[key] for key in failed)
+    # But its own, once it fails no more.
+    Failing.begun = -1000
+    run_sequences(Failing, 3, lambda *_: None)
+    assert not any(failed[key] & database.data[key] for key in failed)
