@@ -444,6 +444,27 @@ def test_the_text_of_a_firewall_is_told_when_it_is_kept_and_not_while_one_is_on_
     assert text() == line(OTHER)
 
 
+@pytest.mark.parametrize("text", ["garbage\n", f"{DENY}allow dns udp 172.16", "\0" * 64])
+def test_a_damaged_one_is_left_out_is_told_and_is_put_right_by_the_next_up(
+    guarded_vps: Guarded, text: str
+) -> None:
+    """It keeps no tunnel down, and locks nobody out."""
+    vps, machine = guarded_vps.vps, guarded_vps.vps.machine
+    before = guards(machine)
+    machine.write(f"{vps.files}/firewall", text)
+    said = machine.run("wg-quick down wg0; wg-quick up wg0").stderr
+    assert "the firewall is left out: " in said
+    assert "set vps.firewall to none, run 'pulumi up', set it again" in said
+    eventually(
+        lambda: call(guarded_vps.client, "tcp", VPS, 80) == CLIENT, LONG, "the tunnel is not up"
+    )
+    assert guards(machine) == []
+    assert vps.wrong() == ["firewall", "taken-back"]
+    guarded_vps.guard(ALLOW)
+    assert guards(machine) == before
+    assert vps.wrong() == []
+
+
 def told_wrong(house: Guarded) -> bool:
     return "firewall" in house.vps.wrong()
 
