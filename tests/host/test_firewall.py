@@ -404,6 +404,16 @@ def test_rules_that_somebody_has_changed_are_told_and_mended_without_a_trial(
             one.end()
 
 
+@pytest.mark.parametrize("jump", ["INPUT -j RT-wg0-in", "FORWARD -j RT-wg0-through"])
+def test_a_jump_that_somebody_takes_away_comes_back(guarded_vps: Guarded, jump: str) -> None:
+    machine = guarded_vps.vps.machine
+    before = guards(machine)
+    with watched(guarded_vps.vps):
+        for _ in range(2):  # the first may be mended by the watcher's first look at who listens
+            machine.run(f"iptables -t mangle -D {jump}")
+            eventually(lambda: guards(machine) == before, LONG, "it did not come back")
+
+
 def test_rules_of_a_trial_are_told_of_and_those_of_none_are_not(open_vps: Guarded) -> None:
     machine, put = open_vps.vps.machine, open_vps.verb("put-firewall")
     assert not told_wrong(open_vps)

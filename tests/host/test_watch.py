@@ -155,9 +155,8 @@ def test_newer_programs_need_nobody_to_make_them_speak_at_once(vps: Tunnel) -> N
     vps.machine.run(NEWER)
     before = rules(vps.machine)
     with watched(vps):
-        for _ in range(2):  # the first may be mended by the watcher's own start
-            vps.machine.run("iptables -t nat -F PREROUTING")
-            eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
+        vps.machine.run("iptables -t nat -F PREROUTING")
+        eventually(lambda: rules(vps.machine) == before, LONG, "our rules did not come back")
 
 
 def test_where_nobody_can_listen_it_looks_all_the_same(vps: Tunnel) -> None:
@@ -295,9 +294,8 @@ def test_a_filter_that_drops_visitors_packets_is_loosened_again() -> None:
     with world() as ends, watched(ends.server):
         machine = ends.server.machine
         name = "/proc/sys/net/ipv4/conf/wg0/rp_filter"
-        for _ in range(2):  # the first may be mended by the watcher's own start
-            machine.run(STRICT)
-            eventually(lambda: machine.read(name) == "2\n", LONG, "it stays strict")
+        machine.run(STRICT)
+        eventually(lambda: machine.read(name) == "2\n", LONG, "it stays strict")
 
 
 def test_what_is_switched_by_ourselves_is_nothing_to_follow() -> None:

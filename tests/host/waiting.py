@@ -1,7 +1,10 @@
 """Runs of the helper that wait for each other on a host."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel
 from tests.support import eventually
 
@@ -19,6 +22,22 @@ done
 """
 
 
+@contextmanager
+def locked(machine: Machine) -> Iterator[None]:
+    """Another run has the lock, for a while."""
+    holder = machine.start(f"exec flock --no-fork {LIB} sleep 60")
+    try:
+        eventually(
+            lambda: machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
+            LONG,
+            "no lock",
+        )
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
 class Waiting:
     """Runs that wait for the lock, which is held until `go`."""
 
@@ -26,12 +45,8 @@ class Waiting:
         self._tunnel = tunnel
         self._machine = tunnel.machine
         self._runs: list[tuple[str, subprocess.Popen[str]]] = []
-        self._holder = self._machine.start(f"exec flock --no-fork {LIB} sleep 60")
-        eventually(
-            lambda: self._machine.run(f"flock --nonblock {LIB} true", check=False).status != 0,
-            LONG,
-            "no lock",
-        )
+        self._held = ExitStack()
+        self._held.enter_context(locked(self._machine))
 
     def call(self, verb: str, name: str, line: str = "", crash_at: str = "") -> None:
         """Start a run, and wait until it waits."""
@@ -47,8 +62,7 @@ class Waiting:
 
     def go(self) -> dict[str, tuple[int, str]]:
         """Let go; how each run ended and what it said, by its forward; of several, its last."""
-        self._holder.kill()
-        self._holder.communicate()
+        self._held.close()
         said = [run.communicate()[0] for _, run in self._runs]
         return {
             name: (run.returncode, words)
