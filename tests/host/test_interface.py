@@ -1,10 +1,13 @@
 """The interface: set up once, then changed while it runs, never by taking it down."""
 
+from contextlib import AbstractContextManager
+
 import pytest
 
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
+from tests.support import harmed
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 KEY = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="  # snake oil
@@ -122,6 +125,24 @@ def test_settings_that_are_not_valid_are_refused_and_change_nothing(
     assert snapshot(standing_vps.machine) == before
 
 
+@pytest.mark.parametrize("role", ["vps", "server"])
+def test_one_host_is_not_both_in_one_tunnel(machine: Machine, role: str) -> None:
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    settings = {
+        "vps": tunnel.vps_settings(),
+        "server": tunnel.server_settings("172.16.0.4/24", PUBLIC, "203.0.113.1:51820"),
+    }
+    tunnel.call("interface", stdin=settings.pop(role))
+    before = snapshot(machine)
+    (other,) = settings.values()
+    result = tunnel.call("interface", stdin=other, check=False)
+    assert result.status == REFUSED
+    assert f"wg0 on this host is a {role}'s already: one host cannot be both" in result.stderr
+    assert snapshot(machine) == before
+
+
 def test_the_public_interface_is_that_of_the_default_route(machine: Machine) -> None:
     """And what was found is used at a boot where the route comes later than the tunnel."""
     tunnel = Tunnel(machine)
@@ -145,22 +166,53 @@ def test_without_a_default_route_the_public_interface_must_be_named(machine: Mac
     assert "set vps.publicInterface" in result.stderr
 
 
+def failing_wg(machine: Machine, verb: str) -> AbstractContextManager[None]:
+    """One that does this verb no more, and tells the file that it was given, for a while."""
+    machine.write(
+        "/root/wg",
+        f"""#!/bin/sh
+[ "$1" = {verb} ] || exec wg.whole "$@"
+cat "$3" >&2
+exit 1
+""",
+    )
+    away = "mv /usr/bin/wg /usr/bin/wg.whole; install -m 755 /root/wg /usr/bin/wg; rm /root/wg"
+    return harmed(machine, away, "mv /usr/bin/wg.whole /usr/bin/wg")
+
+
 def test_an_interface_that_does_not_start_leaves_the_host_as_before(machine: Machine) -> None:
     """The first time; its message has what wg-quick said, the next run can succeed."""
     tunnel = Tunnel(machine)
     tunnel.install()
     tunnel.set_key()
     before = snapshot(machine)
-    machine.run("mv /usr/bin/wg /usr/bin/wg.whole")
-    machine.write("/usr/bin/wg", '#!/bin/sh\n[ "$1" = setconf ] || exec wg.whole "$@"\nexit 1\n')
-    machine.run("chmod +x /usr/bin/wg")
-    result = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
+    with failing_wg(machine, "setconf"):
+        result = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
     assert result.status == 1
     assert "wg-quick@wg0.service did not start" in result.stderr
-    machine.run("mv /usr/bin/wg.whole /usr/bin/wg")
     assert snapshot(machine) == before
     tunnel.call("interface", stdin=tunnel.vps_settings())
     assert tunnel.told("chain RT-wg0-FWD") == ["ok"]
+
+
+def test_no_key_is_told_in_the_words_of_a_program_that_fails(machine: Machine) -> None:
+    """Those of wg, and of the unit's journal, may have its file with the private key."""
+    # The machine has no journal; this is what wg-quick said.
+    machine.write("/usr/local/bin/journalctl", "#!/bin/sh\nexec cat /var/log/standin-wg0.log\n")
+    machine.run("chmod 755 /usr/local/bin/journalctl")
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.call("key", stdin=KEY)
+    with failing_wg(machine, "setconf"):
+        started = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
+    tunnel.call("interface", stdin=tunnel.vps_settings())
+    with failing_wg(machine, "syncconf"):
+        synced = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
+    for result, words in ((started, "did not start"), (synced, "wg syncconf failed")):
+        assert result.status == 1
+        assert words in result.stderr
+        assert "PrivateKey = (key)" in result.stderr
+        assert KEY[:10] not in result.stdout + result.stderr
 
 
 def test_an_endpoint_that_cannot_be_resolved_is_refused_before_anything(machine: Machine) -> None:
