@@ -7,10 +7,12 @@ import pytest
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
-from tests.support import harmed
+from tests.settings.samples import public_key
+from tests.support import eventually, harmed
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 KEY = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="  # snake oil
+LONG = 30.0  # seconds
 PUBLIC = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="
 
 
@@ -67,6 +69,58 @@ def test_what_a_killed_run_has_left_there_keeps_no_tunnel_down_either(vps: Tunne
         " mount --bind /etc /etc; mount -o remount,ro,bind /etc; wg-quick up wg0"
     )
     assert vps.forwards() == [("https", HTTPS)]
+
+
+DAMAGES = {
+    "empty": "",
+    "zeros": "\0" * 64,
+    "a line of zeros": "\0" * 64 + "\n",
+    "garbage": "garbage\n",
+}
+LAPTOP = f"public-key {PUBLIC}\nallowed-ips 172.16.0.9/32\n"
+PHONE = f"public-key {public_key(10)}\nallowed-ips 172.16.0.10/32\n"
+
+
+@pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    "file", ["peers.d/laptop.conf", "former.d/laptop", "next.key", "endpoints"]
+)
+def test_a_damaged_file_keeps_no_vps_down(vps: Tunnel, file: str, text: str) -> None:
+    """As a power cut leaves one: empty, or with zeros in the place of its text."""
+    machine = vps.machine
+    vps.call("put-peer laptop", stdin=LAPTOP)
+    vps.call("put-peer phone", stdin=PHONE)
+    vps.put("https", HTTPS)
+    before = snapshot(machine)
+    damage(vps, file, text)
+    machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert vps.forwards() == [("https", HTTPS)]
+    assert public_key(10) in machine.run("wg show wg0 allowed-ips").stdout
+    vps.call("put-peer laptop", stdin=LAPTOP)
+    machine.run(f"rm -f {vps.files}/next.key {vps.files}/endpoints")
+    eventually(lambda: snapshot(machine) == before, LONG, "something is left of it")
+
+
+@pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("file", ["former.d/vps", "next.key"])
+def test_a_damaged_file_keeps_no_server_down(machine: Machine, file: str, text: str) -> None:
+    server = Tunnel(machine)
+    server.install()
+    server.set_key()
+    lines = server.server_settings("172.16.0.4/24", public_key(1), "203.0.113.1:51820")
+    server.call("interface", stdin=lines)
+    damage(server, file, text)
+    machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert server.wrong() == []
+    assert public_key(1) in machine.run("wg show wg0 allowed-ips").stdout
+    left = f"find {server.files}/{file} -size +0"
+    eventually(lambda: not machine.run(left, check=False).stdout, LONG, "it is still there")
+
+
+def damage(tunnel: Tunnel, file: str, text: str) -> None:
+    """Write a file of the tunnel's that is not what the helper writes."""
+    path = f"{tunnel.files}/{file}"
+    tunnel.machine.run(f"umask 077; mkdir -p $(dirname {path}); cat >{path}", stdin=text)
 
 
 def test_another_address_of_the_same_network_takes_effect(vps: Tunnel) -> None:

@@ -132,11 +132,12 @@ find_heard() {
 declare -A IN_USE=() # by name: the UPTIME at which this run saw first that the new key is in use
 
 # find_turn NAME: into TURN, what its handshakes ask for: new, former, or over; or "again", where it was
-# written down by a clock that was ahead; false for nothing
+# written down by a clock that was ahead, and "lost", where nobody can read it; false for nothing
 find_turn() {
   local new former
+  TURN=lost
+  load_former "$1" || return 0
   TURN=
-  load_former "$1" || return 1
   find_key "$1" || return 1
   new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
   if [[ -z $SINCE ]]; then unset -v "IN_USE[$1]"; else : "${IN_USE[$1]:=$UPTIME}"; fi
@@ -172,6 +173,7 @@ turn_over() {
       new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST_HEARD:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
       again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${SINCE:+ $EPOCHSECONDS}"$'\n' ;;
       former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST_HEARD"$'\n' ;;
+      lost) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
       over)
         # First of all, lest anybody who looks meanwhile takes it for a stranger's.
         wg set "$IFACE" peer "$FORMER_KEY" remove

@@ -4,31 +4,37 @@
 # three minutes, and its keepalives tell the VPS nothing; but they hold the carrier's mapping open. By
 # the endpoint of before, the VPS can speak first.
 
+declare -A NOTED=() # public key -> endpoint
+
+# load_endpoints: those of the note, into NOTED. A damaged one is no reason to be without the tunnel.
+load_endpoints() {
+  local key endpoint
+  NOTED=()
+  [[ -s $OWN/endpoints ]] || return 0
+  while read -r key endpoint; do
+    ! is_key "$key" || NOTED[$key]=$endpoint
+  done <"$OWN/endpoints"
+}
+
 # note_endpoints: of the running interface, and what was noted of peers that were not heard since
 note_endpoints() {
-  local file=$OWN/endpoints key endpoint text=''
-  local -A noted=()
-  if [[ -s $file ]]; then
-    while read -r key endpoint; do noted[$key]=$endpoint; done <"$file"
-  fi
+  local key endpoint text=''
+  load_endpoints
   while read -r key endpoint; do
-    [[ $endpoint != "(none)" ]] || endpoint=${noted[$key]-}
+    [[ $endpoint != "(none)" ]] || endpoint=${NOTED[$key]-}
     [[ -z $endpoint ]] || text+="$key $endpoint"$'\n'
   done < <(wg show "$IFACE" endpoints 2>/dev/null | sort)
-  [[ -z $text ]] || renew_file "$file" "$text"
+  [[ -z $text ]] || renew_file "$OWN/endpoints" "$text"
 }
 
 # call_peers: those that have no endpoint yet, by the noted one
 call_peers() {
   local key endpoint
-  local -A noted=()
-  [[ -s $OWN/endpoints ]] || return 0
-  while read -r key endpoint; do noted[$key]=$endpoint; done <"$OWN/endpoints"
+  load_endpoints
   # Of those alone that the interface has: wg would add others.
   while read -r key endpoint; do
-    [[ $endpoint == "(none)" && -n ${noted[$key]-} ]] || continue
-    # A damaged note is no reason to be without the tunnel.
-    wg set "$IFACE" peer "$key" endpoint "${noted[$key]}" 2>/dev/null || continue
+    [[ $endpoint == "(none)" && -n ${NOTED[$key]-} ]] || continue
+    wg set "$IFACE" peer "$key" endpoint "${NOTED[$key]}" 2>/dev/null || continue
     call_peer "$key"
   done < <(wg show "$IFACE" endpoints)
 }
