@@ -10,7 +10,7 @@ from tests.host.harm import ROUTER, added
 from tests.host.machine import Machine
 from tests.host.waiting import Waiting
 from tests.host.world import CLIENT, HOME, SERVER, VPS, Call, World, call, serve, served, world
-from tests.support import harmed
+from tests.support import eventually, harmed
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,17 @@ wg set wg0 peer $(wg show wg0 peers) allowed-ips {SERVER}/32,{HOME}/32
 ip address add {CLIENT}/32 dev lo; ip rule add from {CLIENT} lookup 99
 ip route add default dev wg0 table 99
 """
+_FORGED = """
+import socket, sys
+protocol, source, port, host, there = sys.argv[1:]
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+with socket.socket(socket.AF_INET, kind) as forged:
+    forged.setblocking(False)
+    forged.bind((source, int(port)))
+    forged.connect_ex((host, int(there)))
+    if protocol == "udp":
+        forged.send(b"?")
+"""
 FORGE_NO_MORE = f"""
 ip rule del lookup 99; ip route flush table 99; ip address del {CLIENT}/32 dev lo
 """
@@ -91,6 +102,27 @@ def test_what_came_by_the_servers_own_line_stays_there(ends: World, protocol: st
         assert direct.ask() == CLIENT
         assert "mark=0 " in server.run(known).stdout
     direct.end()
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_what_the_server_will_ask_is_not_led_to_the_vps_beforehand(
+    ends: World, protocol: str
+) -> None:
+    """A broken-into VPS sends a packet first, as if what the server asks later were the answer."""
+    server, vps = ends.server.machine, ends.vps.machine
+    forged = f"exec python3 -c '{_FORGED}' {protocol} {CLIENT} 1053 {SERVER} 40000"
+    arrived = "iptables -t raw -nvxL PREROUTING | awk '/dpt:40000/ {print $1}'"
+    count = f"iptables -t raw -A PREROUTING -i wg0 -p {protocol} --dport 40000"
+    with (
+        served(ends.client, 1053),
+        harmed(vps, FORGE, FORGE_NO_MORE + ends.vps.line("restore")),
+        added(server, count),
+    ):
+        vps.run(forged)
+        eventually(lambda: server.run(arrived).stdout != "0\n", 20, "nothing arrives")
+        question = Call(server, protocol, CLIENT, 1053, by=f"{HOME} 40000")
+        assert question.ask() == HOME
+        question.end()
 
 
 FLUSH = "iptables -t nat -F; iptables -t mangle -F; conntrack -F"
@@ -332,6 +364,26 @@ def test_the_vps_is_no_router_into_its_own_private_network(ends: World) -> None:
                 assert ends.vps.told("chain RT-wg0-FWD") == ["ok"]
                 assert call(neighbour, "tcp", "10.20.0.3", 22) == "203.0.113.1"
             assert call(neighbour, "tcp", "10.20.0.3", 22) == "-"
+
+
+def test_nor_is_it_one_back_to_where_it_came_from(ends: World) -> None:
+    """What a neighbour sends on by this host would be the traffic of whose address it is."""
+    neighbour, vps = ends.internet, ends.vps.machine
+    gate = "iptables -t raw -A PREROUTING -i vps -d 198.51.100.77"
+    passed = "iptables -t raw -nvxL PREROUTING | awk '/198.51.100.77/ {print $1}'"
+    router = (ROUTER[0], f"{ROUTER[1]}; {ends.vps.line('restore')}")
+
+    def passes() -> bool:
+        before = neighbour.run(passed).stdout
+        neighbour.run("ping -c 1 -W 1 198.51.100.77", check=False)
+        return neighbour.run(passed).stdout != before
+
+    with added(neighbour, f"ip route add 198.51.100.77/32 via {VPS}"), added(neighbour, gate):
+        assert not passes()
+        with harmed(vps, *router):
+            ends.vps.call("restore")
+            assert passes()
+        assert not passes()
 
 
 def test_tunnel_addresses_never_leave_the_vps_untranslated(ends: World) -> None:

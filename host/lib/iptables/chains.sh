@@ -35,12 +35,13 @@ want_vps_chains() {
   local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
   # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
   local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
-  local ips name network
-  local -a rules=() stray=() router=()
+  local ips name network metadata=169.254.0.0/16
+  local -a rules=() stray=() router=() inside=()
   # What keeps others out comes into force first, what lets them in last.
   CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
     "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
     "nat - $dnat within" "nat PREROUTING $visit first")
+  ((FAMILY == 4)) || metadata=fc00::/7
   load_peers
   # Nor has anybody an address of the private networks that peers lead to.
   for network in "${!TO_PEERS[@]}"; do
@@ -57,13 +58,17 @@ want_vps_chains() {
     pick "$ips"
     [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -m conntrack --ctstate NEW -j ACCEPT")
   done
-  # Nor is this host a router into other networks that it is in, where it passes on for nobody but us.
-  ! forwards_for_nobody_else "$PUBLIC" || router=("-i $PUBLIC ! -o $PUBLIC $elsewhere")
+  # The way out is one to the internet, not to what clouds tell each machine alone: who it is, and keys.
+  ((${#rules[@]} == 0)) || inside=("-d $metadata -i $IFACE -o $PUBLIC -j DROP")
+  # Nor is this host a router for others, into networks that it is in or back to where they are, where it
+  # passes on for nobody but us.
+  ! forwards_for_nobody_else "$PUBLIC" || router=("-i $PUBLIC $elsewhere")
   want "filter $fwd" \
     "-d $NETWORK -i $IFACE -o $IFACE -j ACCEPT" \
     "-o $IFACE -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT" \
     "-o $IFACE -j DROP" \
     "-i $IFACE $known -j ACCEPT" \
+    "${inside[@]}" \
     "${rules[@]}" \
     "-i $IFACE ! -o $PUBLIC -m conntrack --ctstate DNAT -j RETURN" \
     "-i $IFACE -j DROP" \
@@ -144,6 +149,7 @@ want_server_chains() {
     # somebody else's of the home network.
     stale=("-d ${LINE[FAMILY]}/$WHOLE -i $IFACE -p udp -m conntrack --ctstate DNAT -j DROP")
   fi
+  want_unasked
   # The VPS reaches this server and what it publishes itself (Docker's DNAT, whose own rules then
   # judge), not the home network behind it.
   want "filter $fwd" \
@@ -177,6 +183,34 @@ want_server_chains() {
   [[ $SOCKET_MATCH != yes ]] || rules+=("$visitors -m socket -j RETURN")
   want "nat $udp" "${rules[@]}" "${to_line[@]}"
   want "mangle $mss" "-o $IFACE $syn --clamp-mss-to-pmtu"
+}
+
+# want_unasked: what no service of a server's waits for does not become a connection. A broken-into VPS
+# would send packets from a name server to each port by which the server may ask it one day, and the
+# question, taken for the answer, would be led to the VPS. Of TCP such a connection ends at once, by the
+# server's reset. Of UDP it is asked only where questions have their ports: at others somebody may serve
+# without a socket, as IPVS does.
+want_unasked() {
+  local chain=RT-$IFACE-UNASKED unreachable=icmp-port-unreachable ports
+  local -a udp=("-p udp -j RETURN")
+  if [[ $SOCKET_MATCH == yes ]]; then
+    ((FAMILY == 4)) || unreachable=icmp6-port-unreachable
+    # Of both families; there is always one, but in a container that shows nothing of it.
+    { ports=$(</proc/sys/net/ipv4/ip_local_port_range); } 2>/dev/null || ports=$'32768\t60999'
+    udp=(
+      "-p udp -m udp ! --dport ${ports/$'\t'/:} -j RETURN"
+      "-p udp -m socket --nowildcard -j RETURN"
+      "-p udp -j REJECT --reject-with $unreachable"
+    )
+  fi
+  CHAINS+=("filter INPUT $chain first")
+  want "filter $chain" \
+    "! -i $IFACE -j RETURN" \
+    "-s $NETWORK -j RETURN" \
+    "-m conntrack ! --ctstate NEW -j RETURN" \
+    "-p tcp -j RETURN" \
+    "${udp[@]}" \
+    "-j DROP"
 }
 
 # want "TABLE CHAIN" RULE...
