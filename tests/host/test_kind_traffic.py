@@ -604,11 +604,14 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) 
 def test_the_way_out_does_not_lead_to_what_is_the_vpss_alone(ends: World) -> None:
     """A cloud tells each of its machines there who it is, and gives it keys of its own."""
     metadata = "169.254.169.254"
-    with added(ends.internet, f"ip address add {metadata}/32 dev lo"):
-        with served(ends.internet, 1016, metadata), way_out(ends):
-            assert call(ends.vps.machine, "tcp", metadata, 1016) == VPS
-            assert call(ends.server.machine, "tcp", metadata, 1016) == "-"
-            assert call(ends.server.machine, "udp", metadata, 1016) == "-"
+    with (
+        added(ends.internet, f"ip address add {metadata}/32 dev lo"),
+        served(ends.internet, 1016, metadata),
+        way_out(ends),
+    ):
+        assert call(ends.vps.machine, "tcp", metadata, 1016) == VPS
+        assert call(ends.server.machine, "tcp", metadata, 1016) == "-"
+        assert call(ends.server.machine, "udp", metadata, 1016) == "-"
 
 
 @pytest.fixture
