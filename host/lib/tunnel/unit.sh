@@ -7,8 +7,9 @@
 # It is not confined by AppArmor's profile of wg-quick, as in Ubuntu since 25.04, which lets it run nothing
 # but a few programs, and so not the helper. That of wg alone remains.
 #
-# Nothing can be told it of SELinux: that names the domain of a unit by the program that it runs, and in the
-# one of wg-quick's, as in Fedora and RHEL, the helper may not be run. Its owner may let it.
+# Of SELinux, as in Fedora and RHEL, it is told nothing, although it may not run the helper there either: where
+# the rules do not let wg-quick into another domain (SELinuxContext=), no start would succeed. Its owner may
+# let its own domain through.
 #
 # Where the kernel has no WireGuard, a program is the tunnel, and gets limits. It holds packets in
 # large buffers, by the hundred, and under load grows to hundreds of megabytes before it tidies up:
