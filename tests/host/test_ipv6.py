@@ -81,6 +81,25 @@ def test_a_servers_way_back_by_ipv6_that_is_gone_is_told_and_mended(ends: Dual, 
     assert "routes" not in server.wrong()
 
 
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (f"echo 0 >{ALL}", "forwarding"),
+        (f"ip -6 address del {INSIDE6}/64 dev wg0", "addresses"),
+        (f"ip -6 address add {INSIDE6}99/64 dev wg0 nodad", "addresses"),
+    ],
+)
+def test_what_of_ipv6_somebody_has_changed_on_the_vps_is_told_and_mended(
+    ends: Dual, harm: str, word: str
+) -> None:
+    vps = ends.vps
+    assert vps.wrong() == []
+    vps.machine.run(harm)
+    assert vps.wrong() == [word]
+    vps.call("interface", stdin=vps.machine.read(f"{vps.files}/settings"))
+    assert vps.wrong() == []
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_the_service_sees_the_visitors_own_address_of_either_family(
     ends: Dual, protocol: str
