@@ -988,6 +988,26 @@ def test_it_is_taken_back_although_the_disk_is_full(open_vps: Guarded) -> None:
         healed(open_vps)
 
 
+@pytest.mark.parametrize("harm", ["echo colour red >>{0}", "rm {0}"], ids=["foreign", "lost"])
+def test_it_is_taken_back_although_the_settings_are_not_understood(
+    open_vps: Guarded, harm: str
+) -> None:
+    vps, settings = open_vps.vps, f"{open_vps.vps.files}/settings"
+    open_vps.login(open_vps.verb("put-firewall"), stdin=ALLOW)
+    assert jumps_to_guards(vps.machine) != []
+    spoil = f"cp -a {settings} /root; {harm.format(settings)}; {OVER}"
+    with harmed(vps.machine, spoil, f"mv /root/settings {settings}"):
+        vps.call("revert-firewall")
+        assert jumps_to_guards(vps.machine) == []
+        assert vps.machine.run(f"test -e {TRIAL}", check=False).status == 1
+        assert call(open_vps.client, "tcp", VPS, 9000) == CLIENT
+    assert open_vps.state() == "none"
+
+
+def jumps_to_guards(machine: Machine) -> list[str]:
+    return [rule for rule in guards(machine) if " -j RT-wg0-" in rule]
+
+
 def test_a_reboot_takes_back_what_is_on_trial_and_keeps_what_is_kept(open_vps: Guarded) -> None:
     vps = open_vps.vps.machine
     before = guards(vps)
@@ -1023,6 +1043,34 @@ def test_it_stays_when_the_tunnel_goes_down(guarded_vps: Guarded) -> None:
         assert guards(vps) == kept
         assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
     assert guards(vps) == kept
+
+
+# Takes no rules of the firewall's, but all others.
+REFUSING = """#!/bin/bash
+rules=$(cat)
+[[ ! $rules =~ RT-wg0-[a-z] ]] || { echo "no room for them" >&2; exit 1; }
+exec /usr/sbin/iptables-restore "$@" <<<"$rules"
+"""
+
+
+def test_without_its_firewall_a_vps_starts_no_tunnel_and_says_so(guarded_vps: Guarded) -> None:
+    """It tries again by itself, and what there is of the firewall stays."""
+    vps, machine = guarded_vps.vps, guarded_vps.vps.machine
+    kept = guards(machine)
+    without_jumps = "wg-quick down wg0; iptables -t mangle -D FORWARD -j RT-wg0-through"
+    with harmed(machine, without_jumps, "wg-quick up wg0"):
+        left = guards(machine)
+        with in_the_place_of(machine, "iptables-restore", REFUSING):
+            started = machine.run("wg-quick up wg0", check=False)
+        assert started.status != 0
+        assert "the firewall could not be put into force: no room for them" in started.stderr
+        assert vps.told("interface") == ["down", "-"]
+        assert "firewall" in vps.wrong()
+        assert "RT-wg0-FWD" not in machine.run("iptables-save").stdout
+        assert guards(machine) == left
+        assert call(guarded_vps.client, "tcp", VPS, 9000) == "-"
+    assert guards(machine) == kept
+    assert vps.wrong() == []
 
 
 def test_nothing_is_left_of_it(open_vps: Guarded) -> None:
