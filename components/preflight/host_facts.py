@@ -106,7 +106,7 @@ class Route:
 
         They may not overlap; but a wider network that the host is not in gives way to the
         tunnel's own: all of 10.0.0.0/8 behind a router, as in many clouds, or half of the internet
-        in a VPN. The helper (neighbours.sh) judges alike.
+        in a VPN. The helper (tunnel/neighbours.sh) judges alike.
         """
         if self.network.version != network.version or not self.network.overlaps(network):
             return False

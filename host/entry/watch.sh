@@ -25,7 +25,7 @@ readonly ANSWERS_WITHIN=2 # seconds
 # watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
 # flushed), and xtables-monitor ends then; so what was missed is looked for whenever listening begins.
 watch() {
-  local source began quick=0 listeners='' addresses heard=''
+  local source began quick=0 open_ports='' addresses heard=''
   while :; do
     find_uptime
     began=$UPTIME
@@ -65,9 +65,9 @@ look() {
   next=$((UPTIME + ${LOOK_EVERY%.*}))
   tunnel_is_up || start_anew
   ask_vps
-  find_listeners
-  [[ $LISTENERS != "$listeners" ]] || return 0
-  listeners=$LISTENERS
+  find_open_ports
+  [[ $OPEN_PORTS != "$open_ports" ]] || return 0
+  open_ports=$OPEN_PORTS
   put_back
 }
 
@@ -133,15 +133,15 @@ addresses() {
   ip -o address show scope global -tentative | awk -v own="$IFACE" '$2 != own { print $2, $4 }'
 }
 
-# find_listeners: the TCP ports at which anybody listens, into LISTENERS, if the firewall wants to know
-find_listeners() {
+# find_open_ports: the TCP ports at which anybody listens, into OPEN_PORTS, if the firewall wants to know
+find_open_ports() {
   local file where state
-  LISTENERS=
+  OPEN_PORTS=
   [[ -e $OWN/firewall ]] || return 0
   for file in /proc/net/tcp /proc/net/tcp6; do
     [[ -r $file ]] || continue
     while read -r _ where _ state _; do
-      [[ $state != 0A ]] || LISTENERS+=" ${where##*:}"
+      [[ $state != 0A ]] || OPEN_PORTS+=" ${where##*:}"
     done <"$file"
   done
 }

@@ -49,17 +49,17 @@ parse_allow() {
   DESTINATION=${DESTINATION//[][]/}
 }
 
-# read_firewall FILE: into FIREWALL, SSH_PORTS and, of one on trial, UNTIL SINCE TIMER
+# read_firewall FILE: into FIREWALL, SSH_PORTS and, of one on trial, UNTIL TRIAL_SINCE TIMER
 read_firewall() {
   local line
-  FIREWALL='' SSH_PORTS=() UNTIL=0 SINCE='' TIMER=''
+  FIREWALL='' SSH_PORTS=() UNTIL=0 TRIAL_SINCE='' TIMER=''
   [[ -s $1 ]] || return 1
   read_lines <"$1"
   for line in "${LINES[@]}"; do
     case $line in
       "ssh-port "*) SSH_PORTS+=("${line#* }") ;;
       "until "*) UNTIL=${line#* } ;;
-      "since "*) SINCE=${line#* } ;;
+      "since "*) TRIAL_SINCE=${line#* } ;;
       "timer "*) TIMER=${line#* } ;;
       *) FIREWALL+=$line$'\n' ;;
     esac
@@ -74,7 +74,7 @@ firewall_text() {
 
 write_trial() {
   make_folder "$RUN"
-  firewall_text "until $UNTIL" "timer $TIMER" ${SINCE:+"since $SINCE"}
+  firewall_text "until $UNTIL" "timer $TIMER" ${TRIAL_SINCE:+"since $TRIAL_SINCE"}
   write_file "$TRIAL" "$TEXT"
 }
 
@@ -172,7 +172,7 @@ verb_put_firewall() {
   UNDO=end_trial
   before=$(read_firewall "$TRIAL" && echo "$TIMER") || before=
   now
-  UNTIL=$((NOW + TRIAL_TIME * TICKS)) SINCE=''
+  UNTIL=$((NOW + TRIAL_TIME * TICKS)) TRIAL_SINCE=''
   # First of all, so that a run that is killed at any later point is taken back.
   set_timer
   step set-timer
@@ -183,7 +183,7 @@ verb_put_firewall() {
   bring_firewall
   # A login counts if it comes later than this.
   now
-  SINCE=$NOW
+  TRIAL_SINCE=$NOW
   write_trial
   TIMER=$before
   forget_timer
@@ -248,7 +248,7 @@ verb_confirm_firewall() {
   find_login
   [[ -n $LOGIN_BEGAN ]] ||
     refuse "this run did not come by a login over the network, which would prove that one gets in"
-  { [[ -n $SINCE ]] && ((LOGIN_BEGAN >= SINCE)); } ||
+  { [[ -n $TRIAL_SINCE ]] && ((LOGIN_BEGAN >= TRIAL_SINCE)); } ||
     refuse "this login is older than the firewall, and does not prove that one still gets in:" \
       "log in anew"
   firewall_text

@@ -16,19 +16,19 @@ readonly SETTLED
 
 declare -A SPARE=() # public key -> name, of the one of two that has no networks
 
-# load_former NAME: into FORMER_KEY, FIRST_HEARD, empty before the new one was heard, and SINCE, empty while
+# load_former NAME: into FORMER_KEY, FIRST_HEARD, empty before the new one was heard, and FORMER_SINCE, empty while
 # the former is in use; false if there is none
 load_former() {
-  FORMER_KEY='' FIRST_HEARD='' SINCE=''
+  FORMER_KEY='' FIRST_HEARD='' FORMER_SINCE=''
   [[ -s $FORMER/$1 ]] || return 1
-  read -r FORMER_KEY FIRST_HEARD SINCE <"$FORMER/$1" || true
-  is_key "$FORMER_KEY" && [[ $FIRST_HEARD$SINCE =~ ^[0-9]*$ ]]
+  read -r FORMER_KEY FIRST_HEARD FORMER_SINCE <"$FORMER/$1" || true
+  is_key "$FORMER_KEY" && [[ $FIRST_HEARD$FORMER_SINCE =~ ^[0-9]*$ ]]
 }
 
 # keep_former NAME KEY NEW-KEY PRESHARED-FILE: before its new key is written down; there may have been none
 keep_former() {
   if [[ -n $2 && $2 != "$3" ]]; then
-    if load_former "$1" && [[ -z $SINCE ]]; then
+    if load_former "$1" && [[ -z $FORMER_SINCE ]]; then
       # Of one that is not in use, the former still is.
       write_file "$FORMER/$1" "$FORMER_KEY"$'\n'
     else
@@ -54,7 +54,7 @@ add_former() {
   load_former "$1" && [[ -z ${PEER[$FORMER_KEY]+known} ]] || return 0
   PEER[$FORMER_KEY]='' SPARE[$FORMER_KEY]=$1
   [[ ! -s $FORMER/$1.preshared ]] || SHARED[$FORMER_KEY]=$FORMER/$1.preshared
-  [[ -z $SINCE ]] || return 0
+  [[ -z $FORMER_SINCE ]] || return 0
   PEER[$FORMER_KEY]=${PEER[$2]} PEER[$2]=''
   unset -v "NAMED[$2]" "SPARE[$FORMER_KEY]"
   NAMED[$FORMER_KEY]=$1 SPARE[$2]=$1
@@ -140,12 +140,12 @@ find_turn() {
   TURN=
   find_key "$1" || return 1
   new=${HEARD[$KEY]-0} former=${HEARD[$FORMER_KEY]-0}
-  if [[ -z $SINCE ]]; then unset -v "IN_USE[$1]"; else : "${IN_USE[$1]:=$UPTIME}"; fi
+  if [[ -z $FORMER_SINCE ]]; then unset -v "IN_USE[$1]"; else : "${IN_USE[$1]:=$UPTIME}"; fi
   if ((FIRST_HEARD > EPOCHSECONDS)); then
     TURN=again
   elif [[ ${SETTING[role]} == vps && -n $FIRST_HEARD ]] && ((new >= FIRST_HEARD + SETTLED)); then
     TURN=over
-  elif [[ -z $SINCE ]]; then
+  elif [[ -z $FORMER_SINCE ]]; then
     ((new == 0 || new < former)) || TURN=new
   elif ((new < former)); then
     TURN=former
@@ -171,7 +171,7 @@ turn_over() {
   if load_settings && tunnel_is_up && find_turn "$1"; then
     case $TURN in
       new) write_file "$FORMER/$1" "$FORMER_KEY ${FIRST_HEARD:-$EPOCHSECONDS} $EPOCHSECONDS"$'\n' ;;
-      again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${SINCE:+ $EPOCHSECONDS}"$'\n' ;;
+      again) write_file "$FORMER/$1" "$FORMER_KEY $EPOCHSECONDS${FORMER_SINCE:+ $EPOCHSECONDS}"$'\n' ;;
       former) write_file "$FORMER/$1" "$FORMER_KEY $FIRST_HEARD"$'\n' ;;
       lost) rm -f "$FORMER/$1" "$FORMER/$1.preshared" ;;
       over)
