@@ -56,9 +56,15 @@ missing_packages() {
 
 install_packages() {
   missing=$(missing_packages | tr '\n' ' ')
-  [ -n "$missing" ] || return 0
   # By it the VPS is asked, if it is to be; that is no must.
-  ! wireguard_file | grep -q " ping " || has ping || missing="${missing}iputils-ping "
+  if wireguard_file | grep -q " ping " && ! has ping; then
+    if [ -n "$missing" ]; then
+      missing="${missing}iputils-ping "
+    else
+      say "there is no ping here, by which it is noticed that the VPS has moved: install it (Debian's iputils-ping)"
+    fi
+  fi
+  [ -n "$missing" ] || return 0
   { [ "$1" = install ] && has apt-get; } || die "install what is missing, and run this again: $missing"
   say "installing $missing"
   # Never asks, keeps changed configuration files, restarts no service by itself.

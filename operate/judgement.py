@@ -69,7 +69,10 @@ def _host(settings: Settings, name: str, report: HostReport) -> Iterator[str]:
         return
     drift = drift_of(settings, name, report)
     if drift.of(name, Part.HELPER) == ANOTHER_VERSION:
-        yield f"has another version of the helper than this checkout: {_repair(settings)}"
+        yield (
+            f"has another version of the helper than this checkout: {_repair(settings)} If a"
+            " colleague's is the newer one: git pull, make setup."
+        )
     if lines := drift.but(ANOTHER_VERSION).lines():
         what = "; ".join(line.removeprefix(f"{name}: ") for line in lines)
         yield f"is not as the last `pulumi up` made it ({what}): {_repair(settings)}"

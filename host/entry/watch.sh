@@ -99,14 +99,16 @@ events() {
   kill $(jobs -p)
 }
 
-# concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, a
+# concerns_us EVENT: a jump of ours was taken away, something was put after the one that is last, others
+# begin to ban (behind ours, as in a chain of Docker's that was empty, that would keep nobody out), a
 # server has other addresses or rules than before, a switch of ours is off, there is another way to
 # somewhere, or events were dropped
 concerns_us() {
   case ${1#Deleted } in
     *EVENT:*)
       [[ $1 =~ \ -D\ [A-Z]+\ -j\ RT-$IFACE-([A-Z]+|in|through)$ ]] ||
-        [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]]
+        [[ $1 == *" -t nat -A PREROUTING "* && $1 != *" -j RT-"* ]] ||
+        [[ $1 == *" -A "*" -j "@(f2b-|fail2ban-|CROWDSEC_CHAIN)* ]]
       ;;
     [0-9]*:$'\t'*"from "*) [[ -e $OWN/mark ]] ;;
     "netlink receive error"*) return 0 ;;

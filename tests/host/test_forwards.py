@@ -416,6 +416,7 @@ BANS = {
         f"{FAIL2BAN} -j f2b-nginx",
     ],
     "fail2ban, a set": [f"{FAIL2BAN} {SET} {REFUSE}"],
+    "a set, and a log of it": [f"-I FORWARD {SET} -j DROP", f"-I FORWARD {SET} -j LOG"],
     "within docker's": [
         *CROWDSEC_LOG,
         "-A CROWDSEC_LOG -j DROP",
@@ -494,13 +495,19 @@ def hang(machine: Machine, rules: list[str]) -> None:
 @pytest.mark.parametrize("rules", BANS.values(), ids=BANS)
 def test_bans_of_others_stay_before_ours(beside: Tunnel, rules: list[str]) -> None:
     """Wherever ours are found: nothing that is put back may let in whom they keep out."""
-    ban = add_rules(beside.machine, rules)
-    for places in ([ban, OURS, LET_IN], [ban, LET_IN, OURS], [OURS, ban, LET_IN], [ban, LET_IN]):
+    add_rules(beside.machine, rules)
+    bans = forward_chain(beside)[:-1]
+    for places in (
+        [*bans, OURS, LET_IN],
+        [*bans, LET_IN, OURS],
+        [OURS, *bans, LET_IN],
+        [*bans, LET_IN],
+    ):
         hang(beside.machine, places)
-        well = places == [ban, OURS, LET_IN]
+        well = places == [*bans, OURS, LET_IN]
         assert beside.told("chain RT-wg0-FWD") == ["ok" if well else "unhung"]
         beside.call("restore")
-        assert forward_chain(beside) == [ban, OURS, LET_IN]
+        assert forward_chain(beside) == [*bans, OURS, LET_IN]
         assert beside.told("chain RT-wg0-FWD") == ["ok"]
 
 

@@ -601,9 +601,9 @@ def test_the_way_out_through_the_tunnel_has_the_address_of_the_vps(ends: World) 
     assert server.run("wg show wg0 listen-port").stdout == port
 
 
-def test_the_way_out_does_not_lead_to_what_is_the_vpss_alone(ends: World) -> None:
+@pytest.mark.parametrize("metadata", ["169.254.169.254", "168.63.129.16", "100.100.100.200"])
+def test_the_way_out_does_not_lead_to_what_is_the_vpss_alone(ends: World, metadata: str) -> None:
     """A cloud tells each of its machines there who it is, and gives it keys of its own."""
-    metadata = "169.254.169.254"
     with (
         added(ends.internet, f"ip address add {metadata}/32 dev lo"),
         served(ends.internet, 1016, metadata),

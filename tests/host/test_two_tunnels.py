@@ -79,7 +79,7 @@ def test_what_somebody_has_switched_off_meanwhile_is_off_in_the_end(machine: Mac
     machine.run("sysctl -qw net.ipv4.ip_forward=1")
     tunnel = Tunnel(machine)
     tunnel.set_up_vps()
-    guard = "iptables -S RT-wg0-FWD | grep -c -e '-i ens6 ! -o ens6'"
+    guard = "iptables -S RT-wg0-FWD | grep -c -e '-i ens6 -m conntrack --ctstate NEW'"
     assert machine.run(guard, check=False).stdout == "0\n"
     machine.run("sysctl -qw net.ipv4.ip_forward=0")
     tunnel.call("restore")

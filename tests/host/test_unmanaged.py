@@ -225,6 +225,15 @@ def test_ping_comes_along_where_it_is_to_ask_the_vps(cabin: Machine, *, asks: bo
     assert ("iputils-ping" in cabin.read("/run/called")) == asks
 
 
+def test_where_ping_alone_is_missing_its_owner_is_told(cabin: Machine) -> None:
+    cabin.run("echo 203.0.113.1 vps.example.org >>/etc/hosts")
+    assert "ping" not in install(cabin, Packages.INSTALL).stderr
+    cabin.run("rm /bin/ping")
+    done = install(cabin, Packages.INSTALL)
+    assert done.status == 0
+    assert "install it (Debian's iputils-ping)" in done.stderr
+
+
 def test_so_it_is_where_there_is_no_apt(cabin: Machine) -> None:
     cabin.run("rm /usr/bin/wg /usr/bin/apt-get")
     assert "wireguard-tools" in install(cabin, Packages.INSTALL).stderr

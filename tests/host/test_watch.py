@@ -221,6 +221,28 @@ def test_docker_that_starts_again_still_gets_its_containers_visitors() -> None:
         eventually(lambda: last_of(ends) == "RT-wg0-UDP", LONG, "ours did not become the last")
 
 
+# What fail2ban does at its first ban, in the chain that Docker leaves to others
+BAN = """
+iptables -N f2b-nginx; iptables -A f2b-nginx -s 198.51.100.66 -j REJECT
+iptables -A f2b-nginx -j RETURN
+iptables -I DOCKER-USER -p tcp -m multiport --dports 80,443 -j f2b-nginx
+"""
+
+
+def test_who_is_banned_first_by_a_chain_that_was_empty_gets_in_by_no_forward(vps: Tunnel) -> None:
+    vps.machine.run("iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN")
+    vps.machine.run("iptables -A FORWARD -j DOCKER-USER")
+
+    def order() -> list[str]:
+        printed = vps.machine.run("iptables -S FORWARD").stdout.splitlines()
+        return [line.rpartition(" ")[2] for line in printed if " -j " in line]
+
+    with watched(vps):
+        assert order() == ["RT-wg0-FWD", "DOCKER-USER"]
+        vps.machine.run(BAN)
+        eventually(lambda: order()[0] == "DOCKER-USER", LONG, "the ban comes too late")
+
+
 def test_visitors_udp_follows_another_address_of_the_servers_line() -> None:
     """A provider's new network of IPv6, say: an open flow goes on, and the next ones too."""
     with dual() as ends:
@@ -283,7 +305,9 @@ def test_a_host_that_others_make_a_router_is_one_at_once() -> None:
         machine = ends.vps.machine
 
         def guarded() -> bool:
-            return "-i ens6 ! -o ens6" in machine.run("iptables -S RT-wg0-FWD").stdout
+            return (
+                "-i ens6 -m conntrack --ctstate NEW" in machine.run("iptables -S RT-wg0-FWD").stdout
+            )
 
         assert guarded()
         machine.run("sysctl -qw net.ipv4.ip_forward=1")

@@ -35,13 +35,15 @@ want_vps_chains() {
   local astray="-i $PUBLIC -p tcp -m conntrack --ctstate INVALID -m addrtype --dst-type LOCAL"
   # The tunnel's own packets are no forward's: not even of one that is to go, and whose port it has now.
   local wireguard="-i $PUBLIC -p udp -m udp --dport ${SETTING[listen_port]-} -m addrtype --dst-type LOCAL -j RETURN"
-  local ips name network metadata=169.254.0.0/16
+  local ips name network
+  # Of most clouds, of Azure and of Alibaba
+  local -a metadata=(169.254.0.0/16 168.63.129.16/32 100.100.100.200/32)
   local -a rules=() stray=() router=() inside=()
   # What keeps others out comes into force first, what lets them in last.
   CHAINS=("filter FORWARD $fwd first" "mangle - $gate within" "mangle PREROUTING $pre first"
     "mangle FORWARD $mss first" "nat POSTROUTING $src first" "nat POSTROUTING $way first"
     "nat - $dnat within" "nat PREROUTING $visit first")
-  ((FAMILY == 4)) || metadata=fc00::/7
+  ((FAMILY == 4)) || metadata=(fc00::/7)
   load_peers
   # Nor has anybody an address of the private networks that peers lead to.
   for network in "${!TO_PEERS[@]}"; do
@@ -59,7 +61,9 @@ want_vps_chains() {
     [[ -z ${PICKED[0]-} ]] || rules+=("-s ${PICKED[0]} -i $IFACE -o $PUBLIC -m conntrack --ctstate NEW -j ACCEPT")
   done
   # The way out is one to the internet, not to what clouds tell each machine alone: who it is, and keys.
-  ((${#rules[@]} == 0)) || inside=("-d $metadata -i $IFACE -o $PUBLIC -j DROP")
+  if ((${#rules[@]})); then
+    for network in "${metadata[@]}"; do inside+=("-d $network -i $IFACE -o $PUBLIC -j DROP"); done
+  fi
   # Nor is this host a router for others, into networks that it is in or back to where they are, where it
   # passes on for nobody but us.
   ! forwards_for_nobody_else "$PUBLIC" || router=("-i $PUBLIC $elsewhere")
@@ -188,8 +192,8 @@ want_server_chains() {
 # want_unasked: what no service of a server's waits for does not become a connection. A broken-into VPS
 # would send packets from a name server to each port by which the server may ask it one day, and the
 # question, taken for the answer, would be led to the VPS. Of TCP such a connection ends at once, by the
-# server's reset. Of UDP it is asked only where questions have their ports: at others somebody may serve
-# without a socket, as IPVS does.
+# server's reset. Of UDP it is asked only where the kernel gives questions their ports: at others somebody
+# may serve without a socket, as IPVS does.
 want_unasked() {
   local chain=RT-$IFACE-UNASKED unreachable=icmp-port-unreachable ports
   local -a udp=("-p udp -j RETURN")

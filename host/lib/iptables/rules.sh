@@ -101,6 +101,8 @@ read_hooks() {
     case $WEIGHT in
       "$BAN") BANNED[$place]=${others[$hook]} ;;
       "$FENCE") ;; # stays on whichever side of ours it was put
+      # As one that tells of a ban behind it
+      "$HARMLESS") [[ $line == *" -j "@(LOG|NFLOG)* ]] || FREE[$place]=$((${others[$hook]} - 1)) ;;
       *) FREE[$place]=$((${others[$hook]} - 1)) ;;
     esac
   done

@@ -3,7 +3,7 @@
 # Seconds for all servers at once. One that was in touch with a VPS that has lost its sessions asks it within
 # 12 (see entry/watch.sh), and WireGuard dials anew when 15 more have passed without an answer.
 HANDSHAKE_WAIT=${RT_HANDSHAKE_WAIT-35} # other than 35 in tests
-# As many for those who follow to a new key: until then, or until they are given up, nobody else is served.
+# Fewer for those who follow to a new key: until then, or until they are given up, nobody else is served.
 FOLLOW_WAIT=${RT_HANDSHAKE_WAIT-20} # other than 20 in tests
 readonly HANDSHAKE_WAIT FOLLOW_WAIT
 readonly HANDSHAKE_AGE=180 # seconds; WireGuard gives up a session that is older
