@@ -9,7 +9,8 @@ readonly ACCOUNTING=/proc/sys/net/netfilter/nf_conntrack_acct
 # allow_accounting: of the connections that come about from now on
 allow_accounting() {
   local before
-  read -r before <"$ACCOUNTING" || return 0
+  [[ -r $ACCOUNTING ]] || return 0
+  read -r before <"$ACCOUNTING"
   make_folder "$RUN"
   [[ -e $RUN/accounting ]] || write_file "$RUN/accounting" "$before"
   renew_file "$RUN/$IFACE.counts" ""

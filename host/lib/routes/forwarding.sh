@@ -117,11 +117,10 @@ allow_ipv6_forwarding() {
 switch_ipv6_forwarding() {
   local name before
   write_file "$SWITCHING6" ''
-  echo "$1" 2>/dev/null >"$SYSCTL6/conf/all/forwarding" ||
-    fail "could not set $SYSCTL6/conf/all/forwarding to $1: on a VPS of the container kind, ask its provider"
+  set_switch "$SYSCTL6/conf/all/forwarding" "$1"
   step switched-ipv6-forwarding
   while read -r name before; do
-    [[ $name == all || ! -e $SYSCTL6/conf/$name ]] || echo "$before" >"$SYSCTL6/conf/$name/forwarding"
+    [[ $name == all || ! -e $SYSCTL6/conf/$name ]] || set_switch "$SYSCTL6/conf/$name/forwarding" "$before"
   done <"$NOTE6"
   rm -f "$SWITCHING6"
 }
@@ -134,7 +133,7 @@ keep_advertised_routes() {
     [[ $(<"$SYSCTL6/conf/$name/accept_ra") == 1 ]] || continue
     write_file "$RUN/$name.accept_ra" 1
     step noted-accept-ra
-    echo 2 >"$SYSCTL6/conf/$name/accept_ra"
+    set_switch "$SYSCTL6/conf/$name/accept_ra" 2
   done
 }
 
@@ -169,10 +168,13 @@ restore_ipv6_forwarding() {
   rmdir "$RUN" 2>/dev/null || true
 }
 
-# set_sysctl NAME VALUE
-set_sysctl() {
+# set_sysctl NAME VALUE: of IPv4
+set_sysctl() { set_switch "$SYSCTL/$1" "$2"; }
+
+# set_switch FILE VALUE: unless it has that already, as where nobody may set it
+set_switch() {
   local now
-  read -r now <"$SYSCTL/$1"
-  [[ $now == "$2" ]] || echo "$2" 2>/dev/null >"$SYSCTL/$1" ||
-    fail "could not set $SYSCTL/$1 to $2: on a VPS of the container kind, ask its provider"
+  read -r now <"$1"
+  [[ $now == "$2" ]] || echo "$2" 2>/dev/null >"$1" ||
+    fail "could not set $1 to $2: on a VPS of the container kind, ask its provider"
 }
