@@ -329,8 +329,9 @@ def test_what_is_switched_by_ourselves_is_nothing_to_follow() -> None:
         for tunnel, harms in ((vps, SWITCHED_OFF), (server, [STRICT])):
             others = "ip link add veth1 type veth peer veth2; ip link del veth1"
             others += "; sysctl -qw net.ipv4.conf.{default,lo}.{forwarding,rp_filter}={1,0}"
-            assert followed(tunnel, "; ".join(harms))
-            assert not followed(tunnel, f"{tunnel.folder}/reverse-tunnel 1 restore; {others}")
+            for harm in harms:
+                assert followed(tunnel, harm), harm
+                assert not followed(tunnel, f"{tunnel.line('restore')}; {others}"), harm
 
 
 def followed(tunnel: Tunnel, command: str) -> list[str]:
