@@ -3,7 +3,8 @@
 # It is the helper's own folder, which only root can open, and which is there as long as there is
 # anything to serialise. Never start or stop the unit while holding it: its PostUp wants it too.
 
-readonly LOCK_WAIT=300 # seconds; a thousand forwards made in one run wait for each other
+LOCK_WAIT=${RT_LOCK_WAIT-300} # seconds; a thousand forwards made in one run wait for each other. Not 300 in tests
+readonly LOCK_WAIT
 
 LOCK=
 

@@ -317,6 +317,16 @@ def test_packages_that_cannot_be_installed_are_named(machine: Machine) -> None:
     ]
 
 
+def test_an_apt_that_installs_nothing_and_says_nothing_is_not_believed(machine: Machine) -> None:
+    machine.write("/usr/local/bin/apt-get", "#!/bin/sh\n")
+    machine.run("chmod 755 /usr/local/bin/apt-get; rm /usr/sbin/conntrack")
+    before = snapshot(machine)
+    result = Tunnel(machine).install(check=False)
+    assert result.status == 1
+    assert "after apt-get, still missing: conntrack" in result.stderr
+    assert snapshot(machine) == before
+
+
 @pytest.mark.parametrize(
     ("preparation", "packages", "words"),
     [

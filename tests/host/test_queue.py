@@ -5,8 +5,9 @@ from signal import SIGKILL
 
 import pytest
 
+from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
-from tests.host.waiting import LONG, Waiting
+from tests.host.waiting import LIB, LONG, Waiting, locked
 from tests.support import eventually
 
 WAITING = 5
@@ -116,9 +117,10 @@ def test_what_a_former_process_of_its_number_has_left_is_nobodys(vps: Tunnel) ->
     silent = vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward game")
     find = "pgrep -f '[r]everse-tunnel 1 put-forward game'"
     eventually(lambda: vps.machine.run(find, check=False).stdout, LONG, "it does not run")
-    vps.machine.run(
-        f"mkdir -p {QUEUE}; printf '%s\\n' 'put-forward web' '{FIVE['f1']}' . >{QUEUE}/$({find})"
-    )
+    left = f"{QUEUE}/$({find})"
+    vps.machine.run(f"mkdir -p {QUEUE}; printf '%s\\n' 'put-forward web' '{FIVE['f1']}' . >{left}")
+    # It has looked for such a file when it was started.
+    assert vps.machine.run(f"cat {left}").stdout.startswith("put-forward web\n")
     vps.put("http", "tcp 80 -> 172.16.0.4:80")
     assert [name for name, _ in vps.forwards()] == ["http"]
     silent.communicate("udp 27000 -> 172.16.0.4:27000\n")
@@ -181,6 +183,21 @@ def test_a_caller_that_does_not_go_on_holds_up_nobody(vps: Tunnel) -> None:
     assert silent.poll() is None
     silent.communicate("tcp 81 -> 172.16.0.4:8081\n")
     assert [name for name, _ in vps.forwards()] == ["slow", "web"]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"), [("put-forward web", FIVE["f1"]), ("remove-peer laptop", ""), ("up", "")]
+)
+def test_a_run_that_never_ends_is_not_waited_for_for_ever(
+    vps: Tunnel, words: str, lines: str
+) -> None:
+    """Of those that leave their lines, those that do not, and those that wait later."""
+    before = snapshot(vps.machine)
+    with locked(vps.machine):
+        done = vps.call(words, stdin=f"{lines}\n", env={"RT_LOCK_WAIT": "0.5"}, check=False)
+    assert done.status == 1
+    assert f"another run has held the lock for 0.5 s: see 'fuser -v {LIB}'" in done.stderr
+    assert snapshot(vps.machine) == before
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
