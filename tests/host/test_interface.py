@@ -1,9 +1,11 @@
 """The interface: set up once, then changed while it runs, never by taking it down."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.host.conftest import fresh_machine
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
@@ -14,6 +16,7 @@ HTTPS = "tcp 443 -> 172.16.0.4:8081"
 KEY = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="  # snake oil
 LONG = 30.0  # seconds
 PUBLIC = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="
+LAPTOP = f"public-key {PUBLIC}\nallowed-ips 172.16.0.9/32\n"
 
 
 def link_number(tunnel: Tunnel) -> str:
@@ -77,7 +80,6 @@ DAMAGES = {
     "a line of zeros": "\0" * 64 + "\n",
     "garbage": "garbage\n",
 }
-LAPTOP = f"public-key {PUBLIC}\nallowed-ips 172.16.0.9/32\n"
 PHONE = f"public-key {public_key(10)}\nallowed-ips 172.16.0.10/32\n"
 
 
@@ -197,6 +199,65 @@ def test_one_host_is_not_both_in_one_tunnel(machine: Machine, role: str) -> None
     assert snapshot(machine) == before
 
 
+@pytest.mark.parametrize(
+    ("role", "verb", "lines", "words"),
+    [
+        ("server", "put-forward web", HTTPS, "forwards do not belong on a server"),
+        ("server", "put-peer laptop", LAPTOP, "peers belong on the VPS, this is a server"),
+        ("server", "put-preshared-key laptop", KEY, "peers belong on the VPS, this is a server"),
+        ("server", "put-firewall", "default-deny", "the firewall belongs on the VPS"),
+        ("vps", "put-opening nas", "udp 192.168.1.31:53", "openings do not belong on a vps"),
+    ],
+)
+def test_what_belongs_on_the_other_end_is_refused(
+    request: pytest.FixtureRequest, role: str, verb: str, lines: str, words: str
+) -> None:
+    tunnel: Tunnel = request.getfixturevalue(f"standing_{role}")
+    before = snapshot(tunnel.machine)
+    result = tunnel.call(verb, stdin=f"{lines}\n", check=False)
+    assert result.status == REFUSED
+    assert words in result.stderr
+    assert snapshot(tunnel.machine) == before
+
+
+@pytest.fixture(scope="module")
+def standing_server() -> Iterator[Tunnel]:
+    """A server that this module's tests share, for what leaves it as it is."""
+    with fresh_machine() as host:
+        tunnel = Tunnel(host)
+        tunnel.install()
+        tunnel.set_key()
+        lines = tunnel.server_settings("172.16.0.4/24", PUBLIC, "203.0.113.1:51820")
+        tunnel.call("interface", stdin=lines)
+        yield tunnel
+
+
+def test_what_needs_an_interface_is_refused_before_there_is_one(machine: Machine) -> None:
+    """And what shall be removed is not there."""
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    before = snapshot(machine)
+    for verb, lines in {
+        "put-forward web": HTTPS,
+        "put-opening nas": "udp 192.168.1.31:53",
+        "put-peer laptop": LAPTOP,
+        "put-preshared-key laptop": KEY,
+        "put-firewall": "default-deny",
+        "confirm-firewall": "default-deny",
+        "put-metrics": "folder /var/lib",
+        "wait-handshake": "",
+        "up": "",
+    }.items():
+        result = tunnel.call(verb, stdin=f"{lines}\n", check=False)
+        assert result.status == REFUSED, verb
+        words = "the tunnel's interface is not set up on this host: run 'pulumi up'"
+        assert words in result.stderr, verb
+    for verb in ("forward web", "opening nas", "peer laptop", "preshared-key laptop", "firewall"):
+        tunnel.call(f"remove-{verb}")
+    assert snapshot(machine) == before
+
+
 def test_the_public_interface_is_that_of_the_default_route(machine: Machine) -> None:
     """And what was found is used at a boot where the route comes later than the tunnel."""
     tunnel = Tunnel(machine)
@@ -267,6 +328,26 @@ def test_no_key_is_told_in_the_words_of_a_program_that_fails(machine: Machine) -
         assert words in result.stderr
         assert "PrivateKey = (key)" in result.stderr
         assert KEY[:10] not in result.stdout + result.stderr
+
+
+def test_a_unit_that_cannot_be_enabled_leaves_the_host_as_before(machine: Machine) -> None:
+    tunnel = Tunnel(machine)
+    tunnel.install()
+    tunnel.set_key()
+    before = snapshot(machine)
+    systemctl = "/usr/local/sbin/systemctl"
+    failing = f"""#!/bin/sh
+[ "$1" = enable ] || exec {systemctl}.whole "$@"
+echo "read-only" >&2
+exit 1
+"""
+    machine.write("/root/systemctl", failing)
+    away = f"mv {systemctl} {systemctl}.whole; install -m 755 /root/systemctl {systemctl}"
+    with harmed(machine, f"{away}; rm /root/systemctl", f"mv {systemctl}.whole {systemctl}"):
+        result = tunnel.call("interface", stdin=tunnel.vps_settings(), check=False)
+    assert result.status == 1
+    assert "could not enable wg-quick@wg0.service: read-only" in result.stderr
+    assert snapshot(machine) == before
 
 
 def test_an_endpoint_that_cannot_be_resolved_is_refused_before_anything(machine: Machine) -> None:

@@ -141,6 +141,8 @@ def test_a_key_that_is_handed_over_keeps_its_address_while_others_come_and_go(vp
             "172.16.0.4/24 is not a network such as",
         ),
         (f"public-key {LAPTOP}", "both needed"),
+        ("allowed-ips 172.16.0.4/32", "both needed"),
+        ("", "both needed"),
         (
             f"public-key {LAPTOP}\nallowed-ips 172.16.0.4/32\nendpoint x",
             "'endpoint x' is not known",
@@ -202,6 +204,15 @@ def test_a_session_from_before_a_change_of_port_does_not_count() -> None:
         lines = ends.server.server_settings(f"{SERVER}/24", vps_key, f"{VPS}:443")
         ends.server.call("interface", stdin=lines)
         ends.vps.call("wait-handshake", stdin=asked)
+
+
+def test_a_vps_with_another_key_than_the_one_that_was_given_is_told(standing_vps: Tunnel) -> None:
+    asked = f"public-key {LAPTOP}\n"
+    result = standing_vps.call("wait-handshake", stdin=asked, check=False)
+    assert result.status == 1
+    assert "wg0 does not have this host's key: see 'wg show wg0'" in result.stderr
+    own = standing_vps.machine.run("wg show wg0 public-key").stdout
+    standing_vps.call("wait-handshake", stdin=f"public-key {own}")
 
 
 def test_silence_is_explained(vps: Tunnel) -> None:
