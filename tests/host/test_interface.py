@@ -119,6 +119,29 @@ def test_a_damaged_file_keeps_no_server_down(machine: Machine, file: str, text: 
     eventually(lambda: not machine.run(left, check=False).stdout, LONG, "it is still there")
 
 
+@pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_private_key_keeps_no_tunnel_down_and_is_given_anew(
+    vps: Tunnel, text: str
+) -> None:
+    """The interface's file has it as well, and must not lose it: without one nobody is served."""
+    machine = vps.machine
+    vps.call("key", stdin=KEY)
+    vps.call("put-peer laptop", stdin=LAPTOP)
+    before = snapshot(machine)
+    damage(vps, "private.key", text)
+    started = machine.run("wg-quick down wg0; wg-quick up wg0")
+    assert "private key is damaged" in started.stderr
+    assert vps.wrong() == ["key"]
+    for verb, lines in (("interface", vps.vps_settings()), ("put-peer laptop", LAPTOP)):
+        result = vps.call(verb, stdin=lines, check=False)
+        assert result.status == REFUSED
+        assert "this host has no private key yet: run 'pulumi up'" in result.stderr
+    vps.install()
+    vps.call("key", stdin=KEY)
+    assert vps.wrong() == []
+    assert snapshot(machine) == before
+
+
 def damage(tunnel: Tunnel, file: str, text: str) -> None:
     """Write a file of the tunnel's that is not what the helper writes."""
     path = f"{tunnel.files}/{file}"

@@ -35,8 +35,14 @@ parse_keys() {
 # load_own_keys: those that hold, into NOW_KEY and NOW_SHARED; empty for none
 load_own_keys() {
   NOW_KEY='' NOW_SHARED=''
-  [[ ! -s $OWN/private.key ]] || NOW_KEY=$(<"$OWN/private.key")
-  [[ ! -s $OWN/preshared.key ]] || NOW_SHARED=$(<"$OWN/preshared.key")
+  [[ ! -s $OWN/private.key ]] || read -r NOW_KEY <"$OWN/private.key" || true
+  [[ ! -s $OWN/preshared.key ]] || read -r NOW_SHARED <"$OWN/preshared.key" || true
+}
+
+# has_own_key: whether there is one, in NOW_KEY; what a power cut has left in its place is none
+has_own_key() {
+  load_own_keys
+  is_key "$NOW_KEY"
 }
 
 load_next_keys() {
@@ -223,7 +229,10 @@ heard_anew() {
 
 # use_own_key: the one in private.key, where a run was killed before it had written the interface's file
 use_own_key() {
-  load_own_keys
+  has_own_key || {
+    say "this host's private key is damaged, and that of $CONF is used: run 'pulumi up'"
+    return 0
+  }
   ! uses_key "$NOW_KEY" || return 0
   write_conf
   wg set "$IFACE" private-key <(printf '%s\n' "$NOW_KEY")

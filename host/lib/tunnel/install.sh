@@ -39,7 +39,7 @@ verb_install() {
   note_old_keys
   write_drop_in
   # Without its key, which comes next, there is nothing to go on with.
-  [[ -s $OWN/private.key ]] || return 0
+  has_own_key || return 0
   write_conf
   tunnel_is_up || return 0
   # What watches has read the older one.

@@ -18,7 +18,7 @@ verb_interface() {
   parse_settings "${lines[@]}" || refuse "$WRONG"
   [[ -z $old_role || $old_role == "${SETTING[role]}" ]] ||
     refuse "$IFACE on this host is a $old_role's already: one host cannot be both in one tunnel"
-  [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
+  has_own_key || refuse "this host has no private key yet: run 'pulumi up'"
   close_files
   check_neighbours
   find_public_interface

@@ -3,13 +3,14 @@
 # conf_text quick|wg: the file into TEXT, for wg-quick or as wg itself reads it
 conf_text() {
   local key
-  [[ -s $OWN/private.key ]] || refuse "this host has no private key yet: run 'pulumi up'"
+  # A file without it would be taken, and would cut off every peer.
+  has_own_key || refuse "this host has no private key yet: run 'pulumi up'"
   TEXT=
   if [[ $1 == quick ]]; then
     TEXT+="# Written by reverse-tunnel for the stack ${SETTING[owner]}; changes here are overwritten."$'\n'
   fi
   TEXT+="[Interface]"$'\n'
-  TEXT+="PrivateKey = $(<"$OWN/private.key")"$'\n'
+  TEXT+="PrivateKey = $NOW_KEY"$'\n'
   [[ -z ${SETTING[listen_port]-} ]] || TEXT+="ListenPort = ${SETTING[listen_port]}"$'\n'
   # wg would choose another port, at which the VPS does not know this server until the next keepalive.
   [[ ${SETTING[role]}-$1 != server-wg ]] || TEXT+="ListenPort = $(wg show "$IFACE" listen-port)"$'\n'
@@ -72,8 +73,6 @@ sync_wireguard() {
   fi
   conf_text wg
   DIALLED=
-  # An empty file, or one without its key, would be taken, and would cut off every peer.
-  [[ $TEXT == "[Interface]"$'\n'"PrivateKey = "?* ]] || fail "the interface's file is not whole"
   said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||
     fail "wg syncconf failed: $(without_keys <<<"$said")"
   # A preshared key that the file has no more would stay.
