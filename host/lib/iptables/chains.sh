@@ -195,20 +195,16 @@ want_server_chains() {
 # server's reset. Of UDP it is asked only where the kernel gives questions their ports: at others somebody
 # may serve without a socket, as IPVS does.
 want_unasked() {
-  local chain=RT-$IFACE-UNASKED unreachable=icmp-port-unreachable ports
+  local chain=RT-$IFACE-UNASKED ports
   local -a udp=("-p udp -j RETURN")
   if [[ $SOCKET_MATCH == yes ]]; then
-    ((FAMILY == 4)) || unreachable=icmp6-port-unreachable
     # Of both families; there is always one, but in a container that shows nothing of it.
     { ports=$(</proc/sys/net/ipv4/ip_local_port_range); } 2>/dev/null || ports=$'32768\t60999'
-    udp=(
-      "-p udp -m udp ! --dport ${ports/$'\t'/:} -j RETURN"
-      "-p udp -m socket --nowildcard -j RETURN"
-      "-p udp -j REJECT --reject-with $unreachable"
-    )
+    udp=("-p udp -m udp ! --dport ${ports/$'\t'/:} -j RETURN" "-p udp -m socket --nowildcard -j RETURN")
   fi
-  CHAINS+=("filter INPUT $chain first")
-  want "filter $chain" \
+  # Where nobody's rules let it in before.
+  CHAINS+=("mangle INPUT $chain first")
+  want "mangle $chain" \
     "! -i $IFACE -j RETURN" \
     "-s $NETWORK -j RETURN" \
     "-m conntrack ! --ctstate NEW -j RETURN" \
