@@ -101,9 +101,10 @@ read_hooks() {
     case $WEIGHT in
       "$BAN") BANNED[$place]=${others[$hook]} ;;
       "$FENCE") ;; # stays on whichever side of ours it was put
-      # As one that tells of a ban behind it
-      "$HARMLESS") [[ $line == *" -j "@(LOG|NFLOG)* ]] || FREE[$place]=$((${others[$hook]} - 1)) ;;
-      *) FREE[$place]=$((${others[$hook]} - 1)) ;;
+      *)
+        # One that only notes may tell of a ban behind it.
+        [[ $WEIGHT == "$HARMLESS" && $line == *" -j "@(LOG|NFLOG)* ]] || FREE[$place]=$((${others[$hook]} - 1))
+        ;;
     esac
   done
 }
