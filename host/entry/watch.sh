@@ -42,15 +42,15 @@ watch() {
 
 # follow: the events on standard input, until they end
 follow() {
-  local event status until next=0
+  local event part='' status until next=0
   while :; do
     status=0
-    IFS= read -r -t "$LOOK_EVERY" event || status=$?
+    next_event "$LOOK_EVERY" || status=$?
     if ((status == 0)) && concerns_us "$event"; then
       # What comes in one go is followed in one go; where it never ends, every second or two.
       find_uptime
       until=$((UPTIME + 1))
-      while IFS= read -r -t 0.2 event && find_uptime && ((UPTIME <= until)); do :; done
+      while next_event 0.2 && find_uptime && ((UPTIME <= until)); do :; done
       put_back
     fi
     # Whatever comes, and however much of it; also where nobody can listen at all.
@@ -58,6 +58,15 @@ follow() {
     ((UPTIME < next)) || look
     ((status == 0 || status > 128)) || return 0
   done
+}
+
+# next_event SECONDS: into event; what has come of one by then is kept for the next time
+next_event() {
+  local status=0
+  IFS= read -r -t "$1" event || status=$?
+  event=$part$event part=''
+  ((status <= 128)) || part=$event
+  return "$status"
 }
 
 # look: at what has no events

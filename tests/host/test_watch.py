@@ -122,6 +122,32 @@ def test_what_is_taken_away_while_the_kernel_drops_events_comes_back_too() -> No
         eventually(lambda: by_rule(server) == before, LONG, "it did not come back")
 
 
+SLOWLY = """
+cat >/usr/local/sbin/ip <<'END'
+#!/bin/bash
+case " $* " in *" monitor "*) ;; *) exec /usr/sbin/ip "$@" ;; esac
+/usr/sbin/ip "$@" | while IFS= read -r line; do
+  printf %s "${line:0:15}"
+  sleep 0.5
+  printf '%s\\n' "${line:15}"
+done
+END
+chmod 755 /usr/local/sbin/ip
+"""
+
+
+def test_an_event_of_which_a_part_has_come_when_it_looks_at_something_else_is_not_lost() -> None:
+    """As on a busy host."""
+    with world() as net:
+        machine = net.server.machine
+        machine.run(SLOWLY)
+        table = int(machine.read("/etc/reverse-tunnel/wg0/mark").split()[1])
+        before = by_rule(machine)
+        with watched(net.server):
+            machine.run(f"ip rule del priority {table}")
+            eventually(lambda: by_rule(machine) == before, LONG, "it did not come back")
+
+
 # As of iptables 1.8.11, which says everything at once; `stdbuf` may be one that can't do its work.
 NEWER = """
 mv /usr/bin/stdbuf /usr/bin/stdbuf-itself
