@@ -126,7 +126,7 @@ class Lab:
         self.state.mkdir(parents=True, mode=0o700)
         # A lab keeps the image it was started with, whatever the checkout says later.
         (self.state / "tree").symlink_to(tree)
-        identity.lay_common(self.state / "common", wireguard)
+        identity.lay_common(self.state / "common", tree, wireguard)
         key = identity.new_key(self.ssh_key, tree, "the lab's operator")
         for facts in topology.NODES:
             identity.lay_identity(facts, self._layers(facts).identity, tree, key)

@@ -117,6 +117,16 @@ def test_hosts_boot_without_a_failed_unit(lab: Lab) -> None:
         assert lab.host(name).run("systemctl is-system-running").stdout == "running\n"
 
 
+def test_systemd_runs_no_generators_since_no_host_has_what_they_are_for(lab: Lab) -> None:
+    vps = lab.host("vps")
+    generators = vps.run("ls /usr/lib/systemd/system-generators").stdout.split()
+    assert "systemd-getty-generator" in generators
+    masked = vps.run("cd /etc/systemd/system-generators; readlink *").stdout.split()
+    assert masked == ["/dev/null"] * len(generators)
+    vps.run("systemctl daemon-reload")
+    assert vps.run("ls -A /run/systemd/generator*", check=False).stdout == ""
+
+
 def test_a_host_is_up_although_one_of_its_units_fails(lab: Lab) -> None:
     """The tests look at what a broken tunnel does to a host that boots."""
     vps = lab.host("vps")
