@@ -147,7 +147,7 @@ set_up() {
   write_drop_in
   new=$(echo "$MARK" && wireguard_file)
   if [ -e "$file" ] && [ "$new" = "$(cat "$file")" ] && is_up && has_rules; then
-    systemctl enable --quiet "$unit"
+    systemctl enable --quiet --no-reload "$unit"
     say "all is in place already"
     return
   fi
@@ -156,7 +156,7 @@ set_up() {
   mkdir -p "${file%/*}"
   printf '%s\n' "$new" >"$file.new"
   mv -f "$file.new" "$file"
-  systemctl enable --quiet "$unit"
+  systemctl enable --quiet --no-reload "$unit"
   # wg-quick waits for a name server forever.
   timeout "$START_WAIT" systemctl restart "$unit" ||
     die "it does not start; \`journalctl -u $unit\` says why. Mostly this host can't resolve the endpoint's" \
@@ -171,7 +171,7 @@ take_away() {
     return
   fi
   check_owner
-  systemctl disable --quiet "$unit" || true # it may have gone with its package
+  systemctl disable --quiet --no-reload "$unit" || true # it may have gone with its package
   stop_tunnel
   systemctl reset-failed "$unit" 2>/dev/null || true
   remove_drop_in

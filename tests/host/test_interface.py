@@ -40,6 +40,21 @@ def test_a_change_is_made_on_the_running_interface(vps: Tunnel) -> None:
     assert "inet 10.9.0.1/16 " in machine.run("ip addr show wg0").stdout
 
 
+def test_systemd_reads_its_units_once_where_one_is_new_or_gone(machine: Machine) -> None:
+    """All of the host's, which takes seconds on a small VPS."""
+    vps = Tunnel(machine)
+
+    def reloads() -> list[str]:
+        return machine.run("cd /run/standin; cat reloads 2>&-; rm -f reloads").stdout.splitlines()
+
+    vps.set_up_vps()
+    assert reloads() == ["daemon-reload"]
+    vps.call("interface", stdin=vps.vps_settings(port=443))
+    assert reloads() == []
+    vps.call(f"uninstall {vps.owner}")
+    assert reloads() == ["daemon-reload"]
+
+
 def test_a_note_that_cannot_be_written_keeps_no_tunnel_down(vps: Tunnel) -> None:
     """A disk with an error is mounted read-only, and what was noted is another host's by now."""
     machine = vps.machine

@@ -50,7 +50,7 @@ AccuracySec=5
 [Install]
 WantedBy=timers.target"
   systemctl daemon-reload
-  systemctl enable --quiet --now "$METRICS_UNIT.timer"
+  systemctl enable --quiet --no-reload --now "$METRICS_UNIT.timer"
   step started-timer
   renew_metrics
 }
@@ -81,7 +81,7 @@ verb_remove_metrics() {
 # remove_metrics: the file that says where they are goes last, so that a killed run can be run again
 remove_metrics() {
   load_metrics || return 0
-  systemctl disable --quiet --now "$METRICS_UNIT.timer" 2>/dev/null || true
+  systemctl disable --quiet --no-reload --now "$METRICS_UNIT.timer" 2>/dev/null || true
   # A run of it may be on its way, and would write once more.
   systemctl stop "$METRICS_UNIT.service" 2>/dev/null || true
   step stopped-timer

@@ -63,7 +63,7 @@ uninstall_later() {
 stop_unit() {
   # Only ours: a file of the same name may be somebody's own tunnel. Somebody may have removed it.
   if [[ -e $CONF ]]; then conf_is_ours || return 0; else [[ -e $OWN/owner ]] || return 0; fi
-  systemctl disable --quiet "$UNIT" 2>/dev/null || true
+  systemctl disable --quiet --no-reload "$UNIT" 2>/dev/null || true
   step disabled-unit
   systemctl stop "$UNIT" 2>/dev/null || true
   systemctl reset-failed "$UNIT" 2>/dev/null || true
