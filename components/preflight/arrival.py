@@ -7,7 +7,7 @@ from functools import cache
 import pulumi
 
 from components.preflight.known import Known
-from components.preflight.lookup import PROBE_SECONDS, TRY, Seen
+from components.preflight.lookup import TRY, TRY_SECONDS, Seen
 from components.preflight.problem import HostProblem, Warns
 from reach import Login, ReachError, run_as_root
 from settings import VPS, as_ip
@@ -91,7 +91,7 @@ async def wait(server: str, login: Login) -> None:
     deadline = clock.time() + ARRIVES_WITHIN
     while True:
         try:
-            await run_as_root([login], TRY, PROBE_SECONDS)
+            await run_as_root([login], TRY, TRY_SECONDS)
         except ReachError as error:
             is_late = clock.time() > deadline
             # Who lets in has come.

@@ -32,6 +32,9 @@ PROBE_SECONDS = 10.0
 TRY = "true\n"
 """The script that does nothing, by which it is tried whether anything could be done."""
 
+TRY_SECONDS = PROBE_SECONDS
+"""For that: a host under load is as slow to do nothing."""
+
 _GO_ON = "To go on without: lookUp: false."
 _GONE = "If it is gone for good, see docs/operations.md, a host that dies."
 
@@ -89,7 +92,7 @@ def find_closed(logins: Mapping[str, Login]) -> Mapping[str, Closed]:
 
 async def _try(login: Login) -> Closed | None:
     try:
-        await run_as_root([login], TRY, PROBE_SECONDS)
+        await run_as_root([login], TRY, TRY_SECONDS)
     except ReachError as error:
         why = str(error)
         if error.somebody_else:

@@ -48,11 +48,11 @@ class Sshd:
     `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
     and `complains` on standard error; `endless` has it answer so again and again, until `ended`;
     `compresses` has it take nothing that is not compressed; `silent` never answers, `breaks_off`
-    hangs up instead; `thinks` is how many seconds it takes before it looks at a key, `hangs_up` has
-    it do that then;
+    hangs up instead, once alone if it `recovers`; `thinks` is how many seconds it takes before it
+    looks at a key, `hangs_up` has it do that then;
     `sessions` says whether it opens any, `patient` whether it looks at more than one key;
     `passes_on` says whether it takes connections on to elsewhere, `reaches` whether anybody is
-    there, and `passed` where it has; `probed` and `tried` count.
+    there, and `passed` where it has; `logins`, `probed` and `tried` count.
     """
 
     user: str = "root"
@@ -65,6 +65,7 @@ class Sshd:
     status: int = 0
     silent: bool = False
     breaks_off: bool = False
+    recovers: bool = False
     sessions: bool = True
     patient: bool = True
     thinks: float = 0.0
@@ -72,6 +73,7 @@ class Sshd:
     passes_on: bool = True
     reaches: bool = True
     passed: list[tuple[str, int]] = field(default_factory=list)
+    logins: int = 0
     probed: int = 0
     tried: int = 0
     port: int = 0
@@ -127,6 +129,7 @@ class Sshd:
             assert asked.endswith(self.asked)
             self.probed += 1
         if self.breaks_off:
+            self.breaks_off = not self.recovers
             process.channel.get_connection().abort()
         if self.silent:
             await asyncio.Event().wait()
@@ -167,6 +170,7 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
                 self.connection = conn
 
             async def begin_auth(self, username: str) -> bool:
+                sshd.logins += 1
                 await asyncio.sleep(sshd.thinks)
                 if sshd.hangs_up:
                     self.connection.abort()

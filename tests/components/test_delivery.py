@@ -11,7 +11,6 @@ from components.remote import login_of
 from reach import LIBRARY, Login
 from reach.shell import delivery_text
 from tests.components.sshd import Sshd, running
-from tests.support import eventually
 
 FOLDER = f"{LIBRARY}/wg0"
 
@@ -62,15 +61,8 @@ def test_a_delivery_that_ends_without_a_word_is_told_all_the_same(sshd: Sshd) ->
 
 
 def test_a_host_that_breaks_off_is_tried_again(sshd: Sshd) -> None:
-    sshd.breaks_off = True
-
-    async def mends() -> None:
-        delivering = asyncio.ensure_future(deliver("vps", sshd.login(), FOLDER))
-        await asyncio.to_thread(eventually, lambda: sshd.probed, 10.0, "nobody tries")
-        sshd.breaks_off = False
-        await delivering
-
-    asyncio.run(mends())
+    sshd.breaks_off = sshd.recovers = True
+    asyncio.run(deliver("vps", sshd.login(), FOLDER))
     assert sshd.probed == 2
 
 
@@ -82,7 +74,7 @@ def test_so_is_one_that_takes_too_long_and_is_told_as_that(
     sshd.silent = True
     with pytest.raises(DeliveryError, match=r"^vps \(root@127.*overloaded\?$"):
         asyncio.run(deliver("vps", sshd.login(), FOLDER))
-    assert sshd.probed == 2
+    assert sshd.logins == 2  # on a busy machine none of them gets as far as the script
 
 
 def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:

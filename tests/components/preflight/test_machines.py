@@ -71,7 +71,7 @@ def test_so_is_one_that_lets_in_and_does_nothing(
     sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch, ill: str
 ) -> None:
     """Under load, or at the moment of its restart."""
-    monkeypatch.setattr(lookup, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(lookup, "TRY_SECONDS", 0.5)
     setattr(other, ill, True)
     with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
         moved(sshd, other)
@@ -82,7 +82,7 @@ def test_so_is_one_that_shows_its_host_key_and_lets_nobody_in(
     sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch, ill: dict[str, Any]
 ) -> None:
     """Under load, too: it is that machine, and has the tunnel's key."""
-    monkeypatch.setattr(connection, "LOGIN_SECONDS", 3.0)
+    monkeypatch.setattr(connection, "LOGIN_SECONDS", 6.0)  # for the healthy one, too
     for name, value in ill.items():
         setattr(other, name, value)
     with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
