@@ -1,7 +1,10 @@
 """Runs that wait for each other on a host: each gets its turn, and waiting costs little."""
 
 from collections.abc import Callable
+from fcntl import ioctl
 from signal import SIGKILL
+from subprocess import Popen
+from termios import FIONREAD
 
 import pytest
 
@@ -112,18 +115,27 @@ def test_what_nobody_waits_for_any_more_is_not_done(vps: Tunnel, process: str) -
     assert [name for name, _ in vps.forwards()] == ["web"]
 
 
+def has_read(vps: Tunnel, words: str, line: str) -> Popen[str]:
+    """A run that has taken this line, and waits for another or for the end."""
+    run = vps.machine.start(f"exec {vps.line(words)}")
+    stdin = run.stdin
+    assert stdin is not None
+    stdin.write(f"{line}\n")
+    stdin.flush()
+    eventually(lambda: not any(ioctl(stdin, FIONREAD, bytes(4))), LONG, "it does not read")
+    return run
+
+
 def test_what_a_former_process_of_its_number_has_left_is_nobodys(vps: Tunnel) -> None:
     """It asked for something else, and this one has not said yet what it wants."""
-    silent = vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward game")
-    find = "pgrep -f '[r]everse-tunnel 1 put-forward game'"
-    eventually(lambda: vps.machine.run(find, check=False).stdout, LONG, "it does not run")
-    left = f"{QUEUE}/$({find})"
+    silent = has_read(vps, "put-forward game", "udp 27000 -> 172.16.0.4:27000")
+    left = f"{QUEUE}/$(pgrep -f '[r]everse-tunnel 1 put-forward game')"
     vps.machine.run(f"mkdir -p {QUEUE}; printf '%s\\n' 'put-forward web' '{FIVE['f1']}' . >{left}")
     # It has looked for such a file when it was started.
     assert vps.machine.run(f"cat {left}").stdout.startswith("put-forward web\n")
     vps.put("http", "tcp 80 -> 172.16.0.4:80")
     assert [name for name, _ in vps.forwards()] == ["http"]
-    silent.communicate("udp 27000 -> 172.16.0.4:27000\n")
+    silent.communicate()
     assert silent.returncode == 0
     assert [name for name, _ in vps.forwards()] == ["game", "http"]
 
@@ -136,7 +148,7 @@ def test_nor_is_what_such_a_process_was_told(vps: Tunnel, verb: str) -> None:
     vps.put("laptop", "tcp 80 -> 172.16.0.4:80")
     folder = vps.folder.rpartition("/")[0]
     vps.machine.run(
-        f"flock {folder} sleep 1 & until ! flock -n {folder} true; do :; done; mkdir -p {QUEUE};"
+        f"mkdir -p {QUEUE}; exec 9<{folder}; flock 9; sleep 1 & exec 9<&-;"
         f" exec sh -c 'echo done >{QUEUE}/$$; exec {vps.folder}/reverse-tunnel 1 {verb} laptop'"
     )
     left = [name for name, _ in vps.forwards()]
@@ -176,12 +188,10 @@ def test_what_is_paused_is_taken_away_alone(vps: Tunnel, exchanges: Callable[[],
 
 
 def test_a_caller_that_does_not_go_on_holds_up_nobody(vps: Tunnel) -> None:
-    silent = vps.machine.start(f"{vps.folder}/reverse-tunnel 1 put-forward slow")
-    find = "pgrep -f '[r]everse-tunnel 1 put-forward slow'"
-    eventually(lambda: vps.machine.run(find, check=False).stdout, LONG, "it does not run")
+    silent = has_read(vps, "put-forward slow", "tcp 81 -> 172.16.0.4:8081")
     vps.put("web", "tcp 80 -> 172.16.0.4:8080")
     assert silent.poll() is None
-    silent.communicate("tcp 81 -> 172.16.0.4:8081\n")
+    silent.communicate()
     assert [name for name, _ in vps.forwards()] == ["slow", "web"]
 
 
