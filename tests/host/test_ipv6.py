@@ -16,6 +16,7 @@ from tests.host.dual import (
     INSIDE6,
     NETWORK6,
     SERVER6,
+    SHORT_LIFETIME,
     Dual,
     address_of,
     advertise,
@@ -418,20 +419,21 @@ def test_a_server_by_its_file_alone_answers_by_both(ends: Dual) -> None:
 # ---- the host ----
 
 
-def test_the_vps_keeps_its_advertised_route(ends: Dual) -> None:
+def test_the_vps_keeps_its_advertised_route() -> None:
     """Each new advertisement renews it; without accept_ra the kernel takes none as a router."""
-    vps = ends.vps.machine
-    assert vps.read(ALL) == "1\n"
-    assert vps.read(ACCEPT_RA) == "2\n"
-    assert "via fe80" in renewed_route(vps)
-    # As a router, which it becomes when another program switches all on.
-    vps.run(f"echo 1 >{ALL}")
-    assert "via fe80" in renewed_route(vps)
-    vps.run(f"echo 1 >{ACCEPT_RA}; echo 0 >{ALL}; echo 1 >{ALL}")
-    assert renewed_route(vps) == ""
-    vps.run(f"echo 0 >{ALL}")
-    ends.vps.call("up")
-    assert "via fe80" in renewed_route(vps)
+    with dual(SHORT_LIFETIME) as ends:
+        vps = ends.vps.machine
+        assert vps.read(ALL) == "1\n"
+        assert vps.read(ACCEPT_RA) == "2\n"
+        assert "via fe80" in renewed_route(vps)
+        # As a router, which it becomes when another program switches all on.
+        vps.run(f"echo 1 >{ALL}")
+        assert "via fe80" in renewed_route(vps)
+        vps.run(f"echo 1 >{ACCEPT_RA}; echo 0 >{ALL}; echo 1 >{ALL}")
+        assert renewed_route(vps) == ""
+        vps.run(f"echo 0 >{ALL}")
+        ends.vps.call("up")
+        assert "via fe80" in renewed_route(vps)
 
 
 @pytest.fixture
@@ -447,7 +449,7 @@ def advertised(router: Machine) -> Iterator[Machine]:
     with Machine() as host:
         host.join(router, "ens6 203.0.113.10/24", "eth0 203.0.113.1/24")
         host.run("ip route add default via 203.0.113.1")
-        advertise(router, "eth0")
+        advertise(router, "eth0", SHORT_LIFETIME)
         address_of(host, "ens6")
         yield host
 
@@ -470,7 +472,7 @@ def test_a_tunnel_with_ipv6_leaves_no_trace(advertised: Machine, router: Machine
     assert tunnel.told("forward https")[0] == "differs"
     tunnel.put("game", f"udp 5000 -> {SERVER}:5000\nipv6 {SERVER6}")
     router.run("ip -6 address add 2001:db8:2::1/64 dev eth0 nodad")
-    router.run(f"echo | nc -u -w 1 {address_of(advertised, 'ens6')} 5000", check=False)
+    router.run(f"nc -u -w 1 {address_of(advertised, 'ens6')} 5000 <<<''", check=False)
     look = "conntrack -L -f ipv6 -p udp --orig-port-dst 5000 2>/dev/null"
     assert SERVER6 in advertised.run(look).stdout
     tunnel.call("uninstall reverse-tunnel/home")
