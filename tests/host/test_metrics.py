@@ -52,8 +52,9 @@ def test_they_tell_what_the_tunnel_does(ends: World) -> None:
     assert told["forward_rules_ok", "web"] == told["forward_rules_ok", "resting"] == 1
     assert told["forward_connections_total", "web"] == told["forward_connections", "web"] == 1
     assert told["forward_connections", "resting"] == 0
+    to, back = (told["forward_open_packets", f"web {way}"] for way in ("to", "back"))
+    assert 1 <= back <= to <= 2  # where the answer is late, it is asked once more
     for way in ("to", "back"):
-        assert told["forward_open_packets", f"web {way}"] == 1
         assert told["forward_open_bytes", f"web {way}"] > 28  # its headers
         assert told["forward_open_packets", f"resting {way}"] == 0
         assert told["peer_bytes_total", f"homelab {'from' if way == 'back' else way}"] > 0

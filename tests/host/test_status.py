@@ -67,13 +67,17 @@ def test_what_a_forwards_connections_carry_is_counted_in_both_directions(
     with forwards(ends, web=line.format(protocol, 80), other=line.format(protocol, 81)):
         assert counted(ends, "web") == counted(ends, "other") == (0, 0, 0, 0, 0)
         with open_call(ends, protocol, 80):
-            _, to, to_bytes, back, back_bytes = counted(ends, "web")
+            _, *before = counted(ends, "web")
+            to, to_bytes, back, back_bytes = before
             assert 0 < to < to_bytes
             assert 0 < back < back_bytes
             assert counted(ends, "other") == (0, 0, 0, 0, 0)
             with open_call(ends, protocol, 81):
                 assert counted(ends, "other")[0] == 1
-                assert counted(ends, "web") == (1, to, to_bytes, back, back_bytes)
+                connections, *after = counted(ends, "web")
+                assert connections == 1
+                # TCP may still have acknowledged something; another call would have doubled them.
+                assert all(now < 2 * was for now, was in zip(after, before, strict=True))
 
 
 def test_what_a_range_and_both_protocols_carry_is_added_up(ends: World) -> None:
@@ -81,10 +85,12 @@ def test_what_a_range_and_both_protocols_carry_is_added_up(ends: World) -> None:
         forwards(ends, web=f"tcp+udp 9000-9001 -> {SERVER}:8080-8081"),
         open_call(ends, "udp", 9001),
     ):
-        assert counted(ends, "web")[:2] == (1, 1)
+        connections, to, _, back, _ = counted(ends, "web")
+        assert connections == 1
+        assert 1 <= back <= to <= 2  # where the answer is late, it is asked once more
         with open_call(ends, "tcp", 9001):
             connections, packets, *_ = counted(ends, "web")
-            assert (connections, packets > 2) == (2, True)
+            assert (connections, packets > to + 1) == (2, True)
 
 
 def test_where_the_host_does_not_count_that_is_told(ends: World) -> None:
@@ -118,7 +124,7 @@ def test_connections_are_those_that_are_open_now(ends: World, protocol: str) -> 
         for one in calls:
             one.end()
         if protocol == "tcp":
-            eventually(lambda: counted(ends, "web")[0] == 0, 10, "they are still counted")
+            eventually(lambda: counted(ends, "web")[0] == 0, 30, "they are still counted")
 
 
 def test_a_target_answers_refuses_or_is_silent(ends: World) -> None:

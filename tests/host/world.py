@@ -53,7 +53,7 @@ while True:
 
 # One caller: a line in, a line out, "-" if no answer came in time.
 _CALLER = """
-import socket, sys
+import select, socket, sys
 protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
 caller = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
@@ -69,6 +69,9 @@ except OSError as error:
 print("connected", flush=True)
 for line in sys.stdin:
     try:
+        # The answer to an earlier question, which came late.
+        while protocol == "udp" and select.select([caller], [], [], 0)[0]:
+            caller.recv(100)
         caller.send(b"?")
         try:
             answer = caller.recv(100)
