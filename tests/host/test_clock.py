@@ -387,8 +387,13 @@ asks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 asks.bind(("{CLIENT}", 123))
 asks.settimeout(3)
 asks.connect(("{VPS}", 123))
-asks.send(b"?")
-print(asks.recv(100).decode())
+for _ in range(5):
+    asks.send(b"?")
+    try:
+        print(asks.recv(100).decode())
+        break
+    except TimeoutError:
+        pass
 """
     ends.client.write("/run/ask.py", ask)
     with way_out(ends):

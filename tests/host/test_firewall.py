@@ -92,9 +92,9 @@ def test_from_outside_only_ssh_and_forwards_get_in(open_vps: Guarded) -> None:
         assert call(client, protocol, VPS, PROXY_PORT) == "-"
     assert open_vps.lets_in()
     assert call(client, "tcp", VPS, 80) == CLIENT
-    client.run(f"ping -c 1 -W 2 {VPS}")
+    client.run(f"ping -c 1 -W 10 {VPS}")
     # Out of the VPS everything goes as before, and what it asked for comes back.
-    vps.run("ping -c 1 -W 2 203.0.113.1")
+    vps.run("ping -c 1 -W 10 203.0.113.1")
     serve(open_vps.world.internet, 9000)
     for protocol in ("tcp", "udp"):
         assert call(vps, protocol, "203.0.113.1", 9000) == VPS
@@ -132,7 +132,7 @@ def test_what_is_published_by_docker_is_no_way_in(open_vps: Guarded) -> None:
             assert call(open_vps.laptop, "tcp", INSIDE, 53) == "-"
             assert call(open_vps.world.server.machine, "udp", INSIDE, 53) == "-"
             # The container's own way out is not touched.
-            container.run("ping -c 1 -W 2 172.17.0.1; ping -c 1 -W 2 203.0.113.10")
+            container.run("ping -c 1 -W 10 172.17.0.1; ping -c 1 -W 10 203.0.113.10")
 
 
 def test_pings_are_answered_by_a_rate(guarded_vps: Guarded) -> None:
@@ -157,8 +157,8 @@ def test_answers_of_dhcp_get_in(guarded_vps: Guarded) -> None:
     listener = vps.start("exec timeout 20 nc -u -l -W 1 68")
     assert listener.stdout is not None
     vps.run("until ss -Hlun sport = :68 | grep -q .; do :; done")
-    internet.run(f"echo no | nc -u -w 1 -p 6767 {VPS} 68", check=False)
-    internet.run(f"echo yes | nc -u -w 1 -p 67 {VPS} 68", check=False)
+    internet.run(f"nc -u -w 1 -p 6767 {VPS} 68 <<<no", check=False)
+    internet.run(f"nc -u -w 1 -p 67 {VPS} 68 <<<yes", check=False)
     assert listener.communicate()[0] == "yes\n"
 
 
@@ -166,13 +166,13 @@ def test_ipv6_is_no_hole(open_vps: Guarded) -> None:
     outside, vps = open_vps.world.internet, open_vps.vps.machine
     listener = vps.start("exec nc -6 -l -k 9100")
     vps.run("until ss -Hltn sport = :9100 | grep -q .; do :; done")
-    outside.run(f"nc -z -w 2 {VPS6} 9100")
+    outside.run(f"nc -z -w 10 {VPS6} 9100")
     open_vps.guard(DENY)
     assert outside.run(f"nc -z -w 1 {VPS6} 9100", check=False).status != 0
     # Neighbours must find each other anew.
     outside.run("ip -6 neigh flush dev vps")
     vps.run("ip -6 neigh flush dev ens6")
-    outside.run(f"ping -c 1 -W 2 {VPS6}")
+    outside.run(f"ping -c 1 -W 10 {VPS6}")
     assert open_vps.login("echo in", to=f"root@{VPS6}", by=outside).stdout == "in\n"
     listener.kill()
     listener.communicate()
@@ -228,7 +228,7 @@ def test_ipv6_of_the_tunnel_is_guarded_alike(dual_vps: Guarded) -> None:
     assert refused.ask() == "-"
     refused.end()
     # What peers send out, and the VPS itself, is answered; neighbours are found anew.
-    vps.run("ip -6 neigh flush dev ens6; ping -c 1 -W 2 fd00:113::1")
+    vps.run("ip -6 neigh flush dev ens6; ping -c 1 -W 10 fd00:113::1")
     assert call(vps, "tcp", LAPTOP6, 9100) == INSIDE6
     dual_vps.vps.remove("six")
     assert call(outside, "tcp", VPS6, 9200) == "-"
@@ -619,7 +619,9 @@ def another_sshd(machine: Machine, *ports: int, program: str = "sshd") -> Iterat
     pid = f"/run/sshd-{ports[0]}.pid"
     listening = " ".join(f"-o Port={port}" for port in ports)
     start = f"/usr/sbin/{program} -o UsePAM=no -o PidFile={pid} {listening}"
-    with harmed(machine, start, f"kill $(cat {pid})"):
+    # Whoever is the next here finds its ports free.
+    end = f"kill $(cat {pid}); while test -e {pid}; do sleep 0.05; done"
+    with harmed(machine, start, end):
         # It goes into the background first.
         listens = partial(machine.run, f"test -e {pid}", check=False)
         eventually(lambda: listens().status == 0, LONG, "the second one does not listen")

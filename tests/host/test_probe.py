@@ -106,7 +106,7 @@ def test_what_others_can_come_to_is_told_with_its_interface_and_program(machine:
     ]
     eventually(
         lambda: len(machine.run("ss -Hltun").stdout.splitlines()) == len(listeners),
-        10.0,
+        30.0,
         "somebody does not listen",
     )
     told = probe(machine)["listeners"]

@@ -241,7 +241,7 @@ def test_a_server_gets_a_new_key_pair_and_no_shared_key_any_more(rotation: Rotat
     for each in (keys, replace(Keys.new(rotation.server.machine), shared="")):
         rotation.tell_vps(each)
         assert rotation.change_server(each).status == 0
-        assert rotation.visited()
+        eventually(rotation.visited, LONG, "the visitor is not served any more")
     rotation.vps.call("remove-preshared-key homelab")
     rotation.comes_through()
 
@@ -253,7 +253,7 @@ def test_a_server_goes_back_to_the_keys_that_it_had_before(rotation: Rotation) -
         rotation.tell_vps(keys)
         assert rotation.change_server(keys).status == 0
         assert rotation.key_of(rotation.server) == keys.public
-        assert rotation.visited()
+        eventually(rotation.visited, LONG, "the visitor is not served any more")
     rotation.comes_through()
 
 
@@ -277,7 +277,8 @@ def test_without_the_vps_neither_key_is_answered_and_the_server_goes_on_trying(
     keys = Keys.new(rotation.server.machine)
     rotation.tell_vps(keys)
     with rotation.dead_line():
-        done = rotation.change_server(keys, **IN_VAIN)
+        # Whole seconds: in a turn of two the VPS might have one to answer.
+        done = rotation.change_server(keys, RT_KEY_WAIT="4")
         assert (done.status, "neither the new key nor the old one" in done.stderr) == (0, True)
         # In its first turn the old one would hold.
         goes_through(rotation, (keys.public, rotation.server_key, keys.public))
@@ -649,7 +650,7 @@ def test_both_ends_change_in_one_run_and_visitors_stay(rotation: Rotation) -> No
     rotation.tell_vps(server)
     assert rotation.change_server(server).status == 0
     rotation.tell_server(vps)
-    assert rotation.visited()
+    eventually(rotation.visited, LONG, "the visitor is not served any more")
     assert rotation.change_vps(vps, server.public).status == 0
     rotation.comes_through()
 
