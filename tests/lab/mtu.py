@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from lab.hosts.host import Host
 from lab.lab import Lab
+from tests.lab.probes import LASTING, SHORT
 
 TLS_PORT = 8443
 DOWNLOAD = 100_000_000  # bytes
@@ -60,9 +61,10 @@ def tls_service(host: Host) -> Iterator[None]:
         service.communicate()
 
 
-def tls_greets(visitor: Host, address: str) -> bool:
+def tls_greets(visitor: Host, address: str, patience: int = LASTING) -> bool:
     """Whether a TLS handshake that begins with a large ClientHello gets through."""
-    said = json.loads(visitor.run(["python3", _TLS, "hello", address, str(TLS_PORT)]).stdout)
+    words = ["python3", _TLS, "hello", address, str(TLS_PORT), str(patience)]
+    said = json.loads(visitor.run(words).stdout)
     assert said["client_hello"] >= _CLIENT_HELLO
     return bool(said["greeted"])
 
@@ -90,7 +92,7 @@ def swallowed(visitor: Host, address: str, *ends: Host) -> bool:
     `eventually`.
     """
     unclamp(*ends)
-    return not tls_greets(visitor, address)
+    return not tls_greets(visitor, address, SHORT)
 
 
 def clamp(*ends: Host) -> None:

@@ -14,7 +14,7 @@ from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import echo_service
 from tests.lab.mtu import TLS_PORT, forget_paths, tls_greets, tls_service
-from tests.lab.probes import LASTING, VPS, greeting, page
+from tests.lab.probes import LASTING, SHORT, VPS, greeting, page
 from tests.lab.provider import provider_blocks
 from tests.support import eventually, harmed
 from tests.symptoms import advised, symptom
@@ -193,7 +193,7 @@ def test_small_packets_only(lab: Lab, example: Deployment) -> None:
         assert tls_greets(client, VPS)
         with narrow_line(lab):
             assert page(client, f"{VPS}:80", LASTING)
-            assert not tls_greets(client, VPS)
+            assert not tls_greets(client, VPS, SHORT)
             assert homelab.run(ping, check=False).returncode
             assert homelab.run(ping.replace("1372", "1252"), check=False).returncode == 0
         servers = example.settings("servers")

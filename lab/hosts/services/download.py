@@ -11,7 +11,7 @@ import socket
 import sys
 
 _ENDLESS = 1 << 40  # bytes; more than anybody waits for
-_PATIENCE = 5.0  # seconds in which a download that is alive brings something
+_PATIENCE = 10.0  # seconds in which a download that is alive brings something
 _MOST = 65536
 
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 
 _PAUSE = 0.02  # seconds between two packets: 50 a second
 _FIRST = 0.2  # seconds between two attempts to get through at all
-_PATIENCE = 10.0  # seconds in which a first packet comes back
-_LATE = 2.0  # seconds after which a packet that has not come back counts as lost
+_PATIENCE = 10.0  # seconds in which a first packet comes back, and the last one
+_LATE = 2.0  # seconds after the last one in which others may still come, by another path
 _MOST = 65535
 
 
@@ -53,9 +53,11 @@ class Stream:
             # machine stood still.
             following = max(following + _PAUSE, time.monotonic() - _PAUSE)
         self._events.unregister(sys.stdin)
-        end = time.monotonic() + _LATE
+        end = time.monotonic() + _PATIENCE
         while self._missing and time.monotonic() < end:
             self._receive_until(min(end, time.monotonic() + _PAUSE))
+            if self._sent not in self._missing:
+                end = min(end, time.monotonic() + _LATE)
         self._receive_until(0.0)  # what came while it stood still
         self._end_silence()
         return {

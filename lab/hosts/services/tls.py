@@ -1,7 +1,7 @@
 """TLS with a ClientHello that fills more than one packet, as browsers' have by now.
 
-    tls.py serve PORT                  a server with a key made now, that greets with `hello`
-    tls.py hello ADDRESS PORT          one visit to it
+    tls.py serve PORT                      a server with a key made now, that greets with `hello`
+    tls.py hello ADDRESS PORT SECONDS      one visit to it, until so many bring nothing
 
 The visit prints one line of JSON: `client_hello`, the bytes of its first flight; `greeted`, whether
 it came to the greeting.
@@ -13,9 +13,10 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
-_PATIENCE = 5.0  # seconds until a handshake that does not go on counts as dead
+_PATIENCE = 10.0  # seconds after which a visitor who says nothing is gone
 _PROTOCOLS = [f"protocol-{number:03d}" for number in range(140)]  # 13 bytes each, on the wire
 _MOST = 65536
 
@@ -32,15 +33,20 @@ def _serve(port: int) -> None:
     print("ready", flush=True)  # whoever started it waits for this
     while True:
         connection, _ = listener.accept()
-        connection.settimeout(_PATIENCE)
-        try:
-            with context.wrap_socket(connection, server_side=True) as secured:
-                secured.sendall(b"hello")
-        except OSError:  # the visitor is gone
-            connection.close()
+        # Each by itself: one whose packets vanish keeps nobody waiting.
+        threading.Thread(target=_greet, args=(context, connection), daemon=True).start()
 
 
-def _visit(address: str, port: int) -> dict[str, object]:
+def _greet(context: ssl.SSLContext, connection: socket.socket) -> None:
+    connection.settimeout(_PATIENCE)
+    try:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            secured.sendall(b"hello")
+    except OSError:  # the visitor is gone
+        connection.close()
+
+
+def _visit(address: str, port: int, patience: float) -> dict[str, object]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(_PROTOCOLS)
@@ -49,7 +55,7 @@ def _visit(address: str, port: int) -> dict[str, object]:
     client_hello = 0
     greeting = b""
     try:
-        with socket.create_connection((address, port), timeout=_PATIENCE) as connection:
+        with socket.create_connection((address, port), timeout=patience) as connection:
             while not greeting:
                 try:
                     session.do_handshake()
@@ -72,7 +78,7 @@ def main() -> None:
     what, *words = sys.argv[1:]
     if what == "serve":
         _serve(int(words[0]))
-    print(json.dumps(_visit(words[0], int(words[1]))), flush=True)
+    print(json.dumps(_visit(words[0], int(words[1]), float(words[2]))), flush=True)
 
 
 if __name__ == "__main__":
