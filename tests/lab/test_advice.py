@@ -204,7 +204,7 @@ def test_a_service_of_the_vps_that_a_forward_hides_is_told_before_it_does(
     assert "listens itself at ports of these forwards: https (tcp 443: python3)." in warning
     (warning,) = said_of("vps", fresh.up())
     assert "https (tcp 443: python3)" in warning
-    assert page(client, f"{VPS}:443") == "homelab:8081 sees you as 198.51.100.10"
+    assert page(client, f"{VPS}:443", LASTING) == "homelab:8081 sees you as 198.51.100.10"
     assert said_of("vps", fresh.pulumi("preview")) == []
     vps.run("systemctl stop own-web")
 

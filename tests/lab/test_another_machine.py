@@ -11,7 +11,7 @@ from lab.hosts.host import Result
 from lab.lab import Lab
 from lab.stack import stack_file
 from tests.lab.deployment import Deployment
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.recipes import recipe
 from tests.lab.snapshots import forward_rules
 from tests.support import eventually
@@ -68,7 +68,7 @@ def test_a_stack_whose_state_is_lost_takes_over_what_is_there(
     """With new keys; and what its file has no more goes, though no state knows of it."""
     client, vps = lab.host("client"), lab.host("vps")
     key = vps.run("wg show wg0 public-key").stdout
-    assert page(client, f"{VPS}:443") is not None
+    assert page(client, f"{VPS}:443", LASTING) is not None
     forwards = example.settings("forwards")
     del forwards["https"]
     example.forwards(forwards)

@@ -34,7 +34,7 @@ def test_after_long_silence_the_first_connection_from_outside_succeeds(
     assert page(client, f"{VPS}:80", LASTING)
     threading.Event().wait(SILENCE)
     assert mappings(carrier) == servers
-    assert page(client, f"{VPS}:80") == f"homelab:8080 sees you as {client.address}"
+    assert page(client, f"{VPS}:80", LASTING) == f"homelab:8080 sees you as {client.address}"
 
 
 @symptom("It worked until I was silent for a minute")

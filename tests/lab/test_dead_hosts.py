@@ -172,7 +172,7 @@ def test_so_it_is_by_what_is_new_on_it_where_the_vps_alone_has_lost_the_tunnel(
     assert "homelab-claim" not in steps
     with refused_for_a_while(lab.host("vps")):
         stack.up()
-    assert page(lab.host("client"), f"{VPS}:80")
+    assert page(lab.host("client"), f"{VPS}:80", LASTING)
     assert stack.preview_steps() == []
 
 

@@ -15,7 +15,8 @@ from lab.failure import LabError
 from lab.lab import Lab
 from lab.stack import ensure_stack, remove_stack_file, stack_file, write_stack
 from tests.lab.probes import LASTING, VPS, greeting
-from tests.lab.test_labs import traces
+from tests.lab.test_labs import LONG, traces
+from tests.support import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -95,7 +96,7 @@ def test_the_demo_shows_both_pages_and_stays_up_and_its_end_leaves_nothing(demo_
     assert "RT-" not in left
     assert "wg0.conf" not in left
     assert call(demo_lab, "down").returncode == 0
-    assert traces(demo_lab) == []
+    eventually(lambda: traces(demo_lab) == [], LONG, "something is left of the lab")
     assert in_git() == before
 
 

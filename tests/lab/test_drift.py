@@ -170,7 +170,7 @@ def test_what_an_up_that_broke_off_has_changed_is_put_back_alone_with_the_stack_
     forwards = example.settings("forwards")
     break_off(example, {**forwards, "http": {**forwards["http"], "port": 8088}})
     homelab = f"homelab:8080 sees you as {client.address}"
-    assert page(client, f"{VPS}:8088") == homelab
+    assert page(client, f"{VPS}:8088", LASTING) == homelab
     # A peer and a tunnel's end as they would be after the same.
     peer, settings = f"{FILES}/peers.d/laptop.conf", f"{FILES}/settings"
     vps.run(f"sed 's/172.16.0.10/172.16.0.99/' {peer} | {HELPER} put-peer laptop")
@@ -194,7 +194,7 @@ def test_what_an_up_that_broke_off_has_changed_is_put_back_alone_with_the_stack_
     )
     example.up()
     assert page(client, f"{VPS}:8088") is None
-    assert page(client, f"{VPS}:80") == homelab
+    assert page(client, f"{VPS}:80", LASTING) == homelab
     assert "172.16.0.10/32" in vps.run("wg show wg0 allowed-ips").stdout
     assert told(example) == (0, [])
     assert example.preview_steps() == []

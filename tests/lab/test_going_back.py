@@ -12,7 +12,7 @@ from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import download
-from tests.lab.probes import VPS, page
+from tests.lab.probes import LASTING, VPS, page
 from tests.lab.snapshots import differences, snapshot
 from tests.support import eventually
 
@@ -52,7 +52,7 @@ def serves(deployment: Deployment, answer: str) -> None:
     client = deployment.lab.host("client")
     eventually(lambda: page(client, f"{VPS}:80") == answer, LONG, f"nobody hears: {answer}")
     assert deployment.preview_steps() == []
-    assert page(client, f"{VPS}:80") == answer
+    assert page(client, f"{VPS}:80", LASTING) == answer
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_ipv6_reaches_the_vps_by_advertisement_and_ends_before_home(lab: Lab) ->
 
 
 def test_a_web_server_logs_its_visitors(lab: Lab) -> None:
-    page(lab.host("nas"), "192.168.1.21:8080")
+    page(lab.host("nas"), "192.168.1.21:8080", LASTING)
     log = lab.host("attic").read("/var/log/lab-web-8080.log").splitlines()
     assert any(line.startswith("192.168.1.30 ") for line in log)
 

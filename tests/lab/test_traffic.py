@@ -44,8 +44,8 @@ def test_the_server_logs_the_visitors_own_address(lab: Lab, client: Host) -> Non
     log = "/var/log/lab-web-8080.log"
     homelab = lab.host("homelab")
     homelab.write(log, "")
-    page(client, f"{VPS}:80/")
-    page(lab.host("neighbour"), f"{VPS}:80/")
+    page(client, f"{VPS}:80/", LASTING)
+    page(lab.host("neighbour"), f"{VPS}:80/", LASTING)
     seen = [line.split()[0] for line in homelab.read(log).splitlines()]
     assert seen == [client.address, lab.host("neighbour").address]
 

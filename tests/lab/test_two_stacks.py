@@ -8,7 +8,7 @@ from lab.hosts.host import Host
 from lab.lab import Lab
 from tests.lab.deployment import Deployment
 from tests.lab.flows import connection, echo_service
-from tests.lab.probes import LASTING, VPS, greeting, page
+from tests.lab.probes import LASTING, SHORT, VPS, greeting, page
 from tests.lab.snapshots import counters, rules
 from tests.support import eventually
 
@@ -70,8 +70,8 @@ def test_neither_sees_the_other_also_when_one_goes(lab: Lab, second: Deployment)
     hosts, client = [lab.host(name) for name in NAMES], lab.host("client")
     vps, homelab = hosts[:2]
 
-    def pages() -> list[str | None]:
-        return [page(client, f"{VPS}:80"), page(client, f"{VPS}:81")]
+    def pages(patience: int = LASTING) -> list[str | None]:
+        return [page(client, f"{VPS}:80", LASTING), page(client, f"{VPS}:81", patience)]
 
     seen = f"sees you as {client.address}"
     with echo_service(homelab, "5000"), connection(client, VPS, 5000) as talk:
@@ -104,5 +104,5 @@ def test_neither_sees_the_other_also_when_one_goes(lab: Lab, second: Deployment)
         assert counted(vps, "wg0") == carried
         assert [of_tunnel(host, "wg0") for host in hosts] == before
         assert talk.is_alive()
-        assert pages() == [f"homelab:8080 {seen}", None]
+        assert pages(SHORT) == [f"homelab:8080 {seen}", None]
     assert not any("RT-wg-game" in rule for host in hosts for rule in rules(host))
