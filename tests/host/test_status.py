@@ -432,6 +432,62 @@ def test_it_waits_for_no_other_run(ends: World) -> None:
     holder.communicate("\n")
 
 
+LAPTOP = "VYkIgiLz5pPVMGHd5Z2VpInCPVcgQ0xI1FWU95/7+yA="
+KEY = "AGnF3KVd62Mhm57l4EUIuyI75bObTfb0ksK/0gcdnGg="  # snake oil
+
+
+@pytest.fixture
+def shared(vps: Tunnel) -> Tunnel:
+    """A VPS that shares a key with a peer."""
+    vps.call("put-peer laptop", stdin=f"public-key {LAPTOP}\nallowed-ips 172.16.0.9/32\n")
+    vps.call("put-preshared-key laptop", stdin=KEY)
+    return vps
+
+
+# What bash reads before the helper: a file goes at the last moment before it is read.
+GOES = """
+set -T
+trap 'case $BASH_COMMAND in {reads}) rm -f {file} ;; esac' DEBUG
+"""
+PEERS_FILE, PRESHARED = "peers.d/laptop.conf", "preshared.d/laptop"
+
+
+@pytest.mark.parametrize(
+    ("verb", "file", "reads"),
+    [
+        ("status", PEERS_FILE, "read_lines*file*"),
+        ("write-metrics", PEERS_FILE, "read_lines*file*"),
+        ("status", PRESHARED, '"read -r wanted "*'),
+    ],
+)
+def test_files_that_another_run_removes_meanwhile_cut_nothing_short(
+    shared: Tunnel, verb: str, file: str, reads: str
+) -> None:
+    machine = shared.machine
+    shared.call("put-metrics", stdin="folder /var/lib\n")
+    machine.write("/run/goes", GOES.format(reads=reads, file=f"{shared.files}/{file}"))
+    done = shared.call(verb, env={"BASH_ENV": "/run/goes"})
+    assert machine.run(f"test -e {shared.files}/{file}", check=False).status == 1
+    assert done.stderr == ""
+    if verb == "status":
+        assert done.stdout.splitlines()[-1].startswith("end ")
+        assert "wrong" not in done.stdout
+    # Without the run that would have gone on to end that, too.
+    assert shared.wrong() == (["preshared-key laptop"] if file == PRESHARED else [])
+
+
+def test_a_peer_that_another_run_removes_while_targets_are_asked_is_not_wrong(
+    shared: Tunnel,
+) -> None:
+    shared.put("web", "tcp 80 -> 172.16.0.4:80")
+    meanwhile = f'#!/bin/sh\n{shared.line("remove-peer laptop")}\nexec /usr/bin/timeout "$@"\n'
+    shared.machine.write("/usr/local/sbin/timeout", meanwhile)
+    shared.machine.run("chmod 755 /usr/local/sbin/timeout")
+    told = shared.status("connect")
+    assert shared.machine.run(f"ls {shared.files}/peers.d").stdout == ""
+    assert not [line for line in told if line.startswith("wrong")]
+
+
 def test_what_is_down_or_not_set_up_yet_is_told(machine: Machine) -> None:
     tunnel = Tunnel(machine)
     tunnel.install()

@@ -49,9 +49,9 @@ load_peers() {
   local file name ip
   PEER=() NAMED=() SPARE=() TO_PEERS=() EGRESS_PEERS=() SHARED=() SHALL_SHARE=()
   for file in "$OWN"/peers.d/*.conf; do
-    [[ -e $file ]] || continue
+    # Another run may be removing it, which status does not wait for.
+    read_lines 2>/dev/null <"$file" || continue
     name=${file##*/} name=${name%.conf}
-    read_lines <"$file"
     if ! parse_peer "${LINES[@]}"; then
       # A damaged file must not keep the whole tunnel down at boot.
       say "peer $name is left out: $WRONG; run 'pulumi up'"

@@ -25,6 +25,8 @@ tell_wrong() {
   [[ -z $WRONG ]] || echo "wrong routes"
   passes_on || echo "wrong forwarding"
   is_watched || echo "wrong watcher"
+  # Others may have changed them while targets were asked.
+  load_ends
   # While a key is handed over, the networks belong to the one or the other.
   while read -r key ips; do
     name=${NAMED[$key]-${SPARE[$key]-}}
@@ -41,7 +43,8 @@ tell_wrong_keys() {
   [[ ${SETTING[role]} == vps ]] || return 0
   while read -r key shared; do
     wanted="(none)"
-    [[ -z ${SHARED[$key]-} ]] || wanted=$(<"${SHARED[$key]}")
+    # Of one that has just gone nothing can be said.
+    [[ -z ${SHARED[$key]-} ]] || read -r wanted 2>/dev/null <"${SHARED[$key]}" || continue
     [[ -z ${SHALL_SHARE[$key]-} || $wanted != "(none)" ]] || wanted=
     [[ -z ${NAMED[$key]-} || $shared == "$wanted" ]] || echo "wrong preshared-key ${NAMED[$key]}"
   done < <(wg show "$IFACE" preshared-keys)
