@@ -467,6 +467,39 @@ def test_a_start_that_fails_leaves_no_rules(vps: Tunnel) -> None:
     assert vps.machine.read("/proc/sys/net/ipv4/conf/ens6/forwarding") == "0\n"
 
 
+# In the place of a program: called with these words, it ends all that belongs to its caller.
+ENDING = """#!/bin/sh
+case "$*" in {words}) (trap '' {signal}; kill -{signal} 0) ;; esac
+exec {program} "$@"
+"""
+STARTED = "show*endpoints"  # the last that `up` asks `wg`, when the rules stand
+TAKEN_DOWN = "stop*-watch*"  # the first of which it is taken down
+
+
+@pytest.mark.parametrize("signal", ["TERM", "HUP", "INT"])
+@pytest.mark.parametrize("again", ["nothing", TAKEN_DOWN], ids=["once", "twice"])
+def test_a_start_that_is_broken_off_leaves_no_rules_either(
+    vps: Tunnel, signal: str, again: str
+) -> None:
+    """By `systemctl stop`, say: then neither systemd calls `down` nor does wg-quick."""
+    machine = vps.machine
+    vps.call("down")
+    before = snapshot(machine)
+    machine.run("mv /usr/local/sbin/systemctl /opt/systemctl")
+    for name, words, program in (
+        ("wg", STARTED, "/usr/bin/wg"),
+        ("systemctl", again, "/opt/systemctl"),
+    ):
+        text = ENDING.format(words=words, signal=signal, program=program)
+        machine.write(f"/usr/local/sbin/{name}", text)
+    machine.run("chmod 755 /usr/local/sbin/{wg,systemctl}")
+    assert machine.run(f"exec setsid --wait {vps.line('up')}", check=False).status > 128
+    machine.run("rm /usr/local/sbin/wg; mv /opt/systemctl /usr/local/sbin/systemctl")
+    assert snapshot(machine) == before
+    vps.call("up")
+    assert snapshot(machine) != before
+
+
 JUNK = "colour red\n"
 
 

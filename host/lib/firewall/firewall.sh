@@ -169,7 +169,7 @@ verb_put_firewall() {
   check_guards
   note_firewall "$text"
   step noted-firewall
-  UNDO=end_trial
+  undo_by end_trial
   before=$(read_firewall "$TRIAL" && echo "$TIMER") || before=
   now
   UNTIL=$((NOW + TRIAL_TIME * TICKS)) TRIAL_SINCE=''

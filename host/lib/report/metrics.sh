@@ -103,7 +103,7 @@ verb_write_metrics() {
 # do it at once, each by a name of its own.
 renew_metrics() {
   local staged=$METRICS_FOLDER/.${METRICS_FILE##*/}.$$
-  UNDO=remove_staged_metrics
+  undo_by remove_staged_metrics
   # The folder may be node_exporter's own user's: what that puts in the file's place is never followed.
   remove_staged_metrics
   (umask 022 && metrics_text | dd conv=excl status=none of="$staged")

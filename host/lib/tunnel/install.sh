@@ -6,7 +6,7 @@
 verb_install() {
   local owner=${1-} packages=${2-install} claimant=${3-} tenancy=${4-} asks=${5-}
   DOING=install
-  UNDO=undo_install
+  undo_by undo_install
   [[ ${BASH_SOURCE[0]} == */incoming ]] || refuse "install is run from $LIB/$IFACE/incoming"
   is_interface "$IFACE" || refuse "'$IFACE' is not an interface's name"
   check_setting owner "$owner" || refuse "'$owner' is not a stack (allowed: $ALLOWED)"

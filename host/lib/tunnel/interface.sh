@@ -27,7 +27,7 @@ verb_interface() {
   [[ -z ${SETTING[ipv6]-} ]] || can_ipv6 ||
     say "this host has no IPv6, or has it switched off: its part of the tunnel is of IPv4 alone"
   # Failing to start for the first time leaves the host without an interface, as it was.
-  [[ -n $old_role ]] || tunnel_is_up || UNDO=forget_interface
+  [[ -n $old_role ]] || tunnel_is_up || undo_by forget_interface
   [[ ${SETTING[role]} == vps ]] || choose_mark
   make_folder "$OWN/forwards.d" "$OWN/peers.d"
   [[ ${SETTING[role]} == vps ]] || keep_former vps "$old_key" "${SETTING[peer_public_key]}" ""

@@ -4,7 +4,7 @@ verb_up() {
   DOING=up
   need_lock helper
   need_settings
-  UNDO=take_down
+  undo_by take_down
   use_own_key
   by_family sync_address
   bring_up
