@@ -21,16 +21,19 @@
 LOOK_EVERY=${RT_LOOK_EVERY-10} # seconds between two looks at what has no events; 10 but in tests
 readonly LOOK_EVERY
 readonly ANSWERS_WITHIN=2 # seconds
+readonly SOON=2 RARELY=32 # looks
 
 # watch: never ends by itself. The kernel drops events where too many come at once (hundreds of rules
 # flushed), and xtables-monitor ends then; so what was missed is looked for whenever listening begins.
 watch() {
-  local source began quick=0 open_ports='' addresses heard=''
+  local source began quick=0 open_ports addresses heard='' due pause=$SOON
   while :; do
     find_uptime
     began=$UPTIME
     exec {source}< <(events)
     put_back
+    # Those who listen may need a moment longer, until which nobody is told of anything.
+    due=$SOON
     follow <&"$source"
     exec {source}<&-
     find_uptime
@@ -75,15 +78,20 @@ look() {
   tunnel_is_up || start_anew
   ask_vps
   find_open_ports
-  [[ $OPEN_PORTS != "$open_ports" ]] || return 0
-  open_ports=$OPEN_PORTS
-  put_back
+  if ((due > 0 && --due == 0)) || [[ $OPEN_PORTS != "$open_ports" ]]; then put_back; fi
 }
 
-# put_back: what others took away
+# put_back: what others took away. If that fails, as behind a run that does not end, it is due again after a
+# few looks; if it never succeeds, after more and more.
 put_back() {
   addresses=$(addresses)
-  "$HELPER" "$PROTOCOL" restore || true
+  find_open_ports
+  open_ports=$OPEN_PORTS
+  if "$HELPER" "$PROTOCOL" restore; then
+    pause=$SOON
+  else
+    due=$pause pause=$((pause < RARELY ? pause * 2 : RARELY))
+  fi
 }
 
 # events: of the firewall, of addresses, routes, rules and switches, a line each; none of any, if there are

@@ -10,7 +10,7 @@ from components.wireguard_file import Gateway
 from components.wireguard_file import Machine as WireGuardMachine
 from tests.host.machine import Machine
 from tests.host.tunnel import KILLED
-from tests.host.watched import watched
+from tests.host.watched import beginning, watched
 from tests.host.world import VPS, World, world
 from tests.support import eventually
 
@@ -110,7 +110,8 @@ def test_a_vps_that_answers_no_pings_is_not_left(ends: World) -> None:
         seen.add(endpoint(server))
         return int(vps.run(dropped).stdout) >= 4
 
-    with watched(ends.server, look_every=10):
+    with beginning(ends.server, look_every=10) as go_on:
+        go_on()
         eventually(is_asked_often, LONG, "the server does not ask")
     assert seen == {f"{VPS}:51820"}
 
@@ -119,7 +120,8 @@ def test_a_vps_without_its_sessions_waits_for_a_server_that_has_just_asked(ends:
     """Next time it notices, and WireGuard shakes hands anew some time later."""
     vps = ends.vps.machine
     key = vps.run("wg show wg0 peers").stdout.strip()
-    with watched(ends.server, look_every=10):
+    with beginning(ends.server, look_every=10) as go_on:
+        go_on()
         before = asked(vps)
         eventually(lambda: asked(vps) > before, LONG, "the server does not ask")
         vps.run("wg-quick down wg0; rm -f /etc/reverse-tunnel/wg0/endpoints; wg-quick up wg0")

@@ -4,7 +4,7 @@ Here by plain iptables, nft and ip; firewalld and Docker themselves do it in the
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import takewhile
 
@@ -13,7 +13,7 @@ import pytest
 from tests.host.dual import CLIENT6, SERVER6, dual
 from tests.host.machine import Machine
 from tests.host.tunnel import Tunnel, rules_of
-from tests.host.watched import OF_ROUTES, watched
+from tests.host.watched import OF_ROUTES, beginning, restoring, watched
 from tests.host.world import SERVER, Call, World, call, world
 from tests.support import eventually
 
@@ -146,6 +146,84 @@ def test_an_event_of_which_a_part_has_come_when_it_looks_at_something_else_is_no
         with watched(net.server):
             machine.run(f"ip rule del priority {table}")
             eventually(lambda: by_rule(machine) == before, LONG, "it did not come back")
+
+
+# In the place of the program: it begins to listen when it may.
+LATE = """
+cat >/usr/local/sbin/xtables-monitor <<'END'
+#!/bin/sh
+until [ -e /run/listen ]; do sleep 0.05; done
+exec /usr/sbin/xtables-monitor "$@"
+END
+chmod 755 /usr/local/sbin/xtables-monitor
+"""
+
+
+def test_what_is_taken_away_before_anybody_listens_comes_back_too(vps: Tunnel) -> None:
+    """As at a busy boot: they begin at the same time as the first look at what is missing."""
+    vps.put("https", HTTPS)
+    machine = vps.machine
+    machine.run(LATE)
+    before = rules(machine)
+    with beginning(vps) as go_on:
+        machine.run("iptables -t nat -F PREROUTING; : >/run/listen")
+        go_on()
+        eventually(lambda: rules(machine) == before, LONG, "our rules did not come back")
+
+
+# In the place of the program: it can do nothing, and says that it was called.
+BROKEN = """
+printf '#!/bin/sh\\necho called >>/run/broken; exit 1\\n' >/usr/local/sbin/iptables-restore
+chmod 755 /usr/local/sbin/iptables-restore
+"""
+
+
+def test_what_could_not_be_put_back_is_tried_again(vps: Tunnel) -> None:
+    """Nobody tells of it a second time. Another run may have had the lock for too long, say."""
+    vps.put("https", HTTPS)
+    machine = vps.machine
+    before = rules(machine)
+    with watched(vps):
+        machine.run(f"{BROKEN} iptables -t nat -F PREROUTING")
+        eventually(partial(machine.read, "/run/broken"), LONG, "it was not tried")
+        eventually(lambda: not restoring(machine), LONG, "it is still tried")
+        assert rules(machine) != before
+        machine.run("rm /usr/local/sbin/iptables-restore")
+        eventually(lambda: rules(machine) == before, LONG, "our rules did not come back")
+
+
+# In the places of ping, and of the helper, which succeeds when there is room: each call is noted.
+LOOKS = """
+printf '#!/bin/sh\\necho look >>/run/called\\n' >/usr/local/sbin/ping
+chmod 755 /usr/local/sbin/ping
+"""
+RESTORES = """
+mv {helper} /run/helper
+printf '#!/bin/sh\\necho restore >>/run/called; [ -e /run/room ]\\n' >{helper}
+chmod 755 {helper}
+"""
+
+
+def test_what_can_never_be_put_back_is_tried_less_and_less_often() -> None:
+    """It takes half a second of a small VPS's time each time."""
+    with world() as ends, ExitStack() as watching:
+        machine = ends.server.machine
+        machine.run(LOOKS)
+        watching.enter_context(watched(ends.server))
+        machine.run(RESTORES.format(helper=f"{ends.server.folder}/reverse-tunnel"))
+        machine.run("ip route add 10.2.0.0/16 via 192.0.2.1")
+
+        def looks() -> list[int]:
+            """How often it looked before the first try to put back, the second and so on."""
+            called = machine.read("/run/called")
+            return [part.count("look") for part in called.split("restore")]
+
+        eventually(lambda: len(looks()) > 4, LONG, "it is not tried again")
+        assert looks()[1:4] == [2, 4, 8]
+        machine.run(": >/run/room")
+        eventually(lambda: len(looks()) > 5, LONG, "it is not tried any more")
+        eventually(lambda: looks()[-1] > 40, LONG, "it does not look")
+        assert len(looks()) == 6
 
 
 # As of iptables 1.8.11, which says everything at once; `stdbuf` may be one that can't do its work.

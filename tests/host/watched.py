@@ -1,6 +1,6 @@
 """A tunnel with its watcher, which systemd starts on a real host."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -14,37 +14,59 @@ _LONG = 30.0  # seconds
 # The sockets that wait for events of the kernel: of netfilter; and of addresses and routes of both
 # families, which nobody else does there, by the groups that they have joined.
 _OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
-_CALLED = "pgrep -f 'reverse-tunnel 1 (restore|redial)'"
 OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
+_CALLED = "pgrep -f 'reverse-tunnel 1 (restore|redial)'"
+_RESTORES = "pgrep -f 'reverse-tunnel 1 restore'"
 
 
 @contextmanager
-def watched(
-    tunnel: Tunnel, look_every: float = 0.2, env: dict[str, str] | None = None
-) -> Iterator[None]:
-    """The tunnel with its watcher, which systemd would start, and which looks every 10 s there.
+def watched(tunnel: Tunnel, env: dict[str, str] | None = None) -> Iterator[None]:
+    """The tunnel with its watcher, which systemd would start.
 
-    It has put back by then what was missing when it started: what comes back from now on is what it
-    has heard of, or has looked for.
+    It has put back by then what was missing when it started, and once more what went before it was
+    told of anything: what comes back from now on is what it has heard of, or has looked for.
     """
     machine = tunnel.machine
-    held_up = ExitStack()
-    held_up.enter_context(locked(machine))
-    process = machine.start(
-        f"RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch", env
-    )
-    try:
-        with held_up:
-            eventually(partial(_said, machine, _CALLED), _LONG, "it restores nothing")
+    with beginning(tunnel, env=env) as go_on:
         for waiting in (_OF_NETFILTER, OF_ROUTES):
             eventually(partial(_said, machine, waiting), _LONG, "nobody listens")
-        eventually(lambda: not _said(machine, _CALLED), _LONG, "it is still restoring")
+        with locked(machine):
+            go_on()
+            eventually(partial(_said, machine, _RESTORES), _LONG, "it restores nothing any more")
+        eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
         yield
-    finally:
-        process.kill()
-        process.communicate()
-        # systemd would have ended what it has called as well.
-        eventually(lambda: not _said(machine, _CALLED), _LONG, "it is still restoring")
+
+
+@contextmanager
+def beginning(
+    tunnel: Tunnel, look_every: float = 0.2, env: dict[str, str] | None = None
+) -> Iterator[Callable[[], object]]:
+    """A watcher that has put back once what was missing, and does no more until it is let go on.
+
+    It looks every 10 s where systemd starts it.
+    """
+    machine = tunnel.machine
+    watcher = f"{tunnel.folder}/reverse-tunnel 1 watch"
+    with ExitStack() as held_up:
+        held_up.enter_context(locked(machine))
+        process = machine.start(f"RT_LOOK_EVERY={look_every} exec {watcher}", env)
+        try:
+            eventually(partial(_said, machine, _RESTORES), _LONG, "it restores nothing")
+            # The first is the watcher itself; others of the name may be those that listen for it.
+            machine.run(f"pkill -STOP -of '{watcher}'")
+            held_up.close()
+            eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
+            yield partial(machine.run, f"pkill -CONT -of '{watcher}'")
+        finally:
+            process.kill()
+            process.communicate()
+            # systemd would have ended what it has called as well.
+            eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
+
+
+def restoring(machine: Machine) -> bool:
+    """Whether a run of the helper goes on there that a watcher has called."""
+    return _said(machine, _CALLED) != ""
 
 
 def _said(machine: Machine, command: str) -> str:
