@@ -165,8 +165,10 @@ find_open_ports() {
   done
 }
 
-# start_anew: this watch ends when the unit is stopped
+# start_anew: this watch ends when the unit is stopped. One that is just starting would be broken off, and one
+# that waits for its next start has that before it.
 start_anew() {
+  [[ $(systemctl is-active "$UNIT") != activating ]] || return 0
   if systemctl is-enabled --quiet "$UNIT"; then systemctl restart --no-block "$UNIT"; fi
 }
 

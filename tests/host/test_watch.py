@@ -315,6 +315,18 @@ def test_one_that_shall_not_start_with_the_host_does_not(vps: Tunnel) -> None:
             eventually(lambda: there().status == 0, A_MOMENT, "not there")
 
 
+def test_one_that_is_just_starting_is_not_started_anew(vps: Tunnel) -> None:
+    """A busy host may need longer than until the next look, and would never be done."""
+    unit = "/run/standin/wg-quick@wg0"  # what the stand-in for systemctl says of it
+    with watched(vps):
+        vps.machine.run(f"echo activating >{unit}; ip link del wg0")
+        there = partial(vps.machine.run, "test -e /sys/class/net/wg0", check=False)
+        with pytest.raises(AssertionError, match="not there"):
+            eventually(lambda: there().status == 0, A_MOMENT, "not there")
+        vps.machine.run(f"echo failed >{unit}")
+        eventually(lambda: there().status == 0, LONG, "no tunnel any more")
+
+
 def test_docker_that_starts_again_still_gets_its_containers_visitors() -> None:
     """On a server its rule is put after ours, which would take its UDP ports away from it."""
     with world() as ends, watched(ends.server):
