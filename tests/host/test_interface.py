@@ -9,6 +9,7 @@ from tests.host.conftest import fresh_machine
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.waiting import LIB
 from tests.settings.samples import public_key
 from tests.support import eventually, harmed
 
@@ -408,6 +409,36 @@ def test_a_deleted_link_comes_back_with_the_next_run(vps: Tunnel) -> None:
     vps.call("interface", stdin=vps.vps_settings())
     assert "wg0" in vps.machine.run("wg show interfaces").stdout
     assert vps.forwards() == [("https", HTTPS)]
+
+
+# In the place of systemctl: what `up` does in a start under way, as soon as it gets the lock.
+MEANWHILE = """#!/bin/bash
+if [[ $1 == enable ]]; then
+  flock --no-fork {lib} sleep 60 >/dev/null 2>&1 &
+  echo $! >/run/up
+  while flock --nonblock {lib} true; do :; done
+fi
+exec /opt/systemctl "$@"
+"""
+
+
+@pytest.mark.parametrize("then", ["active", "activating"])
+def test_a_start_under_way_is_begun_anew_only_if_nobody_works_at_it(vps: Tunnel, then: str) -> None:
+    """With hundreds of forwards it may take long; one that waits for a name server never ends."""
+    machine = vps.machine
+    unit = "/run/standin/wg-quick@wg0"  # what the stand-in for systemctl says of it
+    before = link_number(vps)
+    machine.run(f"mv /usr/local/sbin/systemctl /opt; echo activating >{unit}")
+    machine.write("/usr/local/sbin/systemctl", MEANWHILE.format(lib=LIB))
+    machine.run("chmod 755 /usr/local/sbin/systemctl")
+    run = machine.start(f"{vps.line('interface')} <<<'{vps.vps_settings()}'")
+    waits = "pgrep -f 'flock --timeout'"
+    eventually(lambda: machine.run(waits, check=False).stdout, LONG, "nobody waits for its end")
+    assert link_number(vps) == before
+    machine.run(f"echo {then} >{unit}; kill $(cat /run/up)")
+    run.communicate()
+    assert run.returncode == 0
+    assert (link_number(vps) == before) == (then == "active")
 
 
 def test_rules_come_and_go_with_the_tunnel_each_once(vps: Tunnel) -> None:

@@ -84,12 +84,14 @@ start_unit() {
 }
 
 # start_hangs: whether the unit is still starting although the tunnel is there: wg-quick waits for a name
-# server, with the file as it was. Another start may only have waited for this run's lock.
+# server, with the file as it was. Another start may only have waited for this run's lock, and have it by now,
+# for long where there are many forwards.
 start_hangs() {
   local n
   for ((n = 0; n < 25; n++)); do
     [[ $(systemctl is-active "$UNIT") == activating ]] || return 1
     sleep 0.2
+    ! lock || unlock
   done
 }
 
