@@ -6,6 +6,7 @@ from tests.host.dual import INSIDE6
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.tunnel import Tunnel
+from tests.settings.samples import public_key
 from tests.support import harmed
 
 READ_ONLY = (
@@ -14,6 +15,7 @@ READ_ONLY = (
 )
 MISSING = ("mount -t tmpfs none /proc/sys/net/netfilter", "umount /proc/sys/net/netfilter")
 ACCOUNTING = "/proc/sys/net/netfilter/nf_conntrack_acct"
+PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 FORWARDING = "/proc/sys/net/ipv4/conf/ens6/forwarding"
 FORWARDING6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 ACCEPT_RA = "/proc/sys/net/ipv6/conf/ens6/accept_ra"
@@ -61,6 +63,22 @@ def test_a_switch_of_ipv6_that_cannot_be_set_is_named_and_nothing_is_left(
         assert named in done.stderr
         assert vps.call("interface", stdin=vps.vps_settings()).stderr == ""
         assert snapshot(vps.machine) == before
+
+
+def test_where_no_ports_to_ask_by_are_shown_they_are_the_usual_ones(machine: Machine) -> None:
+    server = Tunnel(machine)
+    server.install()
+    server.set_key()
+    lines = server.server_settings("172.16.0.4/24", public_key(1), "203.0.113.1:51820")
+    server.call("interface", stdin=lines)
+    chain = "iptables-save -t mangle | grep -e '-A RT-wg0-UNASKED'"
+    before = machine.run(chain).stdout
+    assert "--dport 32768:60999" in before
+    # A file that is there and cannot be opened.
+    machine.run("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/run/none\")'")
+    with harmed(machine, f"mount --bind /run/none {PORTS}", f"umount {PORTS}"):
+        assert server.call("restore").stderr == ""
+    assert machine.run(chain).stdout == before
 
 
 @pytest.mark.parametrize("harm", [READ_ONLY, MISSING], ids=["read-only", "missing"])

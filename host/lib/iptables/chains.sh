@@ -199,7 +199,7 @@ want_unasked() {
   local -a udp=("-p udp -j RETURN")
   if [[ $SOCKET_MATCH == yes ]]; then
     # Of both families; there is always one, but in a container that shows nothing of it.
-    { ports=$(</proc/sys/net/ipv4/ip_local_port_range); } 2>/dev/null || ports=$'32768\t60999'
+    read -r ports 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range || ports=$'32768\t60999'
     udp=("-p udp -m udp ! --dport ${ports/$'\t'/:} -j RETURN" "-p udp -m socket --nowildcard -j RETURN")
   fi
   # Where nobody's rules let it in before.
