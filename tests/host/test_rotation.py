@@ -14,6 +14,7 @@ import pytest
 
 from tests.host.machine import Machine, Result
 from tests.host.tunnel import KILLED, REFUSED, Tunnel
+from tests.host.waiting import locked
 from tests.host.world import CLIENT, SERVER, VPS, Call, World, world
 from tests.support import eventually
 
@@ -566,6 +567,33 @@ def test_a_vps_does_not_leave_its_key_while_a_server_is_away(last_rotation: Rota
     )
     assert "no handshake from away" in done.stderr
     assert last_rotation.key_of(last_rotation.vps) == last_rotation.vps_key
+    eventually(last_rotation.visited, LONG, "the visitor is not served any more")
+
+
+def test_a_vps_goes_back_before_who_came_along_has_dropped_its_old_key(
+    last_rotation: Rotation,
+) -> None:
+    """However many other runs wait for the lock meanwhile."""
+    keys, stranger = (Keys.new(last_rotation.vps.machine) for _ in range(2))
+    vps = last_rotation.vps
+    last_rotation.arm_vps(keys)
+    last_rotation.tell_server(keys, RT_SETTLED="20")
+    lines = f"public-key {stranger.public}\nallowed-ips 172.16.0.9/32\n"
+    vps.call("put-peer away", stdin=lines)
+    last = vps.machine.start(f"exec {vps.line('wait-handshake')} 2>&1", env=WAITS | IN_VAIN)
+    assert last.stdin is not None
+    last.stdin.write(f"peer homelab {last_rotation.server_key}\npeer away {stranger.public}\n")
+    last.stdin.write(f"public-key {keys.public}\n")
+    last.stdin.close()
+    eventually(partial(last_rotation.uses, vps, keys.public), LONG, "it does not change its key")
+    with locked(vps.machine):
+        both = {keys.public, last_rotation.vps_key}
+        eventually(
+            lambda: last.poll() is not None or last_rotation.peers(last_rotation.server) != both,
+            LONG,
+            "it does not go back",
+        )
+    last.wait()
     eventually(last_rotation.visited, LONG, "the visitor is not served any more")
 
 

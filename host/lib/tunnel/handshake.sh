@@ -3,7 +3,8 @@
 # Seconds for all servers at once. One that was in touch with a VPS that has lost its sessions asks it within
 # 12 (see entry/watch.sh), and WireGuard dials anew when 15 more have passed without an answer.
 HANDSHAKE_WAIT=${RT_HANDSHAKE_WAIT-35} # other than 35 in tests
-# Fewer for those who follow to a new key: until then, or until they are given up, nobody else is served.
+# Fewer for those who follow to a new key: until then, or until they are given up, nobody else is served; and who
+# has followed drops the old one SETTLED seconds later (see peers/handover.sh).
 FOLLOW_WAIT=${RT_HANDSHAKE_WAIT-20} # other than 20 in tests
 readonly HANDSHAKE_WAIT FOLLOW_WAIT
 readonly HANDSHAKE_AGE=180 # seconds; WireGuard gives up a session that is older
@@ -61,15 +62,16 @@ hear_all() {
 }
 
 # lead_to_own_key ENDPOINT: to the one that waits in next.key, if all in asked come along, else back. Those
-# in SILENT were not heard by the old one.
+# in SILENT were not heard by the old one. The lock is kept meanwhile: who waited for it could come back too late.
 lead_to_own_key() {
   local key
   local -a before=("${!SILENT[@]}") away=()
   need_lock tunnel
   exchange_own_key
-  unlock
-  ! hear_all "$FOLLOW_WAIT" || return 0
-  lock || return 0
+  if hear_all "$FOLLOW_WAIT"; then
+    unlock
+    return
+  fi
   restore_own_key
   unlock
   # Who is heard by neither is away, and could not follow later.
