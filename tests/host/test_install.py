@@ -124,6 +124,33 @@ def test_what_was_left_and_come_back_to_is_not_left_by_a_tenancy_of_before(
     assert vps.machine.run("ls -d /usr/local/lib/reverse-tunnel", check=False).status != 0
 
 
+# Stops the unit, and then lets somebody come to the host, once.
+_COMING = """#!/bin/bash
+/usr/local/sbin/systemctl-itself "$@" || exit
+[[ " $* " == *" stop wg-quick@"* ]] && mv -T /root/new {folder}/incoming || exit 0
+bash {folder}/incoming 1 install {owner} install {tenant}
+"""
+
+
+def test_who_comes_back_while_a_host_is_being_left_finds_the_tunnel_as_it_was(vps: Tunnel) -> None:
+    """The login that is told that all is well ends first, so the next `up` may come any time."""
+    machine, systemctl = vps.machine, "/usr/local/sbin/systemctl"
+    vps.put("https", HTTPS)
+    vps.install(claimant=f"{CLAIMANT} {SECOND}")
+    vps.install(claimant=f"{CLAIMANT} {FIRST}")
+    before = snapshot(machine)
+    machine.write("/root/new", helper_text())
+    tenant = f"{CLAIMANT} {SECOND}"
+    machine.run(f"mv {systemctl} {systemctl}-itself")
+    machine.write(systemctl, _COMING.format(folder=vps.folder, owner=vps.owner, tenant=tenant))
+    machine.run(f"chmod 755 {systemctl}")
+    done = vps.call(f"uninstall {vps.owner} {CLAIMANT} {FIRST}")
+    assert "nothing was removed" in done.stderr
+    machine.run(f"mv {systemctl}-itself {systemctl}")
+    vps.install(claimant=f"{CLAIMANT} {FIRST}")
+    assert snapshot(machine) == before
+
+
 def test_a_host_of_before_there_were_tenancies_is_released_by_one(vps: Tunnel) -> None:
     vps.install(claimant=CLAIMANT)
     vps.call(f"uninstall {vps.owner} {CLAIMANT} {FIRST}")

@@ -5,26 +5,18 @@
 # is left and come back to. Programs of before there were claimants name none; they have lost a host that has
 # one since. Those of before there were tenancies have not; nor has one whose helper never came.
 verb_uninstall() {
-  local owner=${1-} claimant=${2-} tenancy=${3-} now='' since='' former=''
   DOING=uninstall
-  owner_of "$IFACE"
-  if [[ -n $owner && -n $VALUE && $VALUE != "$owner" ]]; then
-    say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
-    return 0
-  fi
-  [[ ! -r $OWN/claimant ]] || read -r now since former <"$OWN/claimant" || true
-  if [[ -n $owner && -n $now && $now != "$claimant" ]]; then
-    say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
-    return 0
-  fi
-  if [[ -n $owner && -n $tenancy && " $former " == *" $tenancy "* ]]; then
-    say "$IFACE on this host was left, and is $now once more by now: nothing was removed"
-    return 0
-  fi
+  may_go "$@" || return 0
   if comes_by_tunnel && uninstall_later "$@"; then return 0; fi
   stop_unit
   if lock; then
     step stopped-unit
+    # Somebody may have come meanwhile, who shall find the tunnel as it was.
+    if ! may_go "$@"; then
+      unlock
+      ! load_settings || start_unit
+      return 0
+    fi
     load_settings || true
     take_down
     step took-down
@@ -38,6 +30,24 @@ verb_uninstall() {
     unlock
   fi
   tell_other_firewalls
+}
+
+# may_go [OWNER [CLAIMANT [TENANCY]]]: whether it is theirs still; else it is said whose it is
+may_go() {
+  local owner=${1-} claimant=${2-} tenancy=${3-} now='' since='' former=''
+  [[ -n $owner ]] || return 0
+  owner_of "$IFACE"
+  [[ ! -r $OWN/claimant ]] || read -r now since former <"$OWN/claimant" || true
+  if [[ -n $VALUE && $VALUE != "$owner" ]]; then
+    say "$IFACE on this host belongs to the stack $VALUE: nothing was removed"
+  elif [[ -n $now && $now != "$claimant" ]]; then
+    say "$IFACE on this host is $now by now, and not ${claimant:-an older one}: nothing was removed"
+  elif [[ -n $tenancy && " $former " == *" $tenancy "* ]]; then
+    say "$IFACE on this host was left, and is $now once more by now: nothing was removed"
+  else
+    return 0
+  fi
+  return 1
 }
 
 # comes_by_tunnel: whether this login does, which then ends with it: from a peer, to whatever address of
