@@ -24,6 +24,7 @@ from tests.host.kills import Tell, killed_at_each_step
 from tests.host.machine import Machine
 from tests.host.snapshot import snapshot
 from tests.host.test_many_flows import COUNTING
+from tests.host.transient import killed, killed_at_first
 from tests.host.tunnel import KILLED, REFUSED, Tunnel
 from tests.host.watched import watched
 from tests.host.world import CLIENT, SERVER, VPS, Call, call
@@ -973,6 +974,14 @@ def test_it_is_taken_back_although_the_lock_is_held(open_vps: Guarded) -> None:
         holder.kill()
         holder.communicate()
     healed(open_vps)
+
+
+def test_it_is_taken_back_although_what_does_it_is_killed(open_vps: Guarded) -> None:
+    vps = open_vps.vps.machine
+    with killed_at_first(vps, "*-firewall-*"):
+        open_vps.login(open_vps.verb("put-firewall", wait=SHORT), stdin=ALLOW)
+        eventually(lambda: not guards(vps), LONG, "the firewall was not taken back")
+        assert killed(vps).startswith("reverse-tunnel-wg0-firewall-")
 
 
 def test_it_is_taken_back_although_the_disk_is_full(open_vps: Guarded) -> None:

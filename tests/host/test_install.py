@@ -8,9 +8,12 @@ from tests.host.guarded import INSIDE, LAPTOP, guarded
 from tests.host.locked import let_go_of_lists_after_first_update
 from tests.host.machine import Machine, helper_text
 from tests.host.snapshot import snapshot
+from tests.host.transient import killed, killed_at_first
 from tests.host.tunnel import REFUSED, Tunnel
+from tests.host.waiting import LONG
 from tests.host.world import VPS
 from tests.settings.samples import public_key
+from tests.support import eventually
 
 HTTPS = "tcp 443 -> 172.16.0.4:8081"
 
@@ -228,6 +231,16 @@ def test_who_logs_in_by_the_tunnel_hears_that_all_is_well_before_it_goes() -> No
         house.login(house.verb("uninstall"))
         left = vps.machine.run(f"ls -d /run/units {vps.files}; ip link show wg0", check=False)
         assert left.stdout == ""
+
+
+def test_what_goes_later_goes_although_it_is_killed() -> None:
+    """Nobody else would come: who has heard that all is well keeps no note of the tunnel."""
+    with guarded() as house, killed_at_first(house.vps.machine, "*-uninstall.service"):
+        machine = house.vps.machine
+        house.login(house.verb("uninstall"), to=f"root@{INSIDE}", by=house.laptop)
+        left = f"ls -d {house.vps.files} {house.vps.folder}"
+        eventually(lambda: not machine.run(left, check=False).stdout, LONG, "it does not go")
+        assert killed(machine) == "reverse-tunnel-wg0-uninstall.service\n"
 
 
 def test_secrets_are_roots_alone(vps: Tunnel) -> None:

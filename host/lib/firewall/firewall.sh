@@ -274,11 +274,13 @@ end_trial() {
 # set_timer: in a while the trial is taken back, by a process outside of this login, into TIMER
 set_timer() {
   local unit=reverse-tunnel-$IFACE-firewall-$NOW words
-  # Until it is done; nothing is left to do where the helper is gone.
+  # Until it is done; nothing is left to do where the helper is gone. The unit is begun anew where the kernel has
+  # killed anything of it, for want of memory: systemd then ends all of it.
   # shellcheck disable=SC2016
   words='while [ -x "$0" ] && ! "$0" 1 revert-firewall; do sleep 1; done'
   if timeout 10 systemd-run --quiet --collect --unit="$unit" --on-active="$TRIAL_TIME" \
-    --timer-property=AccuracySec=100ms bash -c "$words" "$HELPER" >/dev/null 2>&1 &&
+    --timer-property=AccuracySec=100ms --property=Restart=on-failure --property=RestartSec=1 \
+    --property=StartLimitIntervalSec=0 bash -c "$words" "$HELPER" >/dev/null 2>&1 &&
     systemctl is-active --quiet "$unit.timer"; then
     TIMER=$unit.timer
     return

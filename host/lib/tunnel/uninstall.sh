@@ -60,12 +60,16 @@ comes_by_tunnel() {
 
 readonly LATER=reverse-tunnel-$IFACE-uninstall.service
 
-# uninstall_later OWNER CLAIMANT TENANCY: when this login has heard that all is well and has ended
+# uninstall_later OWNER CLAIMANT TENANCY: when this login has heard that all is well and has ended; what it
+# hears may be lost on the way, and be sent again, once or twice. Again if that is killed or fails, since nobody
+# else would come; unless nothing of the helper is left.
 uninstall_later() {
-  ! systemctl is-active --quiet "$LATER" || return 0
+  [[ $(systemctl is-active "$LATER") != @(active|activating) ]] || return 0
   # shellcheck disable=SC2016
   systemd-run --quiet --collect --unit="$LATER" --description="Tunnel $IFACE: is taken away" \
-    bash -c 'timeout 10 tail --pid="$0" -f /dev/null; sleep 1; exec "$@"' \
+    --property=Restart=on-failure --property=RestartSec=5 \
+    --property=StartLimitIntervalSec=600 --property=StartLimitBurst=20 \
+    bash -c 'timeout 10 tail --pid="$0" -f /dev/null; sleep 5; [[ ! -x $1 ]] || exec "$@"' \
     "$PPID" "$HELPER" "$PROTOCOL" uninstall "$@" >/dev/null 2>&1
 }
 
