@@ -531,6 +531,18 @@ def test_a_start_that_is_broken_off_leaves_no_rules_either(
     assert snapshot(machine) != before
 
 
+def test_a_new_port_is_noted_right_before_it_is_in_use(vps: Tunnel) -> None:
+    """What is heard at the old one between the two would count as heard at the new one."""
+    vps.call("put-peer laptop", stdin=LAPTOP)
+    settings = vps.vps_settings(port=443)
+    trace = vps.call("interface", stdin=settings, env={"SHELLOPTS": "xtrace"}).stderr
+    before, _, after = trace.partition("/.changed.new ")
+    between, in_use, _ = after.partition("wg syncconf")
+    assert in_use
+    assert "parse_peer" in before
+    assert "parse_peer" not in between
+
+
 JUNK = "colour red\n"
 
 

@@ -62,17 +62,19 @@ sync_wireguard() {
   local wanted running said key
   wanted=$(public_half "$(<"$OWN/private.key")")
   running=$(wg show "$IFACE" public-key)-$(wg show "$IFACE" listen-port)
-  if [[ ${SETTING[role]} == vps && $running != "$wanted-${SETTING[listen_port]}" ]]; then
-    # From now on an older handshake says nothing. They are told by the second, so in a new one.
-    next_second
-    write_file "$OWN/changed" "$EPOCHSECONDS"$'\n'
-  elif [[ ${SETTING[role]} == server ]] && [[ ${1-} == anew || $running != "$wanted-"* ]]; then
+  if [[ ${SETTING[role]} == server ]] && [[ ${1-} == anew || $running != "$wanted-"* ]]; then
     # The name server may be behind it.
     ! find_endpoint "${SETTING[peer_endpoint]}" '' || DIALLED=$ENDPOINT
     drop_vps
   fi
   conf_text wg
   DIALLED=
+  if [[ ${SETTING[role]} == vps && $running != "$wanted-${SETTING[listen_port]}" ]]; then
+    # From now on an older handshake says nothing. They are told by the second, so in a new one, and right before
+    # the change: one between the two would count as newer.
+    next_second
+    write_file "$OWN/changed" "$EPOCHSECONDS"$'\n'
+  fi
   said=$(WG_ENDPOINT_RESOLUTION_RETRIES=3 wg syncconf "$IFACE" <(printf '%s' "$TEXT") 2>&1) ||
     fail "wg syncconf failed: $(without_keys <<<"$said")"
   # A preshared key that the file has no more would stay.
