@@ -46,7 +46,7 @@ for _kind, _plain, _first in (
     ),
     (
         "float",
-        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?",
+        r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?",  # also 08, which is no octal
         "-+0123456789.",
     ),
 ):
@@ -61,8 +61,26 @@ def read_file(path: Path) -> Any:  # noqa: ANN401 - whatever it is
         CommandError: it can't be read.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+        return _as_handed_on(content)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CommandError(f"{path} can't be read: {error}") from None
+
+
+def _as_handed_on(value: Any) -> Any:  # noqa: ANN401 - whatever it is
+    """The same as the engine hands it on: a key `true` is a text, and `1e3` as whole as 1000."""
+    match value:
+        case dict():
+            return {
+                # Other keys that are no texts are no names, as they are or as texts.
+                str(key).lower() if isinstance(key, bool) else key: _as_handed_on(each)
+                for key, each in value.items()
+            }
+        case list():
+            return [_as_handed_on(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value

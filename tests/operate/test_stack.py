@@ -79,6 +79,12 @@ def test_settings_that_are_not_in_the_file_alone_come_from_the_engine(
     assert project.calls == ["config --show-secrets --json --stack home --non-interactive"]
 
 
+def add_forward(project: Project, written: str) -> None:
+    """Let the stack file have this among the forwards."""
+    file = project.folder / "stacks/Pulumi.home.yaml"
+    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {written}\n"))
+
+
 def write_keys_as(project: Project, written: str) -> None:
     """Let the stack file have this before each key of the project."""
     file = project.folder / "stacks/Pulumi.home.yaml"
@@ -112,18 +118,46 @@ def test_a_key_without_a_namespace_is_the_projects(project: Project) -> None:
 )
 def test_texts_are_read_as_by_the_engine(project: Project, text: str) -> None:
     """In YAML of 2005 some of these were truths, times and numbers."""
-    file = project.folder / "stacks/Pulumi.home.yaml"
-    forward = f"noted: {{port: 81, to: homelab, comment: {text}}}"
-    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
+    add_forward(project, f"noted: {{port: 81, to: homelab, comment: {text}}}")
     assert Stack("home").settings_without_key().forwards["noted"].comment == text
 
 
 def test_values_are_read_as_by_the_engine(project: Project) -> None:
-    file = project.folder / "stacks/Pulumi.home.yaml"
-    forward = "no: {port: 0x51, to: homelab, enabled: false}"
-    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {forward}\n"))
+    add_forward(project, "no: {port: 0x51, to: homelab, enabled: false}")
     read = Stack("home").settings_without_key().forwards["no"]
     assert (read.port.first, read.enabled) == (0x51, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "port"),
+    [("1e3", 1000), ("1.0", 1), ("08", 8), ("0_9", 9), ("1_0.0", 10), (".5e1", 5), ("017", 15)],
+)
+def test_a_number_without_a_fraction_is_whole_however_it_is_written(
+    project: Project, written: str, port: int
+) -> None:
+    add_forward(project, f"noted: {{port: {written}, to: homelab}}")
+    assert Stack("home").settings_without_key().forwards["noted"].port.first == port
+
+
+@pytest.mark.parametrize("written", ["1.5", "08.5", "1e5", "1e400", ".5_0e1", "1e3x", "true"])
+def test_what_is_no_port_for_the_engine_is_none(project: Project, written: str) -> None:
+    add_forward(project, f"noted: {{port: {written}, to: homelab}}")
+    with pytest.raises(CommandError, match=r"forwards\.noted\.port: "):
+        Stack("home").settings_without_key()
+
+
+@pytest.mark.parametrize(("written", "name"), [("true", "true"), ("False", "false")])
+def test_a_truth_as_a_name_is_a_text(project: Project, written: str, name: str) -> None:
+    add_forward(project, f"{written}: {{port: 81, to: homelab}}")
+    assert name in Stack("home").settings_without_key().forwards
+
+
+@pytest.mark.parametrize("written", ["~", "1.5", "1e3", "08"])
+def test_other_keys_that_are_no_texts_are_no_names(project: Project, written: str) -> None:
+    """Nor are the texts that the engine makes of them, `<nil>`, 1.5, 1000 and 8."""
+    add_forward(project, f"{written}: {{port: 81, to: homelab}}")
+    with pytest.raises(CommandError, match=r"forwards\..* is not a name"):
+        Stack("home").settings_without_key()
 
 
 def test_it_works_in_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +210,7 @@ def test_what_contains_itself_is_said_where(project: Project) -> None:
 
 
 def test_what_is_used_twice_is_read_twice(project: Project) -> None:
-    file = project.folder / "stacks/Pulumi.home.yaml"
-    pair = "a: &x {port: 81, to: homelab}\n    b: {<<: *x, port: 82}"
-    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {pair}\n"))
+    add_forward(project, "a: &x {port: 81, to: homelab}\n    b: {<<: *x, port: 82}")
     read = Stack("home").settings_without_key().forwards
     assert (read["a"].port.first, read["b"].port.first) == (81, 82)
     assert read["a"].to == read["b"].to
@@ -209,10 +241,8 @@ def test_a_key_that_is_there_twice_is_refused_as_the_engine_does(
 
 def test_a_key_may_be_in_two_entries_and_of_two_values_one_is_ones_own(project: Project) -> None:
     """What `<<` brings is not there twice, also where it is brought on."""
-    file = project.folder / "stacks/Pulumi.home.yaml"
     nested = "{<<: &y {<<: &x {port: 81, to: homelab}, port: 82}, port: 83}"
-    three = f"a: {nested}\n    b: *y\n    c: *x"
-    file.write_text(file.read_text().replace(FORWARDS, f"{FORWARDS}    {three}\n"))
+    add_forward(project, f"a: {nested}\n    b: *y\n    c: *x")
     read = Stack("home").settings_without_key().forwards
     assert [read[name].port.first for name in "abc"] == [83, 82, 81]
 
