@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reach.failure import ReachError, ended, failed, network_words, silent, unreachable
 from reach.keys import keys_for
+from reach.local_user import ensure_name
 from reach.login import Login
 from reach.root import NO_SUDO, SUDO_ASKS, root_shell
 from reach.told import printable
@@ -211,6 +212,7 @@ async def _connect(
     # Not at the top: it takes a quarter of a second that only who connects should pay.
     import asyncssh  # noqa: PLC0415
 
+    ensure_name()
     pinned = asyncssh.import_public_key(login.host_key)
     others: list[asyncssh.SSHKey] = []
     taken: asyncssh.SSHClientConnection | None = None
