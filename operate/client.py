@@ -1,6 +1,7 @@
 """`reverse-tunnel client`: what a client device needs to join, for its screen or as a file."""
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,8 +54,10 @@ def client(name: str, output: Path | None, stack: Stack) -> None:
     if output is not None:
         write_secret(output, _KINDS[kind](text))
     elif complete:
+        code = as_terminal(text)
+        _check_letters(code, name)
         _check_room(text)
-        click.echo(as_terminal(text), nl=False)
+        click.echo(code, nl=False)
     else:
         click.echo(text, nl=False)
 
@@ -66,6 +69,18 @@ def _kind(output: Path | None) -> str:
         allowed = f"{', '.join(others)} or {last}"
         raise click.BadOptionUsage("output", f"{output} must end in {allowed}.")
     return kind
+
+
+def _check_letters(code: str, name: str) -> None:
+    """Not every terminal has those of which a code is made."""
+    encoding = sys.stdout.encoding
+    try:
+        code.encode(encoding)
+    except UnicodeEncodeError:
+        raise CommandError(
+            f"this terminal can't show the code: its letters are {encoding}, by the locale (LANG),"
+            f" not UTF-8. Write the code as a picture: --output {name}.png"
+        ) from None
 
 
 def _check_room(text: str) -> None:

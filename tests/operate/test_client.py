@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import zxingcpp
+from click.testing import CliRunner
 from PIL import Image
 
 from operate import client
+from operate.main import main
 from operate.qr_code import as_terminal
 from tests.operate.project import Project, run
 from tests.operate.wireguard import KEY, client_file
@@ -70,6 +72,26 @@ def test_a_terminal_that_would_break_its_lines_is_refused(
     assert done.exit_code == status
     assert (f"this terminal has {needed - 1}" in done.stderr) == bool(status)
     assert ("█" in done.stdout) != bool(status)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shows"), [("latin-1", False), ("cp1252", False), ("cp437", True)]
+)
+def test_a_terminal_without_the_codes_letters_is_told_of_the_picture(
+    encoding: str, *, shows: bool
+) -> None:
+    """It is UTF-8 nearly everywhere, and some other sets of letters have them, too."""
+    done = CliRunner(charset=encoding).invoke(main, ["client", "laptop"])
+    assert done.exit_code == int(not shows)
+    assert ("█" in done.stdout_bytes.decode(encoding)) == shows
+    assert ("--output laptop.png" in done.stderr) == (not shows)
+    assert ("UTF-8" in done.stderr) == (not shows)
+
+
+def test_a_file_is_printed_whatever_letters_the_terminal_has() -> None:
+    latin = CliRunner(charset="latin-1")
+    assert "\n[Interface]\n" in "\n" + latin.invoke(main, ["client", "phone"]).stdout
+    assert latin.invoke(main, ["client", "laptop", "--output", "-"]).stdout == FILE
 
 
 def test_a_png_is_the_same_code() -> None:
