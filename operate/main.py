@@ -1,5 +1,8 @@
 """The command line: `reverse-tunnel COMMAND [--stack NAME]`, one file for each command."""
 
+import io
+import sys
+
 import click
 
 from operate.client import client
@@ -18,6 +21,9 @@ def main() -> None:
     Exit status: 0, all is well; 1, something is wrong or could not be done, and it was said what;
     2, wrong usage; 3, drift has found some.
     """
+    # A letter that the terminal does not have ends nothing, as on standard error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 for command in (client, drift, picture, server, status):

@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from operate import status
 from operate.judgement import judge
 from operate.look import Look, ports_to_try
+from operate.main import main
 from operate.status_view import answers, as_json, as_tables
 from operate.words import age_words, size_words
 from reach.entries.host_report import HostReport
@@ -54,6 +56,19 @@ def test_something_wrong_is_said_and_exits_1(looks: list[Look]) -> None:
     assert done.exit_code == 1
     assert "forward http: leads to 172.16.0.4:8080" in done.stdout
     assert "All is well" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"), [("utf-8", "f\u00fcr \u2026"), ("latin-1", "f\u00fcr \\u2026")]
+)
+def test_letters_that_a_terminal_does_not_have_end_nothing(
+    looks: list[Look], encoding: str, written: str
+) -> None:
+    """What a host complains of is in its language, and what is long is shortened."""
+    looks.append(seen(homelab="can't be asked: f\u00fcr \u2026"))
+    done = CliRunner(charset=encoding).invoke(main, ["status"])
+    assert done.exit_code == 1
+    assert f"homelab: can't be asked: {written}" in done.stdout_bytes.decode(encoding)
 
 
 def test_json_has_all_of_it(looks: list[Look]) -> None:
