@@ -22,7 +22,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        where: a host's name, or `forward NAME`.
+        where: a host's name, `forward NAME` or `stack file`.
         says: what is wrong there, and what to do.
     """
 

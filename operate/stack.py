@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -63,8 +64,7 @@ class Stack:
         Raises:
             CommandError: they can't be had, or are wrong.
         """
-        project = Project.here()
-        file = project.stacks / f"Pulumi.{self._own_name()}{project.suffix}"
+        project, file = Project.here(), self.file()
         try:
             content = read_file(file)
         except FileNotFoundError:
@@ -109,6 +109,23 @@ class Stack:
         )
         return {entry[0] for entry in entries if entry is not None and entry[1] is Part.INTERFACE}
 
+    def pinned(self) -> "Stack":
+        """The same one, whichever is selected later.
+
+        Raises:
+            CommandError: nobody knows which one is selected.
+        """
+        return self if self.name else Stack(_selected())
+
+    def file(self) -> Path:
+        """Where its stack file is, if it has one.
+
+        Raises:
+            CommandError: there is no project here, or nobody knows which stack is selected.
+        """
+        project = Project.here()
+        return project.stacks / f"Pulumi.{self._own_name()}{project.suffix}"
+
     def owner(self) -> str:
         """Return the stack as its hosts note whose tunnel they have: `project/stack`.
 
@@ -119,8 +136,11 @@ class Stack:
 
     def _own_name(self) -> str:
         # On Pulumi Cloud a stack may be named with its organisation and project in front.
-        name = self.name or ask("the name", ["stack", "--show-name"], None).strip()
-        return name.rpartition("/")[2]
+        return (self.name or _selected()).rpartition("/")[2]
+
+
+def _selected() -> str:
+    return ask("the name", ["stack", "--show-name"], None).strip()
 
 
 def _in_full(project: Project, config: Mapping[object, T]) -> Mapping[str, T]:

@@ -55,6 +55,10 @@ class Project:
         """What the engine answers from now on: `config.json` or `outputs.json`."""
         (self.folder / "bin" / file).write_text(json.dumps(answer))
 
+    def forget(self, file: str) -> None:
+        """Take a file of the folder away."""
+        (self.folder / file).unlink()
+
     @property
     def calls(self) -> list[str]:
         """The words of each call of the engine."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from operate.progress import waiting
+from operate.progress import silence, waiting
 
 
 @pytest.mark.parametrize(("terminal", "shown"), [("1", True), ("0", False)])
@@ -21,3 +21,16 @@ def test_it_is_shown_on_a_terminal_alone(
     assert printed.out == ""
     assert ("asking pulumi ..." in printed.err) == shown
     assert bool(printed.err) == shown
+
+
+def test_it_is_not_shown_where_something_else_has_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with silence(), waiting("asking pulumi"):
+        pass
+    assert capsys.readouterr().err == ""
+    with waiting("asking pulumi"):
+        pass
+    assert "asking pulumi ..." in capsys.readouterr().err

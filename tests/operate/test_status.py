@@ -1,13 +1,15 @@
 """`reverse-tunnel status`: tables, JSON and the exit status, of what was seen."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from operate import status
+from operate import progress, status
 from operate.judgement import judge
 from operate.look import Look, ports_to_try
 from operate.main import main
@@ -128,6 +130,101 @@ def test_watching_without_a_terminal_prints_each_look(looks: list[Look]) -> None
     assert done.stdout.count("forward http: leads to 172.16.0.4:8080") == 1
 
 
+ANEW = "config --show-secrets --json --stack home --non-interactive"
+NEW = {"servers.cabin": ABSENT, "forwards.new": {"port": 81, "to": "homelab"}}
+
+
+@pytest.fixture
+def between(looks: list[Look], monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What happens between two looks, in turn."""
+    to_happen: list[Callable[[], object]] = []
+    ends = time.sleep
+
+    def sleep(seconds: float) -> None:
+        ends(seconds)
+        assert looks
+        to_happen.pop(0)()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    return to_happen
+
+
+def watched() -> list[dict[str, str]]:
+    """By look, what is wrong where."""
+    lines = run("status", "--json", "--watch").stdout.splitlines()
+    return [
+        {each["where"]: each["says"] for each in json.loads(line)["findings"]} for line in lines
+    ]
+
+
+def nothing() -> None:
+    """What happens where nothing does."""
+
+
+def test_watching_judges_by_the_stack_file_as_it_is_then(
+    project: Project, looks: list[Look], between: list[Callable[[], object]]
+) -> None:
+    """Somebody adds a forward, and runs `up`."""
+    up = seen(vps(forwards={"new": FORWARD}, targets={("172.16.0.4", 81): "answers"}))
+    looks.extend([WELL, up, up, WELL])
+    between.extend([lambda: project.configure(NEW), nothing, nothing])
+    assert [[*each] for each in watched()] == [[], [], [], ["forward new"]]
+    assert project.calls.count(ANEW) == 2  # not at each look: it takes a second
+
+
+def test_watching_what_is_in_no_stack_file_is_said(
+    looks: list[Look], between: list[Callable[[], object]]
+) -> None:
+    looks.extend([WELL, seen(vps(forwards={"new": FORWARD}))])
+    between.append(nothing)
+    before, after = watched()
+    assert before == {}
+    assert "no more in the stack file" in after["forward new"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda of: of.configure({**NEW, "forwards.http.port": 0}), "http.port: 0 is not"),
+        (lambda of: (of.configure(NEW), of.forget("bin/config.json")), "incorrect passphrase"),
+        (
+            lambda of: (of.forget("stacks/Pulumi.home.yaml"), of.say("config.json", {})),
+            "vps: is missing",
+        ),
+    ],
+    ids=["a field is wrong", "the engine refuses", "it is not there"],
+)
+def test_watching_goes_on_while_the_stack_file_is_wrong(
+    project: Project,
+    looks: list[Look],
+    between: list[Callable[[], object]],
+    spoil: Callable[[Project], object],
+    says: str,
+) -> None:
+    """Until somebody has edited all of it, the rest is judged by what it said before."""
+    looks.extend([WELL, BAD, WELL, WELL])
+    between.extend([lambda: spoil(project), nothing, lambda: project.configure(NEW)])
+    first, *spoiled, last = watched()
+    assert first == {}
+    assert [[*each] for each in spoiled] == [["stack file", "forward http"], ["stack file"]]
+    assert all(says in each["stack file"] for each in spoiled)
+    assert [*last] == ["forward new"]
+
+
+def test_watching_stays_with_its_stack_whichever_is_selected_meanwhile(
+    project: Project, looks: list[Look], between: list[Callable[[], object]]
+) -> None:
+    looks.extend([WELL, WELL])
+
+    def select_and_edit() -> None:
+        (project.folder / "bin/selected").write_text("away\n")
+        project.configure(NEW)
+
+    between.append(select_and_edit)
+    assert [[*each] for each in watched()] == [[], ["forward new"]]
+    assert project.calls == ["stack --show-name --non-interactive", ANEW, ANEW]
+
+
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, rows: int) -> None:
     """From now on standard output is one of that size."""
     monkeypatch.setattr(status, "on_terminal", lambda: True)
@@ -152,6 +249,27 @@ def test_watching_on_few_rows_what_is_wrong_is_shown_in_any_case(
     first_look, ellipsis, _ = done.stdout.partition("...")
     assert bool(ellipsis) == cut
     assert "leads to 172.16.0.4:8080 (homelab), which refuses" in first_look
+
+
+def test_watching_nothing_is_written_into_what_the_terminal_shows(
+    project: Project,
+    looks: list[Look],
+    between: list[Callable[[], object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A line of another's would have the next look begin where this one did not."""
+    at_a_terminal(monkeypatch, 100, 60)
+    looks.extend([WELL, WELL])
+    said: list[str] = []
+
+    def change() -> None:
+        monkeypatch.setattr(progress, "Console", lambda **_: said.append("a line"))
+        project.configure({"servers.cabin": ABSENT, "forwards.http.comment": "the blog"})
+
+    between.append(change)
+    assert run("status", "--watch").exit_code == 0
+    assert project.calls.count(ANEW) == 2
+    assert said == []
 
 
 LONG = settings({"network.ipv6": "fd12:bee:cd::/64"})
