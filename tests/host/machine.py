@@ -118,8 +118,10 @@ class Machine:
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", "--root"]
         words = [f"{name}={value}" for name, value in (env or {}).items()]
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        # Whoever started the tests may ignore signals, as nohup does.
+        words = ["env", "-i", "--default-signal", path, "HOME=/root", *words]
         # nsenter forks: what it started shall end with it.
-        words = ["setpriv", "--pdeathsig", "KILL", "env", "-i", path, "HOME=/root", *words]
+        words = ["setpriv", "--pdeathsig", "KILL", *words]
         return [*enter, "--wdns=/", *words, "bash", "-c", command]
 
     def run(
