@@ -15,6 +15,7 @@ _LONG = 30.0  # seconds
 # families, which nobody else does there, by the groups that they have joined.
 _OF_NETFILTER = r"""awk '$2 == 12 && $4 != "00000000"' /proc/net/netlink"""
 OF_ROUTES = "awk '$2 == 0 && $4 ~ /5d0$/' /proc/net/netlink"
+_WATCHER = "reverse-tunnel 1 watch"
 _CALLED = "pgrep -f 'reverse-tunnel 1 (restore|redial)'"
 _RESTORES = "pgrep -f 'reverse-tunnel 1 restore'"
 
@@ -28,12 +29,11 @@ def watched(tunnel: Tunnel, env: dict[str, str] | None = None) -> Iterator[None]
     """
     machine = tunnel.machine
     with beginning(tunnel, env=env) as go_on:
-        for waiting in (_OF_NETFILTER, OF_ROUTES):
-            eventually(partial(_said, machine, waiting), _LONG, "nobody listens")
-        with locked(machine):
-            go_on()
-            eventually(partial(_said, machine, _RESTORES), _LONG, "it restores nothing any more")
-        eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
+        # A rule that xtables-monitor cannot read ends it, and listening begins anew.
+        while eventually(partial(_listening, machine), _LONG, "nobody listens") == "ended":
+            _hold_after_restore(machine, go_on)
+        _hold_after_restore(machine, go_on)
+        go_on()
         yield
 
 
@@ -46,22 +46,39 @@ def beginning(
     It looks every 10 s where systemd starts it.
     """
     machine = tunnel.machine
-    watcher = f"{tunnel.folder}/reverse-tunnel 1 watch"
-    with ExitStack() as held_up:
-        held_up.enter_context(locked(machine))
-        process = machine.start(f"RT_LOOK_EVERY={look_every} exec {watcher}", env)
-        try:
-            eventually(partial(_said, machine, _RESTORES), _LONG, "it restores nothing")
-            # The first is the watcher itself; others of the name may be those that listen for it.
-            machine.run(f"pkill -STOP -of '{watcher}'")
-            held_up.close()
-            eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
-            yield partial(machine.run, f"pkill -CONT -of '{watcher}'")
-        finally:
-            process.kill()
-            process.communicate()
+    words = f"RT_LOOK_EVERY={look_every} exec {tunnel.folder}/reverse-tunnel 1 watch"
+    with ExitStack() as ending:
+
+        def start() -> None:
+            process = machine.start(words, env)
             # systemd would have ended what it has called as well.
-            eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
+            ending.callback(_until_restored, machine)
+            ending.callback(process.communicate)
+            ending.callback(process.kill)
+
+        _hold_after_restore(machine, start)
+        yield partial(machine.run, f"pkill -CONT -of '{_WATCHER}'")
+
+
+def _hold_after_restore(machine: Machine, begin: Callable[[], object]) -> None:
+    """Begin what leads to a restore of the watcher's, and stop the watcher when that is done."""
+    with locked(machine):
+        begin()
+        eventually(partial(_said, machine, _RESTORES), _LONG, "it restores nothing")
+        # The first is the watcher itself; another of its name may be what listens for it.
+        machine.run(f"pkill -STOP -of '{_WATCHER}'")
+    _until_restored(machine)
+
+
+def _until_restored(machine: Machine) -> None:
+    eventually(lambda: not restoring(machine), _LONG, "it is still restoring")
+
+
+def _listening(machine: Machine) -> str:
+    """Whether a watcher that is stopped is told of everything: "yes", "ended", or not yet."""
+    if _said(machine, _OF_NETFILTER) and _said(machine, OF_ROUTES):
+        return "yes"
+    return "ended" if _said(machine, f"pgrep -fc '{_WATCHER}'") == "1\n" else ""
 
 
 def restoring(machine: Machine) -> bool:
