@@ -8,7 +8,7 @@ from reach.connection import run_as_root
 from reach.failure import ReachError, most_telling
 from reach.helper import LIBRARY, PROTOCOL, claimant, helper_call, helper_folder, helper_path
 from reach.login import Login, late_fields, logins_to
-from reach.loop import run_in_loop
+from reach.loop import run_beside, run_in_loop
 from reach.root import NO_SUDO, SUDO_ASKS, root_shell
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "most_telling",
     "root_shell",
     "run_as_root",
+    "run_beside",
     "run_in_loop",
 ]

@@ -9,6 +9,7 @@ from reach.failure import ReachError, ended, failed, network_words, silent, unre
 from reach.keys import keys_for
 from reach.local_user import ensure_name
 from reach.login import Login
+from reach.loop import in_loop
 from reach.root import NO_SUDO, SUDO_ASKS, root_shell
 from reach.told import printable
 from settings import HOST_KEY_TYPES, shown
@@ -67,7 +68,7 @@ class Ran:
 async def run_as_root(
     ways: "Sequence[Login]", script: str, seconds: float, connect: float | None = None
 ) -> Ran:
-    """Runs a script of sh as root, by a connection of its own.
+    """Runs a script of sh as root, by a connection of its own. Any loop may wait for it.
 
     Args:
         ways: how to reach the host. The first at which somebody with its host key answers is
@@ -81,6 +82,10 @@ async def run_as_root(
             took too long.
     """
     last = CONNECT_SECONDS if connect is None else connect
+    return await in_loop(_run_as_root(ways, script, seconds, last))
+
+
+async def _run_as_root(ways: "Sequence[Login]", script: str, seconds: float, last: float) -> Ran:
     async with _first_of(ways, last) as (login, connection):
         try:
             return Ran(login, *await _run(connection, login, script, seconds))

@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,16 +22,39 @@ def run_in_loop(asking: Coroutine[Any, Any, T]) -> T:
         return runner.run(asking)
 
 
+def run_beside(asking: Coroutine[Any, Any, T]) -> T:
+    """Runs it in such a loop, where another loop may be running already, as in a Pulumi program."""
+    return _by_thread("ask hosts", partial(run_in_loop, asking)).result()
+
+
+async def in_loop(asking: Coroutine[Any, Any, T]) -> T:
+    """Waits for it in whatever loop, while it runs in such a one.
+
+    The Pulumi SDK's own loop has a few threads for what blocks, and each resource that is being
+    registered has one of them. Whoever asks a host there, while the engine waits for the answer
+    before it registers, may wait for such a thread for ever: a name look-up needs one.
+    """
+    if isinstance(asyncio.get_running_loop(), _Loop):
+        return await asking
+    return await asyncio.wrap_future(_by_thread("ask a host", partial(run_in_loop, asking)))
+
+
 class _Loop(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:  # noqa: ANN401 - as there
-        found: Future[Any] = Future()
-        found.set_running_or_notify_cancel()  # nothing stops it, it is only waited for no more
+        looked_up = _by_thread(f"look up {host}", partial(socket.getaddrinfo, host, port, **how))
+        return await asyncio.wrap_future(looked_up, loop=self)
 
-        def ask() -> None:
-            try:
-                found.set_result(socket.getaddrinfo(host, port, **how))
-            except Exception as error:  # noqa: BLE001 - raised where it is waited for
-                found.set_exception(error)
 
-        threading.Thread(target=ask, name=f"look up {host}", daemon=True).start()
-        return await asyncio.wrap_future(found, loop=self)
+def _by_thread(name: str, call: Callable[[], T]) -> Future[T]:
+    """What it returns, or raises, in a thread of its own, which keeps no program from its end."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # nothing stops it, it is only waited for no more
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done

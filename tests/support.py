@@ -1,8 +1,11 @@
 """What tests of several rooms use."""
 
+import asyncio
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -67,6 +70,25 @@ def eventually(condition: Callable[[], T], timeout: float, message: str) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{message} (waited {timeout:g} s){reason}")
         time.sleep(_PAUSE)
+
+
+def run_without_threads(asking: Coroutine[Any, Any, T]) -> T:
+    """Runs it in a loop that has no thread left for what blocks.
+
+    So it is with the Pulumi SDK's, while as many resources as it has threads are being registered.
+    """
+
+    async def run() -> T:
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        registering = loop.run_in_executor(None, over.wait)
+        try:
+            return await asking
+        finally:
+            over.set()
+            await registering
+
+    return asyncio.run(run())
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, name: str, addresses: Sequence[str]) -> None:

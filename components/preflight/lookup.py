@@ -6,7 +6,6 @@ at a time, and name no cause.
 """
 
 import asyncio
-import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from components.preflight.ping import warn_of_no_ping
 from components.preflight.problem import HostProblem, Warns
 from components.preflight.userspace import hint_at_userspace
 from components.preflight.wanted import Wanted
-from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_in_loop
+from reach import Login, ReachError, helper_call, helper_path, run_as_root, run_beside
 from reach.entries.host_report import HostReport, parse_report
 from reach.shell import probe_text
 
@@ -103,25 +102,12 @@ async def _try(login: Login) -> Closed | None:
 
 
 def _at_once(tasks: Iterable[Coroutine[Any, Any, T]]) -> Sequence[T]:
-    """What they return, in their order; in a loop of their own, beside one that may be running."""
-    found: list[T] = []
-    failures: list[BaseException] = []
+    """What they return, in their order."""
 
-    async def gather() -> None:
-        found.extend(await asyncio.gather(*tasks))
+    async def gather() -> Sequence[T]:
+        return await asyncio.gather(*tasks)
 
-    def ask() -> None:
-        try:
-            run_in_loop(gather())
-        except BaseException as failure:  # noqa: BLE001 - raised again by the caller's thread
-            failures.append(failure)
-
-    thread = threading.Thread(target=ask, name="look-up")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return found
+    return run_beside(gather())
 
 
 async def _look_at(name: str, ways: Sequence[Login], wanted: Wanted) -> Seen:

@@ -11,6 +11,7 @@ from components.remote import login_of
 from reach import LIBRARY, Login
 from reach.shell import delivery_text
 from tests.components.sshd import Sshd, running
+from tests.support import run_without_threads
 
 FOLDER = f"{LIBRARY}/wg0"
 
@@ -23,6 +24,12 @@ def sshd() -> Iterator[Sshd]:
 
 def test_the_helper_goes_there_on_standard_input(sshd: Sshd) -> None:
     asyncio.run(deliver("vps", sshd.login(), FOLDER))
+    assert sshd.probed == 1
+
+
+def test_it_goes_there_while_the_engine_registers_as_much_as_it_can_at_once(sshd: Sshd) -> None:
+    """Which waits for the delivery, and would be waited for."""
+    run_without_threads(deliver("vps", sshd.login(), FOLDER))
     assert sshd.probed == 1
 
 

@@ -13,13 +13,20 @@ from tests.components.inspected import run, state_of
 from tests.components.preflight.test_through_vps import behind
 from tests.components.recording import Registration
 from tests.components.sshd import Sshd
-from tests.support import eventually
+from tests.support import eventually, run_without_threads
 
 Callback = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 
 
 def test_who_is_there_is_not_waited_for(sshd: Sshd) -> None:
     asyncio.run(wait("homelab", sshd.login()))
+    assert sshd.tried == 1
+
+
+def test_who_is_there_is_seen_while_the_engine_registers_as_much_as_it_can_at_once(
+    sshd: Sshd,
+) -> None:
+    run_without_threads(wait("homelab", sshd.login()))
     assert sshd.tried == 1
 
 

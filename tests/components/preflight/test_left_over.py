@@ -8,6 +8,7 @@ import pytest
 from components.preflight.left_over import LeftOverError, remove
 from reach.entries.part import Part
 from tests.components.sshd import Sshd, running
+from tests.support import run_without_threads
 
 HELPER = "/usr/local/lib/reverse-tunnel/wg0/reverse-tunnel 1"
 ENTRIES = [
@@ -38,6 +39,11 @@ def run(sshd: Sshd) -> None:
 
 def test_the_helper_is_told_of_each_entry_by_name_on_standard_input(sshd: Sshd) -> None:
     run(sshd)
+    assert sshd.probed == 1
+
+
+def test_so_it_is_while_the_engine_registers_as_much_as_it_can_at_once(sshd: Sshd) -> None:
+    run_without_threads(remove("vps", [sshd.login()], "wg0", ENTRIES))
     assert sshd.probed == 1
 
 
