@@ -201,9 +201,9 @@ async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SS
             if error.here:
                 raise
             text = f"it is reached through {login.through}, and there {error}"
-            # Of the host itself nothing is known, so nobody else is in its place.
+            # Of the host itself nothing is known: neither is it gone, nor somebody in its place.
             astray = ReachError(text, unreachable=error.unreachable, astray=True)
-            astray.alive = error.alive
+            astray.may_live = True
             raise astray from None
         connection = await _connect(login, seconds, jump)
         # Its orderly end would wait for a word from whoever passes it on, who may be gone.
@@ -262,8 +262,7 @@ async def _connect(
             error = failed(cause, login, keys, others)
         except OSError as cause:
             error = silent(login, network_words(cause))
-        if taken is not None and not error.somebody_else:
-            error.alive = taken.get_server_host_key() is not None
+        error.may_live = taken is not None and not error.somebody_else
         raise error from None
 
 

@@ -29,8 +29,8 @@ class ReachError(Exception):
         somebody_else: who answered has another host key.
         astray: the way did not lead to the host at all; another one may.
         here: it is this side that lacks something, whatever host is asked.
-        alive: who answered has shown the host key of the machine that was asked for, or of the one
-            that passes on to it, whatever came then.
+        may_live: somebody took the connection, and nobody showed another host key; or it was the
+            host that passes on which could not be reached, so of the machine nothing is known.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ReachError(Exception):
         self.somebody_else = somebody_else
         self.astray = astray or unreachable or somebody_else
         self.here = here
-        self.alive = False
+        self.may_live = False
 
 
 def silent(login: Login, what: str) -> ReachError:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -89,6 +89,45 @@ def run_without_threads(asking: Coroutine[Any, Any, T]) -> T:
             await registering
 
     return asyncio.run(run())
+
+
+@contextmanager
+def speaking(words: bytes, *, hangs_up: bool) -> Iterator[int]:
+    """Somebody on loopback who takes each connection, says this and no more; yields the port."""
+    taken: list[socket.socket] = []
+
+    def speak() -> None:
+        with suppress(OSError):  # the end
+            while True:
+                one, _ = server.accept()
+                taken.append(one)
+                one.sendall(words)
+                if hangs_up:
+                    one.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=speak, name="speaking")
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for one in taken:
+                one.close()
+
+
+@contextmanager
+def full(address: str, port: int = 0) -> Iterator[int]:
+    """A port where the kernel leaves each connection without an answer; yields it."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((address, port), backlog=0))
+        port = server.getsockname()[1]
+        for _ in range(3):  # as many as fill its queue
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0)
+            one.connect_ex((address, port))
+        yield port
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, name: str, addresses: Sequence[str]) -> None:

@@ -23,10 +23,10 @@ def machines_before(known: Known) -> Mapping[str, Closed]:
 
 
 def never_let_go(known: Known, before: Mapping[str, Closed]) -> list[HostProblem]:
-    """Machines that live, and can't be cleaned when another one takes their place."""
+    """Machines that may live, and can't be cleaned when another one takes their place."""
     return [
         HostProblem(
-            f"{name} was {machine.login}, which still runs, it seems, and the tunnel can't be"
+            f"{name} was {machine.login}, which may still run, and the tunnel can't be"
             f" removed from it: {machine.why} With the same key it would be in its successor's"
             " place now and then. Let the login in there for this `pulumi up`, or switch it off."
             f" If it may keep what it has: {known.settings.path_of(name)}.forget: true, `pulumi"

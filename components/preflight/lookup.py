@@ -75,7 +75,7 @@ class Closed:
     Attributes:
         login: by which it was tried.
         why: in words.
-        gone: nobody answers there, or somebody else does; otherwise it lives, or may well.
+        gone: nobody takes a connection there, or somebody else does; otherwise it may well live.
     """
 
     login: Login
@@ -96,7 +96,7 @@ async def _try(login: Login) -> Closed | None:
         why = str(error)
         if error.somebody_else:
             why = "another machine answers there, or the same one with another host key."
-        gone = error.astray and (error.unreachable or error.somebody_else) and not error.alive
+        gone = error.astray and (error.unreachable or error.somebody_else) and not error.may_live
         return Closed(login, why, gone)
     return None
 

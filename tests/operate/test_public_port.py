@@ -7,7 +7,7 @@ import pytest
 
 from operate import public_port
 from operate.public_port import answer_of
-from tests.support import resolve
+from tests.support import full, resolve
 
 
 def test_a_port_answers_or_refuses() -> None:
@@ -42,16 +42,8 @@ def test_a_port_behind_which_nobody_takes_the_connection_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(public_port, "_WAIT", 0.2)
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
-        port = server.getsockname()[1]
-        # Once its queue is full, the kernel leaves further ones without an answer.
-        waiting = [socket.socket() for _ in range(3)]
-        for one in waiting:
-            one.settimeout(0)
-            one.connect_ex(("127.0.0.1", port))
+    with full("127.0.0.1") as port:
         assert asyncio.run(answer_of("127.0.0.1", port)) == "silent"
-        for one in waiting:
-            one.close()
 
 
 def test_a_name_that_nobody_knows_is_silent() -> None:

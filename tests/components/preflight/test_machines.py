@@ -11,6 +11,7 @@ from tests.components.inspected import drifting, heard, run, stack, state_of
 from tests.components.recording import Recording
 from tests.components.sshd import Sshd
 from tests.settings.samples import host_key
+from tests.support import full, speaking
 
 
 def moved(sshd: Sshd, other: Sshd, **before: object) -> Recording:
@@ -73,7 +74,7 @@ def test_so_is_one_that_lets_in_and_does_nothing(
     """Under load, or at the moment of its restart."""
     monkeypatch.setattr(lookup, "TRY_SECONDS", 0.5)
     setattr(other, ill, True)
-    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
+    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*may still run"):
         moved(sshd, other)
 
 
@@ -85,8 +86,32 @@ def test_so_is_one_that_shows_its_host_key_and_lets_nobody_in(
     monkeypatch.setattr(connection, "LOGIN_SECONDS", 6.0)  # for the healthy one, too
     for name, value in ill.items():
         setattr(other, name, value)
-    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*still runs"):
+    with pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*may still run"):
         moved(sshd, other)
+
+
+@pytest.mark.parametrize(
+    ("words", "hangs_up"),
+    [(b"", True), (b"", False), (b"SSH-2.0-OpenSSH_9.2p1\r\n", False), (b"Exceeded\r\n", True)],
+)
+def test_so_is_one_that_takes_the_connection_and_shows_no_host_key(
+    sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch, words: bytes, *, hangs_up: bool
+) -> None:
+    """With too many logins at that moment, or under load: nobody has said that it is gone."""
+    monkeypatch.setattr(connection, "LOGIN_SECONDS", 6.0)  # for the healthy one, too
+    still = pytest.raises(LookUpError, match=r"vps was root@127\.0\.0\.1.*may still run")
+    with speaking(words, hangs_up=hangs_up) as port, still:
+        moved(sshd, other, port=port)
+
+
+def test_but_not_one_at_whose_address_nobody_takes_a_connection(
+    sshd: Sshd, other: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 2.0)  # for the healthy one, too
+    with full("127.0.0.1") as port:
+        made = moved(sshd, other, port=port)
+    assert "vps-claim" in in_place(made)
+    assert "the host does not answer within 2 s" in heard(made, "WARNING")[0]
 
 
 def test_one_behind_a_jump_in_whose_place_somebody_else_is_is_not_taken_for_gone(
@@ -117,6 +142,24 @@ def test_one_behind_a_jump_of_which_nothing_is_known_is_not_taken_for_gone(
     state = state_of(values({"host": {"through": "vps"}, "hostKey": host_key(8)}))
     with pytest.raises(LookUpError, match=r"attic was root@172\.16\.0\.6 .*passes nothing on"):
         run(values(stack(sshd)["vps"]["ssh"]), state=state)
+
+
+@pytest.mark.parametrize("ill", ["drops", "refuses"])
+def test_one_behind_a_jump_that_lets_nobody_in_is_not_taken_for_gone(
+    sshd: Sshd, other: Sshd, ill: str
+) -> None:
+    """With too many logins there at that moment, say, of it nothing is known."""
+
+    def values(vps: dict[str, Any], ssh: object) -> dict[str, object]:
+        return {**vps, "servers": {"attic": {"address": "172.16.0.6", "ssh": ssh}}}
+
+    with speaking(b"", hangs_up=True) as drops:
+        before = stack(other, port=drops if ill == "drops" else 1)
+        state = state_of(values(before, {"host": {"through": "vps"}, "hostKey": host_key(8)}))
+        with pytest.raises(
+            LookUpError, match=r"attic was root@172\.16\.0\.6 through root@127.*may"
+        ):
+            run(values(stack(other), stack(sshd)["vps"]["ssh"]), state=state)
 
 
 def test_a_machine_that_was_forgotten_is_let_go_though_it_lives(sshd: Sshd, other: Sshd) -> None:
