@@ -38,7 +38,9 @@ async def deliver(host: str, login: Login, folder: str) -> None:
     """
     for retries in reversed(range(DIAL_RETRIES + 1)):
         try:
-            ran = await run_as_root([login], delivery_text(folder), _SECONDS, _CONNECT_SECONDS)
+            ran = await run_as_root(
+                [login], delivery_text(folder), _SECONDS, _CONNECT_SECONDS, again=0
+            )
         except ReachError as error:
             if not (retries and error.unreachable):
                 raise DeliveryError(f"{host} ({login}): {error}") from None

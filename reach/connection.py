@@ -1,12 +1,14 @@
 """One SSH connection to a host, by the first of its ways that leads there."""
 
 import asyncio
+import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reach.failure import ReachError, ended, failed, network_words, silent, unreachable
+from reach.failure import ReachError, dropped, ended, failed, network_words, silent, unreachable
 from reach.keys import keys_for
+from reach.limit import limit_at
 from reach.local_user import ensure_name
 from reach.login import Login
 from reach.loop import in_loop
@@ -27,6 +29,10 @@ OTHERWISE_SECONDS = 3.0
 
 LOGIN_SECONDS = 15.0
 """For the login, once the connection is taken: a small computer under load takes several."""
+
+AGAIN = 3
+"""Further tries, about a second apart, where sshd drops the connection. While a dozen strangers
+have yet to log in, it does so to one of three."""
 
 MOST = 4_000_000
 """Characters, on standard output and on standard error each. A healthy host's longest answer is the
@@ -66,7 +72,12 @@ class Ran:
 
 
 async def run_as_root(
-    ways: "Sequence[Login]", script: str, seconds: float, connect: float | None = None
+    ways: "Sequence[Login]",
+    script: str,
+    seconds: float,
+    connect: float | None = None,
+    *,
+    again: int = AGAIN,
 ) -> Ran:
     """Runs a script of sh as root, by a connection of its own. Any loop may wait for it.
 
@@ -76,17 +87,20 @@ async def run_as_root(
         script: goes there on standard input.
         seconds: that it may take, without the login.
         connect: seconds until the last way is taken; by default CONNECT_SECONDS.
+        again: further tries where sshd has too many logins; 0 for who tries again by himself.
 
     Raises:
         ReachError: the host could not be reached or runs nothing, nobody can be root there, or it
             took too long.
     """
     last = CONNECT_SECONDS if connect is None else connect
-    return await in_loop(_run_as_root(ways, script, seconds, last))
+    return await in_loop(_run_as_root(ways, script, seconds, last, again))
 
 
-async def _run_as_root(ways: "Sequence[Login]", script: str, seconds: float, last: float) -> Ran:
-    async with _first_of(ways, last) as (login, connection):
+async def _run_as_root(
+    ways: "Sequence[Login]", script: str, seconds: float, last: float, again: int
+) -> Ran:
+    async with _first_of(ways, last, again) as (login, connection):
         try:
             return Ran(login, *await _run(connection, login, script, seconds))
         except ReachError as error:
@@ -156,7 +170,7 @@ async def _whole(stream: "asyncssh.SSHReader[str]") -> str:
 
 @asynccontextmanager
 async def _first_of(
-    ways: "Sequence[Login]", last: float
+    ways: "Sequence[Login]", last: float, again: int
 ) -> "AsyncIterator[tuple[Login, asyncssh.SSHClientConnection]]":
     """A connection by the first way that leads to the host."""
     async with AsyncExitStack() as stack:
@@ -164,7 +178,7 @@ async def _first_of(
         for number, login in enumerate(ways, 1):
             seconds = last if number == len(ways) else OTHERWISE_SECONDS
             try:
-                connection = await stack.enter_async_context(_connected(login, seconds))
+                connection = await stack.enter_async_context(_connected(login, seconds, again))
             except ReachError as error:
                 error.login = login
                 if not error.astray:
@@ -188,15 +202,17 @@ def _no_way(failures: "Sequence[ReachError]") -> ReachError:
 
 
 @asynccontextmanager
-async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SSHClientConnection]":
+async def _connected(
+    login: Login, seconds: float, again: int
+) -> "AsyncIterator[asyncssh.SSHClientConnection]":
     """A connection by one way; what it leads through is connected to first."""
     if login.through is None:
-        async with await _connect(login, seconds) as connection:
+        async with await _connect_in_turn(login, seconds, again) as connection:
             yield connection
         return
     async with AsyncExitStack() as stack:
         try:
-            jump = await stack.enter_async_context(_connected(login.through, seconds))
+            jump = await stack.enter_async_context(_connected(login.through, seconds, again))
         except ReachError as error:
             if error.here:
                 raise
@@ -205,14 +221,47 @@ async def _connected(login: Login, seconds: float) -> "AsyncIterator[asyncssh.SS
             astray = ReachError(text, unreachable=error.unreachable, astray=True)
             astray.may_live = True
             raise astray from None
-        connection = await _connect(login, seconds, jump)
+        connection = await _connect(login, seconds, again, jump)
         # Its orderly end would wait for a word from whoever passes it on, who may be gone.
         stack.callback(connection.abort)
         yield connection
 
 
+async def _connect_in_turn(
+    login: Login, seconds: float, again: int
+) -> "asyncssh.SSHClientConnection":
+    """One of a machine that is dialled from here; whatever passes on, all come to that one."""
+    limit = limit_at(login)
+    async with limit.turns:
+        if silence := limit.silences.get(seconds):
+            raise silence
+        try:
+            return await _connect(login, seconds, again)
+        except ReachError as error:
+            if error.unreachable and not error.dropped:
+                limit.silences[seconds] = error
+            raise
+
+
 async def _connect(
-    login: Login, seconds: float, jump: "asyncssh.SSHClientConnection | None" = None
+    login: Login,
+    seconds: float,
+    again: int,
+    jump: "asyncssh.SSHClientConnection | None" = None,
+) -> "asyncssh.SSHClientConnection":
+    """One that is tried again where sshd has too many logins."""
+    while True:
+        try:
+            return await _connect_once(login, seconds, jump)
+        except ReachError as error:
+            if not (error.dropped and again):
+                raise
+        again -= 1
+        await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - it keeps no secret
+
+
+async def _connect_once(
+    login: Login, seconds: float, jump: "asyncssh.SSHClientConnection | None"
 ) -> "asyncssh.SSHClientConnection":
     # Not at the top: it takes a quarter of a second that only who connects should pay.
     import asyncssh  # noqa: PLC0415
@@ -258,10 +307,14 @@ async def _connect(
                 )
         except TimeoutError:
             error = silent(login, _silence(login, seconds, taken=taken is not None))
-        except asyncssh.Error as cause:
-            error = failed(cause, login, keys, others)
-        except OSError as cause:
-            error = silent(login, network_words(cause))
+        except (asyncssh.Error, OSError) as cause:
+            lost = isinstance(cause, asyncssh.ConnectionLost | OSError)
+            if lost and taken is not None and taken.get_server_host_key() is None:
+                error = dropped()
+            elif isinstance(cause, OSError):
+                error = silent(login, network_words(cause))
+            else:
+                error = failed(cause, login, keys, others)
         error.may_live = taken is not None and not error.somebody_else
         raise error from None
 

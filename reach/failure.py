@@ -31,6 +31,7 @@ class ReachError(Exception):
         here: it is this side that lacks something, whatever host is asked.
         may_live: somebody took the connection, and nobody showed another host key; or it was the
             host that passes on which could not be reached, so of the machine nothing is known.
+        dropped: the connection was taken, and ended before a host key was shown.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ReachError(Exception):
         self.astray = astray or unreachable or somebody_else
         self.here = here
         self.may_live = False
+        self.dropped = False
 
 
 def silent(login: Login, what: str) -> ReachError:
@@ -75,6 +77,17 @@ def unreachable(what: str) -> ReachError:
 def ended(error: "asyncssh.Error") -> ReachError:
     """Its sshd hung up."""
     return unreachable(f"ended the SSH connection: {shown(printable(error.reason))}")
+
+
+def dropped() -> ReachError:
+    """It was hung up so early that sshd may just have had too many logins."""
+    error = ReachError(
+        "the host takes the connection and ends it before any login. Its sshd may have too many at"
+        " this moment (MaxStartups): run again. Or is it something else that listens at ssh.port?",
+        unreachable=True,
+    )
+    error.dropped = True
+    return error
 
 
 def failed(

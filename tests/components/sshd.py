@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import asyncssh
@@ -48,8 +49,10 @@ class Sshd:
     `asked` is the script that it expects, or its end; `answers` is what that prints, with `status`,
     and `complains` on standard error; `endless` has it answer so again and again, until `ended`;
     `compresses` has it take nothing that is not compressed; `silent` never answers, `breaks_off`
-    hangs up instead, once alone if it `recovers`; `thinks` is how many seconds it takes before it
-    looks at a key, `hangs_up` has it do that then;
+    hangs up instead, once alone if it `recovers`; `drops` is how many connections it ends as soon
+    as it has them, as sshd does with too many logins; `thinks` is how many seconds it takes before
+    it looks at a key, `hangs_up` has it do that then; `pending` have not logged in yet, and `most`
+    is of how many that ever was;
     `sessions` says whether it opens any, `patient` whether it looks at more than one key;
     `passes_on` says whether it takes connections on to elsewhere, `reaches` whether anybody is
     there, and `passed` where it has; `logins`, `probed` and `tried` count.
@@ -66,6 +69,7 @@ class Sshd:
     silent: bool = False
     breaks_off: bool = False
     recovers: bool = False
+    drops: int = 0
     sessions: bool = True
     patient: bool = True
     thinks: float = 0.0
@@ -76,6 +80,8 @@ class Sshd:
     logins: int = 0
     probed: int = 0
     tried: int = 0
+    pending: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+    most: int = 0
     port: int = 0
     key: asyncssh.SSHKey = field(
         default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519")
@@ -108,6 +114,14 @@ class Sshd:
             if not any(line.split()[: len(start)] == start for start in words)
         ]
         self.answers = "\n".join([*kept, ""])
+
+    def take(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Takes a connection, or drops it."""
+        self.pending.add(conn)
+        self.most = max(self.most, len(self.pending))
+        if self.drops:
+            self.drops -= 1
+            conn.abort()
 
     def pass_on(self, host: str, port: int) -> None:
         """Takes a connection on to there, or refuses as OpenSSH does."""
@@ -147,6 +161,49 @@ class Sshd:
         process.exit(self.status)
 
 
+class _Server(asyncssh.SSHServer):
+    def __init__(self, sshd: Sshd) -> None:
+        self._sshd = sshd
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._sshd.take(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._sshd.pending.discard(self._connection)
+
+    async def begin_auth(self, username: str) -> bool:
+        sshd = self._sshd
+        sshd.logins += 1
+        await asyncio.sleep(sshd.thinks)
+        if sshd.hangs_up:
+            self._connection.abort()
+        if username == sshd.user and sshd.patient:
+            users = sshd.client_key.export_public_key().decode()
+            self._connection.set_authorized_keys(asyncssh.import_authorized_keys(users))
+        return True
+
+    def auth_completed(self) -> None:
+        self._sshd.pending.discard(self._connection)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        del orig_host, orig_port
+        self._sshd.pass_on(dest_host, dest_port)
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        del username, key  # asked only about a key that is not the client's
+        if not self._sshd.patient:
+            raise asyncssh.ProtocolError("Too many authentication failures")
+        return False
+
+
 async def _end_all() -> None:
     """Ends what the loop is busy with, whoever was to be silent for ever, too."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -163,41 +220,10 @@ def running(sshd: Sshd) -> Iterator[Sshd]:
     thread.start()
 
     async def start() -> asyncssh.SSHAcceptor:
-        users = asyncssh.import_authorized_keys(sshd.client_key.export_public_key().decode())
-
-        class Server(asyncssh.SSHServer):
-            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-                self.connection = conn
-
-            async def begin_auth(self, username: str) -> bool:
-                sshd.logins += 1
-                await asyncio.sleep(sshd.thinks)
-                if sshd.hangs_up:
-                    self.connection.abort()
-                if username == sshd.user and sshd.patient:
-                    self.connection.set_authorized_keys(users)
-                return True
-
-            def public_key_auth_supported(self) -> bool:
-                return True
-
-            def connection_requested(
-                self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
-            ) -> bool:
-                del orig_host, orig_port
-                sshd.pass_on(dest_host, dest_port)
-                return True
-
-            def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-                del username, key  # asked only about a key that is not the client's
-                if not sshd.patient:
-                    raise asyncssh.ProtocolError("Too many authentication failures")
-                return False
-
         return await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=Server,
+            server_factory=partial(_Server, sshd),
             server_host_keys=[sshd.key],
             process_factory=sshd.answer if sshd.sessions else None,
             compression_algs=["zlib@openssh.com"] if sshd.compresses else ["none"],

@@ -92,6 +92,16 @@ def test_a_host_that_stays_away_is_told(sshd: Sshd, monkeypatch: pytest.MonkeyPa
     assert sshd.probed == 2
 
 
+def test_an_sshd_with_too_many_logins_is_tried_no_more_often_for_that(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DIAL_RETRIES", 1)
+    sshd.drops = 9
+    with pytest.raises(DeliveryError, match=r"^vps \(root@127.*MaxStartups"):
+        asyncio.run(deliver("vps", sshd.login(), FOLDER))
+    assert sshd.drops == 7
+
+
 def test_a_login_that_is_refused_is_not_tried_again(sshd: Sshd) -> None:
     sshd.user = "hex"
     with pytest.raises(DeliveryError, match=r"^vps .*the login as root is refused"):

@@ -48,6 +48,11 @@ def test_a_host_is_asked_once_by_its_helper(sshd: Sshd) -> None:
     assert sshd.probed == 1
 
 
+def test_a_host_whose_sshd_has_too_many_logins_for_a_moment_is_asked_again(sshd: Sshd) -> None:
+    sshd.drops = 1
+    assert isinstance(told(sshd), HostReport)
+
+
 def test_of_another_stacks_tunnel_nothing_is_told(sshd: Sshd) -> None:
     """As by a copied stack file; one that is half made is nobody's yet."""
     sshd.answers = BEGIN + TOLD.replace(OWNER, "reverse-tunnel/office")

@@ -1,8 +1,7 @@
 """The look-up, against a server on loopback: each thing that can be wrong, and that it is said."""
 
 import socket
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Self
@@ -14,12 +13,12 @@ from components.preflight import lookup
 from components.preflight.lookup import Seen, look_up
 from components.preflight.problem import HostProblem
 from components.preflight.wanted import Wanted
-from reach import NO_SUDO, SUDO_ASKS, Login, connection
+from reach import NO_SUDO, SUDO_ASKS, Login, connection, limit
 from reach.failure import ended
 from settings import HOST_KEY_TYPES, Packages
 from tests.components.sshd import Sshd, facts_text, running
 from tests.settings.samples import host_key
-from tests.support import eventually, resolve
+from tests.support import eventually, full, resolve, speaking
 
 WANTED = Wanted("wg0", "reverse-tunnel/home", IPv4Network("172.16.0.0/24"), Packages.INSTALL)
 
@@ -281,18 +280,24 @@ def test_a_host_that_takes_its_time_for_the_login_is_waited_for(
     assert seen(sshd.login()).way == 0
 
 
-def test_a_port_where_no_ssh_speaks_is_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def hang_up() -> None:
-            server.accept()[0].close()
-
-        thread = threading.Thread(target=hang_up)
-        thread.start()
+@pytest.mark.parametrize("words", [b"", b"Exceeded MaxStartups\r\n", b"220 mail\r\n"])
+def test_a_port_where_no_ssh_speaks_is_unreachable(words: bytes) -> None:
+    with speaking(words, hangs_up=True) as port:
         found = problem(Login("127.0.0.1", port, "root", host_key(1), Sshd().private_key))
-        thread.join()
     assert found.unreachable
+    assert "may have too many at this moment (MaxStartups): run again" in found.text
+
+
+def test_an_sshd_with_too_many_logins_for_a_moment_is_tried_again(sshd: Sshd) -> None:
+    """As where strangers try theirs: it drops some then."""
+    sshd.drops = 2
+    assert seen(sshd.login()).way == 0
+
+
+def test_but_a_few_times_only(sshd: Sshd) -> None:
+    sshd.drops = 9
+    assert "MaxStartups" in problem(sshd.login()).text
+    assert sshd.drops == 9 - (1 + connection.AGAIN)
 
 
 def test_all_hosts_problems_are_said_at_once_in_the_hosts_order(sshd: Sshd) -> None:
@@ -447,3 +452,45 @@ def test_an_sshd_that_passes_nothing_on_is_said(sshd: Sshd, vps: Sshd) -> None:
     assert f"sshd at {vps.login()} passes nothing on" in found.text
     assert "AllowTcpForwarding local" in found.text
     assert sshd.probed == 0
+
+
+# ---- many hosts behind one ----
+
+
+def behind(vps: Login, sshd: Sshd) -> Mapping[str, tuple[Sequence[Login], Wanted]]:
+    return {f"server{number}": ([sshd.login(through=vps)], WANTED) for number in range(12)}
+
+
+def test_few_log_in_at_once_where_all_hosts_are_reached_through_one(sshd: Sshd, vps: Sshd) -> None:
+    """With more than ten that have yet to, sshd drops some."""
+    vps.thinks = 0.2
+    found = look_up({**behind(vps.login(), sshd), "vps": ([vps.login()], WANTED)})
+    assert {each.way for each in found.values()} == {0}
+    assert 1 < vps.most <= limit.AT_ONCE
+    assert vps.logins == 13
+
+
+def test_one_that_drops_for_a_moment_passes_all_on(sshd: Sshd, vps: Sshd) -> None:
+    vps.drops = 4
+    assert {each.way for each in look_up(behind(vps.login(), sshd)).values()} == {0}
+
+
+def test_if_that_one_does_not_answer_those_who_wait_for_it_hear_so(
+    sshd: Sshd, vps: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each on its own would wait all the seconds, after the others."""
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
+    dialled: list[int] = []
+    real = asyncssh.connect
+
+    def connect(host: str, port: int, **how: object) -> object:
+        dialled.append(port)
+        return real(host, port, **how)
+
+    monkeypatch.setattr(asyncssh, "connect", connect)
+    with full("127.0.0.1") as port:
+        found = look_up(behind(vps.login(port=port), sshd))
+    texts = [problem.text for each in found.values() for problem in each.problems]
+    assert len(texts) == 12
+    assert all("and there the host does not answer within 1 s" in text for text in texts)
+    assert dialled == [port] * limit.AT_ONCE
