@@ -1,4 +1,7 @@
-"""The event loop in which hosts are asked: it waits for no name server that says nothing."""
+"""The event loop in which hosts are asked: it waits for nobody who says nothing.
+
+Neither for a name server, nor for one address of a name that has more.
+"""
 
 import asyncio
 import socket
@@ -9,6 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_NEXT_ADDRESS_AFTER = 0.25
+"""Seconds until the next address of a name is tried, beside the one before (RFC 8305)."""
 
 
 def run_in_loop(asking: Coroutine[Any, Any, T]) -> T:
@@ -43,6 +49,11 @@ class _Loop(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:  # noqa: ANN401 - as there
         looked_up = _by_thread(f"look up {host}", partial(socket.getaddrinfo, host, port, **how))
         return await asyncio.wrap_future(looked_up, loop=self)
+
+    async def create_connection(self, *to: Any, **how: Any) -> Any:  # noqa: ANN401 - as there
+        # Addresses of IPv6 come first; where a network drops it, all patience would go to them.
+        how.setdefault("happy_eyeballs_delay", _NEXT_ADDRESS_AFTER)
+        return await super().create_connection(*to, **how)
 
 
 def _by_thread(name: str, call: Callable[[], T]) -> Future[T]:

@@ -7,6 +7,7 @@ import pytest
 
 from operate import public_port
 from operate.public_port import answer_of
+from reach import run_in_loop
 from tests.support import full, resolve
 
 
@@ -29,6 +30,18 @@ def test_a_name_with_several_addresses_refuses_if_one_does(
         port = server.getsockname()[1]
         assert asyncio.run(answer_of("home.example.org", port)) == "answers"
     assert asyncio.run(answer_of("home.example.org", port)) == "refuses"
+
+
+def test_a_name_answers_if_one_address_does_while_another_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a network drops IPv6, whose addresses come first."""
+    resolve(monkeypatch, "home.example.org", ["127.0.0.2", "127.0.0.1"])
+    with full("127.0.0.2") as port:
+        with socket.create_server(("127.0.0.1", port)):
+            assert run_in_loop(answer_of("home.example.org", port)) == "answers"
+        monkeypatch.setattr(public_port, "_WAIT", 1.0)
+        assert run_in_loop(answer_of("home.example.org", port)) == "silent"
 
 
 def test_a_name_of_which_no_address_can_be_reached_is_silent(

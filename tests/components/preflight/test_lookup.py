@@ -260,6 +260,15 @@ def test_a_name_with_several_addresses_is_closed_like_one(
     assert "the host refuses connections to that port." in found.text
 
 
+def test_of_a_name_the_next_address_is_tried_while_one_does_not_answer(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a network drops IPv6, whose addresses come first."""
+    resolve(monkeypatch, "home.example.org", ["127.0.0.2", "127.0.0.1"])
+    with full("127.0.0.2", sshd.port):
+        assert seen(sshd.login(host="home.example.org")).way == 0
+
+
 def test_a_host_that_accepts_and_stays_silent_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
